@@ -82,6 +82,10 @@ var rules = []rule{
 		why: "a pattern is text: everything may have one",
 	},
 	{
+		of: module + "internal/sorted", not: []string{"github.com/"},
+		why: "what is sorted is the caller's: everything may sort",
+	},
+	{
 		of: module + "internal/hint", not: []string{"github.com/", module},
 		why: "a message is text and commands: everything may carry one",
 	},
@@ -101,7 +105,7 @@ var rules = []rule{
 	},
 	{
 		of: module + "internal/ui", not: []string{sdk + "service", module},
-		but: []string{module + "internal/ui", module + "internal/diagnosis", module + "internal/hint", module + "internal/pattern", module + "internal/picture", module + "internal/pricing", module + "internal/provision/graph", sdk + "service/pricing"},
+		but: []string{module + "internal/ui", module + "internal/diagnosis", module + "internal/hint", module + "internal/pattern", module + "internal/picture", module + "internal/pricing", module + "internal/provision/graph", module + "internal/sorted", sdk + "service/pricing"},
 		why: "a page is a function of what was seen: a test of it needs no cloud, and it can change none",
 	},
 	{

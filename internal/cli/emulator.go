@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 
@@ -21,6 +20,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/pattern"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // emulator is what AWS Emulator writes at each start for its clients: its certificate and
@@ -57,7 +57,7 @@ func findEmulator(endpoint, home string) (*emulator, error) {
 	}
 	// The files that the guide names come first. Other versions may use other names, so the
 	// content decides.
-	slices.SortStableFunc(entries, func(a, b fs.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
+	sorted.By(entries, func(a, b fs.DirEntry) int { return rank(a.Name()) - rank(b.Name()) })
 	for _, entry := range entries {
 		if info, err := entry.Info(); err != nil || !info.Mode().IsRegular() || info.Size() > 1<<20 {
 			continue

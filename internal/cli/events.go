@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 func newEvents(s streams, g *globals) *cobra.Command {
@@ -37,7 +37,7 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 			for _, task := range stopped {
 				events = append(events, diagnosis.Event{Time: task.Stopped, Message: task.String()})
 			}
-			slices.SortStableFunc(events, func(a, b diagnosis.Event) int { return a.Time.Compare(b.Time) })
+			sorted.By(events, func(a, b diagnosis.Event) int { return a.Time.Compare(b.Time) })
 			for _, e := range events {
 				if g.output == "json" {
 					err = encode(s.out, happeningDocument{headOf("happening"), e.Time.UTC(), e.Message})

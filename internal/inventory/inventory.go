@@ -7,12 +7,12 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Item is an existing resource that belongs to a stack.
@@ -86,7 +86,7 @@ func (v Inventory) List(ctx context.Context) ([]Item, error) {
 		})
 	}
 	err := each.Wait()
-	slices.SortFunc(all, func(a, b Item) int {
+	sorted.By(all, func(a, b Item) int {
 		return cmp.Or(strings.Compare(a.Service, b.Service), strings.Compare(a.Type, b.Type), strings.Compare(a.ID, b.ID))
 	})
 	if err == nil && v.Explain != nil {

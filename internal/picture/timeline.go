@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Span is what a run did to a part, and when.
@@ -32,7 +34,7 @@ const (
 // starts, with the critical path marked.
 func Timeline(w io.Writer, title string, spans []Span) error {
 	spans = slices.DeleteFunc(slices.Clone(spans), func(s Span) bool { return s.Start.IsZero() || s.End.Before(s.Start) })
-	slices.SortStableFunc(spans, func(a, b Span) int { return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End)) })
+	sorted.By(spans, func(a, b Span) int { return cmp.Or(a.Start.Compare(b.Start), a.End.Compare(b.End)) })
 	var first, last time.Time
 	for i, s := range spans {
 		if i == 0 || s.Start.Before(first) {

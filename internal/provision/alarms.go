@@ -15,6 +15,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Alarms are the alarms of the stack in CloudWatch. They have names that only the stack
@@ -210,7 +211,9 @@ func (a *Alarms) wantedAlarms() map[string]*cloudwatch.PutMetricAlarmInput {
 func describedAlarm(x types.MetricAlarm) string {
 	metric := func(m *types.Metric, statistic string, period *int32) string {
 		text := statistic + " of " + aws.ToString(m.Namespace) + " " + aws.ToString(m.MetricName)
-		for _, d := range slices.SortedFunc(slices.Values(m.Dimensions), func(x, y types.Dimension) int { return strings.Compare(aws.ToString(x.Name), aws.ToString(y.Name)) }) {
+		dimensions := slices.Clone(m.Dimensions)
+		sorted.By(dimensions, func(x, y types.Dimension) int { return strings.Compare(aws.ToString(x.Name), aws.ToString(y.Name)) })
+		for _, d := range dimensions {
 			text += " " + aws.ToString(d.Name) + "=" + aws.ToString(d.Value)
 		}
 		return text + " in " + decimal(period) + " s"

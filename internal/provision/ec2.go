@@ -13,6 +13,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // network is what the EC2 resources of a stack share: the client and whose
@@ -153,7 +154,7 @@ func oneOf[T any](kind, made string, found []T, id func(T) string, used func(T) 
 		one, err = only(kind, found, id)
 		return one, nil, err
 	}
-	slices.SortFunc(found, func(a, b T) int { return strings.Compare(id(a), id(b)) })
+	sorted.By(found, func(a, b T) int { return strings.Compare(id(a), id(b)) })
 	var inUse []T
 	for i, f := range found {
 		in, err := used(f)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/partition"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // diagnosedEvents is how many events a diagnosis takes: several for each task
@@ -137,7 +138,7 @@ func (s *Service) tasks(ctx context.Context, desired types.DesiredStatus) ([]dia
 	for _, t := range described.Tasks {
 		out = append(out, asTask(t))
 	}
-	slices.SortFunc(out, func(a, b diagnosis.Task) int {
+	sorted.By(out, func(a, b diagnosis.Task) int {
 		return cmp.Or(b.Stopped.Compare(a.Stopped), b.Started.Compare(a.Started), strings.Compare(a.ID, b.ID))
 	})
 	return out, nil

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // home is the VPC that the resources of a stack are in: its own, or one that was given.
@@ -134,7 +135,7 @@ func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (Gi
 		}
 		g.Subnets = append(g.Subnets, r)
 	}
-	slices.SortFunc(g.Subnets, func(a, b GivenRange) int { return cmp.Compare(a.ID, b.ID) })
+	sorted.By(g.Subnets, func(a, b GivenRange) int { return cmp.Compare(a.ID, b.ID) })
 	return g, nil
 }
 

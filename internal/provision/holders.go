@@ -19,6 +19,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Holder is something that the stack did not make and that keeps its network from being
@@ -206,7 +207,7 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 		})
 	}
 	err := each.Wait()
-	slices.SortFunc(out, func(a, b Holder) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID)) })
+	sorted.By(out, func(a, b Holder) int { return cmp.Or(strings.Compare(a.Kind, b.Kind), strings.Compare(a.ID, b.ID)) })
 	return out, errors.Join(err, ctx.Err())
 }
 

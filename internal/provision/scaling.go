@@ -16,6 +16,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Scaling lets the number of tasks follow the load between two bounds. Without
@@ -260,9 +261,11 @@ func describeQueries(queries []types.TargetTrackingMetricDataQuery) string {
 		text := aws.ToString(q.Id) + "=" + aws.ToString(q.Expression)
 		if s := q.MetricStat; s != nil && s.Metric != nil {
 			text += aws.ToString(s.Stat) + " of " + aws.ToString(s.Metric.Namespace) + " " + aws.ToString(s.Metric.MetricName)
-			for _, d := range slices.SortedFunc(slices.Values(s.Metric.Dimensions), func(x, y types.TargetTrackingMetricDimension) int {
+			dimensions := slices.Clone(s.Metric.Dimensions)
+			sorted.By(dimensions, func(x, y types.TargetTrackingMetricDimension) int {
 				return strings.Compare(aws.ToString(x.Name), aws.ToString(y.Name))
-			}) {
+			})
+			for _, d := range dimensions {
 				text += " " + aws.ToString(d.Name) + "=" + aws.ToString(d.Value)
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // servedImages marks the images of releases that served in the stack's
@@ -168,7 +169,7 @@ func (k servedImages) unmark(ctx context.Context, marked []types.ImageDetail) er
 		}
 		return 0
 	}
-	slices.SortStableFunc(marked, func(x, y types.ImageDetail) int {
+	sorted.By(marked, func(x, y types.ImageDetail) int {
 		return cmp.Or(cmp.Compare(last(y), last(x)), aws.ToTime(y.ImagePushedAt).Compare(aws.ToTime(x.ImagePushedAt)))
 	})
 	in := &ecr.BatchDeleteImageInput{RepositoryName: aws.String(k.repositoryName())}

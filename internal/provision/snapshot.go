@@ -15,6 +15,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // SnapshotKind is how a snapshot was created, which decides how it is deleted.
@@ -326,7 +327,7 @@ func ofStack(stack string, found []candidate) []Snapshot {
 			out = append(out, c.Snapshot)
 		}
 	}
-	slices.SortFunc(out, func(a, b Snapshot) int {
+	sorted.By(out, func(a, b Snapshot) int {
 		if c := a.Created.Compare(b.Created); c != 0 {
 			return c
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // The tags that every resource of a stack carries; package naming says what each
@@ -95,7 +96,7 @@ func keyDrift(live, want map[string]string) []graph.Change {
 }
 
 func sortChanges(changes []graph.Change) {
-	slices.SortFunc(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
+	sorted.By(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
 }
 
 // readTags turns a service's own tag type into a map.

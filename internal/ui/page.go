@@ -12,6 +12,7 @@ import (
 	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/picture"
 	"github.com/bookctl/bookctl/internal/pricing"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // view is what there is to show: how the stack was when it was last read, and why it
@@ -238,7 +239,7 @@ func resources(s Stack) markup {
 		return "" // a buffer takes all
 	}
 	parts := slices.Clone(s.Parts)
-	slices.SortStableFunc(parts, func(a, b picture.Part) int { return urgency(rank, a.State) - urgency(rank, b.State) })
+	sorted.By(parts, func(a, b picture.Part) int { return urgency(rank, a.State) - urgency(rank, b.State) })
 	var rows markup
 	for _, p := range parts {
 		note := p.Note

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Attributes is a resource's table of attributes: by what a live resource of the type L
@@ -209,7 +210,7 @@ func (a Attributes[L]) Compare(live, want *L) (drift, retained []Change) {
 			drift = append(drift, c)
 		}
 	}
-	slices.SortStableFunc(drift, func(x, y Change) int { return strings.Compare(x.Field, y.Field) })
+	sorted.By(drift, func(x, y Change) int { return strings.Compare(x.Field, y.Field) })
 	return drift, retained
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/registry"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // lifecyclePolicy is as in
@@ -51,7 +52,7 @@ func parseLifecycle(text string) (lifecyclePolicy, error) {
 	if len(p.Rules) == 0 {
 		return bad(`object has missing required properties (["rules"])`)
 	}
-	slices.SortStableFunc(p.Rules, func(x, y lifecycleRule) int { return cmp.Compare(x.RulePriority, y.RulePriority) })
+	sorted.By(p.Rules, func(x, y lifecycleRule) int { return cmp.Compare(x.RulePriority, y.RulePriority) })
 	seen, selected := map[int]bool{}, map[string]bool{}
 	for i, r := range p.Rules {
 		s := r.Selection
@@ -122,7 +123,7 @@ func (p lifecyclePolicy) expired(images []registry.Image, tooOld func(image regi
 	inIndex := registry.Referenced(images)
 	images = slices.DeleteFunc(slices.Clone(images), func(i registry.Image) bool { return inIndex[i.Digest] })
 	slices.Reverse(images) // the newest first, also of one moment
-	slices.SortStableFunc(images, func(x, y registry.Image) int { return y.Pushed.Compare(x.Pushed) })
+	sorted.By(images, func(x, y registry.Image) int { return y.Pushed.Compare(x.Pushed) })
 	var out []string
 	kept := map[string]bool{} // by an earlier rule, or taken by it
 	for _, rule := range p.Rules {

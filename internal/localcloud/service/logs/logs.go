@@ -25,6 +25,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/pattern"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // state is what CloudWatch Logs keeps, apart from the events: those are in
@@ -393,7 +394,7 @@ func (a tx) events(g *group, stream string) ([]event, error) {
 			list = append(list, e)
 		}
 	}
-	slices.SortStableFunc(list, func(x, y event) int { return cmp.Compare(x.Time, y.Time) })
+	sorted.By(list, func(x, y event) int { return cmp.Compare(x.Time, y.Time) })
 	return list, nil
 }
 
@@ -491,7 +492,7 @@ func (a tx) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEvent
 			}
 		}
 	}
-	slices.SortFunc(list, func(x, y event) int { return cmp.Compare(x.id, y.id) })
+	sorted.By(list, func(x, y event) int { return cmp.Compare(x.id, y.id) })
 	limit := maxLogPage
 	if in.Limit != nil && *in.Limit > 0 {
 		limit = min(int(*in.Limit), maxLogPage)

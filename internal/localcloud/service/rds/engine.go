@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 const (
@@ -87,7 +88,7 @@ func (s *Service) targets(from string) []types.UpgradeTarget {
 			})
 		}
 	}
-	slices.SortFunc(out, func(x, y types.UpgradeTarget) int { return strings.Compare(*x.EngineVersion, *y.EngineVersion) })
+	sorted.By(out, func(x, y types.UpgradeTarget) int { return strings.Compare(*x.EngineVersion, *y.EngineVersion) })
 	return out
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/postgres"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 type parameterGroup struct {
@@ -56,7 +57,7 @@ func (a tx) parameters(family string) ([]postgres.Parameter, error) {
 		return nil, err
 	}
 	all = append(slices.Clone(all), postgres.Parameter{Name: forceTLS, Type: "BOOLEAN", Default: forceTLSByDefault(version), Description: "Force SSL connections."})
-	slices.SortFunc(all, func(x, y postgres.Parameter) int { return strings.Compare(x.Name, y.Name) })
+	sorted.By(all, func(x, y postgres.Parameter) int { return strings.Compare(x.Name, y.Name) })
 	return all, nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // state is what Route 53 keeps.
@@ -240,7 +241,7 @@ func (a tx) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) 
 	if len(wrong) > 0 {
 		return nil, kernel.Fail("InvalidChangeBatch", "[%s]", strings.Join(wrong, ", "))
 	}
-	slices.SortFunc(records, func(x, y record) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
+	sorted.By(records, func(x, y record) int { return cmp.Or(dnsOrder(x.Name, y.Name), cmp.Compare(x.Type, y.Type)) })
 	z.Records = records
 	a.certificates.IssuePending(a.Tx)
 	return &route53.ChangeResourceRecordSetsOutput{ChangeInfo: a.change(in.ChangeBatch.Comment)}, nil
