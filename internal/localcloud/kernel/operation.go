@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/localcloud/wire"
@@ -71,13 +72,17 @@ type Method[T any] struct {
 	call     func(t T, input any) (output any, err error)
 }
 
-// Op returns the operation that calls a typed method: Op("CreateVpc", tx.CreateVpc).
-func Op[T, I, O any](name string, f func(T, *I) (*O, error)) Method[T] {
+// Op returns the operation that calls a typed method: Op("CreateVpc", tx.CreateVpc). In and
+// Out are pointers to structs of the SDK: all pointers share one copy of the code, of which
+// each struct, and each call that is inlined, would have its own.
+//
+//go:noinline
+func Op[T, In, Out any](name string, f func(T, In) (Out, error)) Method[T] {
 	return Method[T]{
 		name:     name,
-		newInput: func() any { return new(I) },
+		newInput: func() any { return reflect.New(reflect.TypeFor[In]().Elem()).Interface() },
 		call: func(t T, input any) (any, error) {
-			out, err := f(t, input.(*I))
+			out, err := f(t, input.(In))
 			if err != nil {
 				return nil, err
 			}

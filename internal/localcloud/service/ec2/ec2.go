@@ -183,15 +183,17 @@ func (s *Service) API() kernel.Service {
 }
 
 // dryable is op with the DryRun that every EC2 call has: it asks whether the
-// caller might, and here everybody may.
-func dryable[I, O any](name string, f func(tx, *I) (*O, error)) kernel.Method[tx] {
-	return kernel.Op(name, func(a tx, in *I) (*O, error) {
+// caller might, and here everybody may. Its types are pointers, for the reason of kernel.Op.
+//
+//go:noinline
+func dryable[In, Out any](name string, f func(tx, In) (Out, error)) kernel.Method[tx] {
+	return kernel.Op(name, func(a tx, in In) (out Out, err error) {
 		var dry *bool // not every input has one
 		if f := reflect.ValueOf(in).Elem().FieldByName("DryRun"); f.IsValid() {
 			dry, _ = f.Interface().(*bool)
 		}
 		if aws.ToBool(dry) {
-			return nil, &kernel.Error{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
+			return out, &kernel.Error{Status: http.StatusPreconditionFailed, Code: "DryRunOperation", Message: "Request would have succeeded, but DryRun flag is set."}
 		}
 		return f(a, in)
 	})
