@@ -18,7 +18,7 @@ import (
 // is healthy: during a first up there is no task for minutes. A stack that is paused or
 // removed has no tasks either, of which nobody is to be notified.
 type AlarmActions struct {
-	graph.NodeOf[liveAlarmActions]
+	graph.NodeOf[*liveAlarmActions]
 	alarming
 	alarms *Alarms
 	on     bool
@@ -61,8 +61,8 @@ func (a *AlarmActions) Wanted(live *liveAlarmActions) *liveAlarmActions {
 }
 
 // Attributes implements graph.Shape.
-func (a *AlarmActions) Attributes() graph.Attributes[liveAlarmActions] {
-	return graph.Attributes[liveAlarmActions]{
+func (a *AlarmActions) Attributes() graph.Attributes[*liveAlarmActions] {
+	return graph.Attributes[*liveAlarmActions]{
 		graph.Many("", func(live, want *liveAlarmActions) []graph.Change {
 			var out []graph.Change
 			for name, on := range live.on {

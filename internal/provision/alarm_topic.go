@@ -49,7 +49,7 @@ func (a alarming) arn(account, service, resource string) string {
 // AlarmTopic is the stack's own topic, from which alarms go to an address by mail. With an
 // existing topic the stack has none of its own.
 type AlarmTopic struct {
-	graph.NodeOf[liveAlarmTopic]
+	graph.NodeOf[*liveAlarmTopic]
 	alarming
 }
 
@@ -176,9 +176,9 @@ func (t *AlarmTopic) Wanted(live *liveAlarmTopic) *liveAlarmTopic {
 }
 
 // Attributes implements graph.Shape. A topic that is not wanted any more is deleted.
-func (t *AlarmTopic) Attributes() graph.Attributes[liveAlarmTopic] {
+func (t *AlarmTopic) Attributes() graph.Attributes[*liveAlarmTopic] {
 	kept := func(_, want *liveAlarmTopic) bool { return want.there }
-	return graph.Attributes[liveAlarmTopic]{
+	return graph.Attributes[*liveAlarmTopic]{
 		graph.Compared("topic", func(live, want *liveAlarmTopic) (string, string, bool) { return "there", "none", !want.there },
 			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return t.Delete(ctx) })),
 		graph.Compared("policy", func(live, want *liveAlarmTopic) (string, string, bool) {

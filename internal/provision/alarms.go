@@ -21,7 +21,7 @@ import (
 // Alarms are the alarms of the stack in CloudWatch. They have names that only the stack
 // gives. Once nobody is to be notified any more, they are deleted.
 type Alarms struct {
-	graph.NodeOf[liveAlarms]
+	graph.NodeOf[*liveAlarms]
 	alarming
 	to      *AlarmTopic
 	lb      *LoadBalancer
@@ -340,8 +340,8 @@ func (a *Alarms) Wanted(*liveAlarms) *liveAlarms {
 const alarmField = "alarm "
 
 // Attributes implements graph.Shape.
-func (a *Alarms) Attributes() graph.Attributes[liveAlarms] {
-	return graph.Attributes[liveAlarms]{
+func (a *Alarms) Attributes() graph.Attributes[*liveAlarms] {
+	return graph.Attributes[*liveAlarms]{
 		graph.Many(alarmField, func(live, want *liveAlarms) []graph.Change {
 			all := maps.Clone(live.alarms)
 			maps.Copy(all, want.alarms)

@@ -11,15 +11,15 @@ import (
 // Rows that the tables of several resources have.
 
 // tagAttribute is the attribute of the tags that a resource has.
-func tagAttribute[L any](of func(*L) map[string]string, r graph.Remedy) graph.Attribute[L] {
-	return graph.Many(fieldTag, func(live, want *L) []graph.Change {
+func tagAttribute[L any](of func(L) map[string]string, r graph.Remedy) graph.Attribute[L] {
+	return graph.Many(fieldTag, func(live, want L) []graph.Change {
 		return append(keyDrift(of(live), of(want)), droppedDrift(of(live), of(want))...)
 	}, r)
 }
 
 // recordAttribute is the attribute of the settings that a resource records on another one
 // for those that read them; see recordDrift.
-func recordAttribute[L any](differ func(live, want *L) []graph.Change, r graph.Remedy) graph.Attribute[L] {
+func recordAttribute[L any](differ func(live, want L) []graph.Change, r graph.Remedy) graph.Attribute[L] {
 	return graph.Many(fieldRecorded, differ, r)
 }
 

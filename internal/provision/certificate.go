@@ -25,7 +25,7 @@ import (
 // in the domain's zone proves that the domain is ours, and then renews by itself
 // for as long as that record stands. It is found by its domain and its tags.
 type Certificate struct {
-	graph.NodeOf[liveCertificate]
+	graph.NodeOf[*liveCertificate]
 	identity
 	acm    *acm.Client
 	ec2    *ec2.Client // names the regions
@@ -102,8 +102,8 @@ func (c *Certificate) Wanted(live *liveCertificate) *liveCertificate {
 }
 
 // Attributes implements graph.Shape.
-func (c *Certificate) Attributes() graph.Attributes[liveCertificate] {
-	return graph.Attributes[liveCertificate]{
+func (c *Certificate) Attributes() graph.Attributes[*liveCertificate] {
+	return graph.Attributes[*liveCertificate]{
 		tagAttribute(func(l *liveCertificate) map[string]string { return l.tags }, graph.SetBy(c.retag)),
 		graph.Field("validation-record", func(l *liveCertificate) string { return l.record }, graph.SetBy(c.makeRecord)),
 	}

@@ -43,7 +43,7 @@ func ecsTagMap(tags []types.Tag) map[string]string {
 
 // Cluster is the ECS cluster in which the service runs. It costs nothing.
 type Cluster struct {
-	graph.NodeOf[liveCluster]
+	graph.NodeOf[*liveCluster]
 	containers
 	spot bool // its tasks are to run on Fargate Spot too
 }
@@ -119,8 +119,8 @@ func (c *Cluster) Wanted(live *liveCluster) *liveCluster {
 }
 
 // Attributes implements graph.Shape.
-func (c *Cluster) Attributes() graph.Attributes[liveCluster] {
-	return graph.Attributes[liveCluster]{
+func (c *Cluster) Attributes() graph.Attributes[*liveCluster] {
+	return graph.Attributes[*liveCluster]{
 		tagAttribute(func(l *liveCluster) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			return c.retag(ctx, c.ID(), c.Name(), changes)
 		})),

@@ -35,7 +35,7 @@ const TagSecretVersion = "bookctl:secret-version" //nolint:gosec // the name of 
 // answers: the password goes from the secret to the instance, and the address,
 // the port and the names from the instance into the secret.
 type Database struct {
-	graph.NodeOf[liveDatabase]
+	graph.NodeOf[*liveDatabase]
 	databases
 	secrets    *secretsmanager.Client
 	secret     *Secret
@@ -527,7 +527,7 @@ func deletedAlone(db *types.DBInstance) hint.Message {
 // maintenance window, and the tags come last: a setting that RDS refuses is not to be
 // taken for a deployed one. RDS changes most settings at once without being asked to;
 // asked, it also applies what is scheduled for the window.
-func (d *Database) Attributes() graph.Attributes[liveDatabase] {
+func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 	modify := graph.Requesting(func() *rds.ModifyDBInstanceInput {
 		return &rds.ModifyDBInstanceInput{DBInstanceIdentifier: d.identifier()}
 	}, d.modify)
@@ -540,7 +540,7 @@ func (d *Database) Attributes() graph.Attributes[liveDatabase] {
 	}
 	down := func(live *liveDatabase, c graph.Change) string { return downtime(c, *live) }
 	yes := func(b bool) string { return strconv.FormatBool(b) }
-	return graph.Attributes[liveDatabase]{
+	return graph.Attributes[*liveDatabase]{
 		// Nothing else of a stopped one can be changed: RDS refuses that as long as it is
 		// busy with starting, which passes.
 		graph.Field("state", func(l *liveDatabase) string { return map[bool]string{true: dbStopped, false: "running"}[l.stopped] }, graph.SetBy(d.start)),
@@ -655,7 +655,7 @@ func downtime(c graph.Change, live liveDatabase) string {
 
 // versionAttribute compares versions of PostgreSQL. RDS raises the minor by itself,
 // so a higher one than wanted is no drift.
-func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[*liveDatabase] {
 	return graph.Compared("version", func(live, want *liveDatabase) (string, string, bool) {
 		return live.version, want.version, olderVersion(live, want)
 	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {

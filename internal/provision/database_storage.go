@@ -147,7 +147,7 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 }
 
 // storageAttribute compares the storage.
-func (d *Database) storageAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+func (d *Database) storageAttribute(r graph.Remedy) graph.Attribute[*liveDatabase] {
 	return graph.Compared("storage", func(live, want *liveDatabase) (string, string, bool) {
 		// Below the limit RDS itself has grown it, which is what was asked for.
 		return gib(live.storage), gib(want.storage), want.storage > live.storage || want.storage < live.storage && live.storage > want.maxStorage
@@ -165,7 +165,7 @@ func (d *Database) storageAttribute(r graph.Remedy) graph.Attribute[liveDatabase
 }
 
 // storageLimitAttribute compares the limit of the storage's growth.
-func (d *Database) storageLimitAttribute(r graph.Remedy) graph.Attribute[liveDatabase] {
+func (d *Database) storageLimitAttribute(r graph.Remedy) graph.Attribute[*liveDatabase] {
 	return graph.Field("storage-limit", func(l *liveDatabase) string { return limit(l.maxStorage) }, r).
 		FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
 			if least := nextStorage(max(live.storage, want.storage)); want.maxStorage != 0 && want.maxStorage < least {

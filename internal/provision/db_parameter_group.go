@@ -22,7 +22,7 @@ import (
 // began with, and one that is called after its family. The one that the database had is
 // deleted when that has the other (see Database).
 type DBParameterGroup struct {
-	graph.NodeOf[liveParameters]
+	graph.NodeOf[*liveParameters]
 	databases
 	family string // "" for any that is there, or else the default version's
 	// made is what the call answered that created it, until that is looked at.
@@ -167,8 +167,8 @@ func (g *DBParameterGroup) Wanted(live *liveParameters) *liveParameters {
 }
 
 // Attributes implements graph.Shape.
-func (g *DBParameterGroup) Attributes() graph.Attributes[liveParameters] {
-	return graph.Attributes[liveParameters]{
+func (g *DBParameterGroup) Attributes() graph.Attributes[*liveParameters] {
+	return graph.Attributes[*liveParameters]{
 		graph.Field("family", func(l *liveParameters) string { return l.family }, graph.Fixed("a parameter group keeps its family")),
 		tagAttribute(func(l *liveParameters) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			return g.retag(ctx, g.ID(), g.Name(), changes)

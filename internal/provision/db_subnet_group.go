@@ -58,7 +58,7 @@ func rdsTagMap(tags []types.Tag) map[string]string {
 
 // DBSubnetGroup names the subnets that the database may live in.
 type DBSubnetGroup struct {
-	graph.NodeOf[liveSubnetGroup]
+	graph.NodeOf[*liveSubnetGroup]
 	databases
 	subnets []subnetwork
 }
@@ -111,8 +111,8 @@ func (g *DBSubnetGroup) Wanted(*liveSubnetGroup) *liveSubnetGroup {
 }
 
 // Attributes implements graph.Shape.
-func (g *DBSubnetGroup) Attributes() graph.Attributes[liveSubnetGroup] {
-	return graph.Attributes[liveSubnetGroup]{
+func (g *DBSubnetGroup) Attributes() graph.Attributes[*liveSubnetGroup] {
+	return graph.Attributes[*liveSubnetGroup]{
 		tagAttribute(func(l *liveSubnetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			return g.retag(ctx, g.ID(), g.Name(), changes)
 		})),

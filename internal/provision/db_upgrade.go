@@ -21,7 +21,7 @@ import (
 // major version, from which there is no way back but that snapshot. It is a part only of
 // a run that upgrades. It is no part of the stack: it stays, as other snapshots do.
 type UpgradeSnapshot struct {
-	graph.NodeOf[liveSnapshot]
+	graph.NodeOf[*liveSnapshot]
 	databases
 	version string // that the database is to have
 	now     func() time.Time
@@ -84,7 +84,7 @@ func (s *UpgradeSnapshot) Read(ctx context.Context) (*liveSnapshot, graph.State,
 func (s *UpgradeSnapshot) Wanted(live *liveSnapshot) *liveSnapshot { return live }
 
 // Attributes implements graph.Shape: a snapshot has none that are set later.
-func (s *UpgradeSnapshot) Attributes() graph.Attributes[liveSnapshot] { return nil }
+func (s *UpgradeSnapshot) Attributes() graph.Attributes[*liveSnapshot] { return nil }
 
 // Create asks for the snapshot. It is named before, and the name kept when the call is
 // sent again: the call may be done and its answer lost. A stopped database is started first:

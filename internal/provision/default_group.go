@@ -18,7 +18,7 @@ const defaultGroup = "default"
 // by which it is found, so it needs no tags.
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html
 type DefaultGroup struct {
-	graph.NodeOf[liveGroup]
+	graph.NodeOf[*liveGroup]
 	network
 	vpc *VPC
 }
@@ -47,8 +47,8 @@ func (g *DefaultGroup) Read(ctx context.Context) (*liveGroup, graph.State, error
 func (g *DefaultGroup) Wanted(*liveGroup) *liveGroup { return &liveGroup{} }
 
 // Attributes implements graph.Shape.
-func (g *DefaultGroup) Attributes() graph.Attributes[liveGroup] {
-	return graph.Attributes[liveGroup]{g.extraRules(g.Node)}
+func (g *DefaultGroup) Attributes() graph.Attributes[*liveGroup] {
+	return graph.Attributes[*liveGroup]{g.extraRules(g.Node)}
 }
 
 // UpdatesSynchronously implements graph.UpdatesSynchronously.

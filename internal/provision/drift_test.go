@@ -30,7 +30,7 @@ func shown(changes []graph.Change) string {
 }
 
 // compared is how a live self differs from the wanted one by a resource's table.
-func compared[L any](r graph.Shape[L], live, want L) string {
+func compared[L any](r graph.Shape[*L], live, want L) string {
 	drift, _ := r.Attributes().Compare(&live, &want)
 	return shown(drift)
 }
@@ -144,7 +144,7 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 // definitionWithID returns a definition that the engine has seen.
 func definitionWithID(t *testing.T, id string) *TaskDefinition {
 	t.Helper()
-	d := &TaskDefinition{NodeOf: graph.NodeOf[liveDefinition]{Node: graph.Named("task-definition", time.Second)}}
+	d := &TaskDefinition{NodeOf: graph.NodeOf[*liveDefinition]{Node: graph.Named("task-definition", time.Second)}}
 	graph.Observe(t.Context(), []graph.Finder{seenAs{d.Node, id}}, graph.Options{})
 	return d
 }

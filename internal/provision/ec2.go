@@ -187,8 +187,8 @@ const duplicateField = "duplicate: "
 // duplicateAttribute is the attribute of resources of which one should exist, and several
 // do. The others are removed, be one of them that made in this run. EC2 refuses it for
 // what is in use after all.
-func duplicateAttribute[L any](others func(*L) []string, made *string, remove func(ctx context.Context, id *string) error) graph.Attribute[L] {
-	return graph.Many(duplicateField, func(live, _ *L) []graph.Change {
+func duplicateAttribute[L any](others func(L) []string, made *string, remove func(ctx context.Context, id *string) error) graph.Attribute[L] {
+	return graph.Many(duplicateField, func(live, _ L) []graph.Change {
 		return collect(others(live), func(id string) graph.Change { return graph.Change{Field: id, Have: id} })
 	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		for _, c := range changes {

@@ -23,7 +23,7 @@ import (
 // EnvironmentSecret is the secret that holds what 'bookctl secret set' was given, by
 // the names of the variables. The graph keeps and removes it; OwnSecrets fills it.
 type EnvironmentSecret struct {
-	graph.NodeOf[liveEnvironment]
+	graph.NodeOf[*liveEnvironment]
 	identity
 	secrets *secretsmanager.Client
 }
@@ -62,7 +62,7 @@ func (s *EnvironmentSecret) Wanted(*liveEnvironment) *liveEnvironment {
 }
 
 // Attributes implements graph.Shape.
-func (s *EnvironmentSecret) Attributes() graph.Attributes[liveEnvironment] {
+func (s *EnvironmentSecret) Attributes() graph.Attributes[*liveEnvironment] {
 	return secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) map[string]string { return l.tags })
 }
 

@@ -187,7 +187,7 @@ func (g givenParts) network(ctx context.Context) (GivenNetwork, error) {
 // GivenVPC is a VPC that the user gave the stack (--vpc). The stack makes security groups
 // in it; itself it is only looked at. That it is not as a stack needs it refuses a run.
 type GivenVPC struct {
-	graph.NodeOf[GivenNetwork]
+	graph.NodeOf[*GivenNetwork]
 	givenParts
 }
 
@@ -218,8 +218,8 @@ func (v *GivenVPC) Wanted(*GivenNetwork) *GivenNetwork {
 }
 
 // Attributes implements graph.Shape.
-func (v *GivenVPC) Attributes() graph.Attributes[GivenNetwork] {
-	return graph.Attributes[GivenNetwork]{
+func (v *GivenVPC) Attributes() graph.Attributes[*GivenNetwork] {
+	return graph.Attributes[*GivenNetwork]{
 		// Tasks find the database by its name.
 		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html
 		graph.Flag("dns-support", func(g *GivenNetwork) bool { return g.DNSSupport }, graph.Fixed("the VPC is not the stack's to change").
@@ -236,7 +236,7 @@ func (v *GivenVPC) Create(context.Context) (string, error) {
 
 // GivenSubnet is a subnet of a GivenVPC, which is only looked at.
 type GivenSubnet struct {
-	graph.NodeOf[liveSubnet]
+	graph.NodeOf[*liveSubnet]
 	givenParts
 	id     string
 	public bool // it has to be
@@ -289,8 +289,8 @@ func (g GivenNetwork) Subnet(id string) (GivenRange, error) {
 func (s *GivenSubnet) Wanted(live *liveSubnet) *liveSubnet { return live }
 
 // Attributes implements graph.Shape.
-func (s *GivenSubnet) Attributes() graph.Attributes[liveSubnet] {
-	return graph.Attributes[liveSubnet]{
+func (s *GivenSubnet) Attributes() graph.Attributes[*liveSubnet] {
+	return graph.Attributes[*liveSubnet]{
 		graph.Compared("default-route", func(live, _ *liveSubnet) (have, want string, differ bool) {
 			return live.route, "an internet gateway", s.public && !isInternetGateway(live.route)
 		}, graph.Fixed("the route table is not the stack's to change").Hint(hint.New("load balancer and tasks are reached by it: add the route, or choose other subnets with --subnets"))),

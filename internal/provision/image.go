@@ -41,7 +41,7 @@ func (l RegistryLogin) String() string { return l.Username + ":***" }
 // stack's repository, or a ready one that is used as it is. Its id is the
 // reference by which tasks pull it. It goes with its repository.
 type Image struct {
-	graph.NodeOf[liveImage]
+	graph.NodeOf[*liveImage]
 	identity
 	ecr        *ecr.Client
 	repository *Repository
@@ -102,7 +102,7 @@ func (m *Image) Read(ctx context.Context) (*liveImage, graph.State, error) {
 func (m *Image) Wanted(live *liveImage) *liveImage { return live }
 
 // Attributes implements graph.Shape. What an image is, its digest says.
-func (m *Image) Attributes() graph.Attributes[liveImage] { return nil }
+func (m *Image) Attributes() graph.Attributes[*liveImage] { return nil }
 
 // kept reports whether the image need not be marked as one that served any more.
 func (m *Image) kept() bool {

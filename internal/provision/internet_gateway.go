@@ -16,7 +16,7 @@ import (
 // InternetGateway is the VPC's way out. Attachment is drift, so that a run cut
 // off between creating and attaching it is healed by the next.
 type InternetGateway struct {
-	graph.NodeOf[liveGateway]
+	graph.NodeOf[*liveGateway]
 	network
 	vpc  *VPC
 	made string // in this run
@@ -63,9 +63,9 @@ func (g *InternetGateway) Wanted(*liveGateway) *liveGateway {
 }
 
 // Attributes implements graph.Shape.
-func (g *InternetGateway) Attributes() graph.Attributes[liveGateway] {
+func (g *InternetGateway) Attributes() graph.Attributes[*liveGateway] {
 	attached := func(l *liveGateway) string { return l.attached }
-	return graph.Attributes[liveGateway]{
+	return graph.Attributes[*liveGateway]{
 		duplicateAttribute(func(l *liveGateway) []string { return l.duplicates }, &g.made, func(ctx context.Context, other *string) error {
 			_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})
 			return err

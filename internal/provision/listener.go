@@ -19,7 +19,7 @@ import (
 // load balancer. What else listens there opens a door that nobody asked for, so
 // the main listener closes it.
 type Listener struct {
-	graph.NodeOf[liveListener]
+	graph.NodeOf[*liveListener]
 	balancing
 	lb      *LoadBalancer
 	targets *TargetGroup
@@ -367,7 +367,7 @@ func (l *Listener) Wanted(*liveListener) *liveListener {
 }
 
 // Attributes implements graph.Shape. What should not be open is closed first.
-func (l *Listener) Attributes() graph.Attributes[liveListener] {
+func (l *Listener) Attributes() graph.Attributes[*liveListener] {
 	modify := graph.Requesting(func() *elb.ModifyListenerInput {
 		certificates, policy := l.tls()
 		return &elb.ModifyListenerInput{
@@ -376,7 +376,7 @@ func (l *Listener) Attributes() graph.Attributes[liveListener] {
 		}
 	}, l.modify)
 	whole := modify.Put(func(*elb.ModifyListenerInput) {}) // it is in the input anyway
-	return graph.Attributes[liveListener]{
+	return graph.Attributes[*liveListener]{
 		graph.Many(extraListener, func(live, _ *liveListener) []graph.Change { return surplus(live.extra) }, graph.SetBy(l.removeExtra)),
 		graph.Many(extraRuleOf, func(live, _ *liveListener) []graph.Change { return surplus(live.rules) }, graph.SetBy(l.deleteRules)),
 		tagAttribute(func(l *liveListener) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {

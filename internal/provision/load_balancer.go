@@ -36,7 +36,7 @@ func elbTags(tags map[string]string) []types.Tag {
 
 // LoadBalancer is the application load balancer in front of the tasks.
 type LoadBalancer struct {
-	graph.NodeOf[liveLoadBalancer]
+	graph.NodeOf[*liveLoadBalancer]
 	balancing
 	group     *SecurityGroup
 	subnets   []subnetwork
@@ -226,16 +226,16 @@ func (l *LoadBalancer) Wanted(*liveLoadBalancer) *liveLoadBalancer {
 }
 
 // Attributes implements graph.Shape.
-func (l *LoadBalancer) Attributes() graph.Attributes[liveLoadBalancer] {
+func (l *LoadBalancer) Attributes() graph.Attributes[*liveLoadBalancer] {
 	set := graph.Requesting(func() *elb.ModifyLoadBalancerAttributesInput {
 		return &elb.ModifyLoadBalancerAttributesInput{LoadBalancerArn: aws.String(l.ID())}
 	}, l.setAttributes)
-	attribute := func(key string) graph.Attribute[liveLoadBalancer] {
+	attribute := func(key string) graph.Attribute[*liveLoadBalancer] {
 		return graph.Field(key, func(l *liveLoadBalancer) string { return l.attributes[key] }, set.PutWanted(func(in *elb.ModifyLoadBalancerAttributesInput, c graph.Change) {
 			in.Attributes = append(in.Attributes, types.LoadBalancerAttribute{Key: &key, Value: &c.Want})
 		}))
 	}
-	out := graph.Attributes[liveLoadBalancer]{
+	out := graph.Attributes[*liveLoadBalancer]{
 		tagAttribute(func(l *liveLoadBalancer) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			return l.retag(ctx, l.ID(), l.Name(), changes)
 		})),

@@ -20,7 +20,7 @@ import (
 // LogGroup takes the output of the tasks and forgets it after some days:
 // CloudWatch keeps, and bills, for ever unless a retention is set.
 type LogGroup struct {
-	graph.NodeOf[liveLogGroup]
+	graph.NodeOf[*liveLogGroup]
 	logGroups
 	group string
 	want  logRetention
@@ -136,8 +136,8 @@ func (l *LogGroup) Wanted(*liveLogGroup) *liveLogGroup {
 }
 
 // Attributes implements graph.Shape.
-func (l *LogGroup) Attributes() graph.Attributes[liveLogGroup] {
-	return graph.Attributes[liveLogGroup]{
+func (l *LogGroup) Attributes() graph.Attributes[*liveLogGroup] {
+	return graph.Attributes[*liveLogGroup]{
 		tagAttribute(func(l *liveLogGroup) map[string]string { return l.tags }, graph.SetBy(l.retag)),
 		graph.Field("retention", func(l *liveLogGroup) string { return retentionText(l.days) }, graph.SetBy(l.retain)).
 			Retain(func(live, want *liveLogGroup) string {

@@ -20,7 +20,7 @@ import (
 // when it gives a deployment up. There is no metric of that.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 type ReleaseAlarm struct {
-	graph.NodeOf[liveReleaseAlarm]
+	graph.NodeOf[*liveReleaseAlarm]
 	alarming
 	to *AlarmTopic
 }
@@ -146,10 +146,10 @@ func (r *ReleaseAlarm) Wanted(live *liveReleaseAlarm) *liveReleaseAlarm {
 }
 
 // Attributes implements graph.Shape. If nobody is to be notified, the rule is deleted.
-func (r *ReleaseAlarm) Attributes() graph.Attributes[liveReleaseAlarm] {
+func (r *ReleaseAlarm) Attributes() graph.Attributes[*liveReleaseAlarm] {
 	kept := func(_, want *liveReleaseAlarm) bool { return want.there }
 	put := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.put(ctx, nil) })
-	return graph.Attributes[liveReleaseAlarm]{
+	return graph.Attributes[*liveReleaseAlarm]{
 		graph.Compared("rule", func(_, want *liveReleaseAlarm) (string, string, bool) { return "there", "none", !want.there },
 			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.Delete(ctx) })),
 		tagAttribute(func(l *liveReleaseAlarm) map[string]string { return l.tags }, graph.SetBy(r.retag)).When(kept),

@@ -22,7 +22,7 @@ import (
 // in a task of it, before the service changes: a migration of the database, say.
 // When it fails the service is not touched, and the old release goes on serving.
 type ReleaseCommand struct {
-	graph.NodeOf[liveReleaseCommand]
+	graph.NodeOf[*liveReleaseCommand]
 	containers
 	logs       *cloudwatchlogs.Client
 	definition *TaskDefinition
@@ -92,8 +92,8 @@ func (r *ReleaseCommand) Wanted(*liveReleaseCommand) *liveReleaseCommand {
 }
 
 // Attributes implements graph.Shape.
-func (r *ReleaseCommand) Attributes() graph.Attributes[liveReleaseCommand] {
-	return graph.Attributes[liveReleaseCommand]{
+func (r *ReleaseCommand) Attributes() graph.Attributes[*liveReleaseCommand] {
+	return graph.Attributes[*liveReleaseCommand]{
 		graph.Flag("succeeded", func(l *liveReleaseCommand) bool { return l.noted }, graph.SetBy(r.note)),
 	}
 }

@@ -18,7 +18,7 @@ import (
 // Repository holds the stack's images: scanned when pushed, tags immutable, and
 // kept as long as lifecycle says.
 type Repository struct {
-	graph.NodeOf[liveRepository]
+	graph.NodeOf[*liveRepository]
 	identity
 	ecr    *ecr.Client
 	served servedImages
@@ -105,8 +105,8 @@ func (r *Repository) Wanted(*liveRepository) *liveRepository {
 }
 
 // Attributes implements graph.Shape.
-func (r *Repository) Attributes() graph.Attributes[liveRepository] {
-	return graph.Attributes[liveRepository]{
+func (r *Repository) Attributes() graph.Attributes[*liveRepository] {
+	return graph.Attributes[*liveRepository]{
 		tagAttribute(func(l *liveRepository) map[string]string { return l.tags }, graph.SetBy(r.retag)),
 		graph.Flag("scan-on-push", func(l *liveRepository) bool { return l.scan }, graph.SetBy(r.setScanning)),
 		graph.Field("tag-mutability", func(l *liveRepository) string { return l.mutable }, graph.SetBy(r.setMutability)),

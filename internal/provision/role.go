@@ -27,7 +27,7 @@ import (
 // IAM has one set of names for all regions, so the name and a tag hold the region:
 // a stack of the same name elsewhere has roles of its own.
 type Role struct {
-	graph.NodeOf[liveRole]
+	graph.NodeOf[*liveRole]
 	identity
 	iam  *iam.Client
 	name string
@@ -268,9 +268,9 @@ func (r *Role) Wanted(live *liveRole) *liveRole {
 
 // Attributes implements graph.Shape. The boundary comes first: it may be what the caller
 // needs for the rest, and it is recorded when it is set.
-func (r *Role) Attributes() graph.Attributes[liveRole] {
+func (r *Role) Attributes() graph.Attributes[*liveRole] {
 	strip := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.strip(ctx, false) })
-	return graph.Attributes[liveRole]{
+	return graph.Attributes[*liveRole]{
 		graph.Field("permissions boundary", func(l *liveRole) string { return l.boundary }, r.setBy("set the permissions boundary", r.setBoundary)),
 		tagAttribute(func(l *liveRole) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			if err := r.setTags(ctx, changes); err != nil {

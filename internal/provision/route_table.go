@@ -21,7 +21,7 @@ const anywhere = "0.0.0.0/0"
 // nowhere outside the VPC otherwise. Its route and associations carry no tags
 // of their own; they are drift of the table.
 type RouteTable struct {
-	graph.NodeOf[liveRoutes]
+	graph.NodeOf[*liveRoutes]
 	network
 	vpc     *VPC
 	gateway *InternetGateway // nil: isolated
@@ -133,8 +133,8 @@ const extraRoute = "extra route: "
 const associationField = "association: "
 
 // Attributes implements graph.Shape.
-func (r *RouteTable) Attributes() graph.Attributes[liveRoutes] {
-	return graph.Attributes[liveRoutes]{
+func (r *RouteTable) Attributes() graph.Attributes[*liveRoutes] {
+	return graph.Attributes[*liveRoutes]{
 		duplicateAttribute(func(l *liveRoutes) []string { return l.duplicates }, &r.made, func(ctx context.Context, other *string) error {
 			_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: other})
 			return err

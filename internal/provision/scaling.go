@@ -23,7 +23,7 @@ import (
 // bounds there is none, and one that is left from before is taken off. It
 // belongs to the service and is found by the service's name.
 type Scaling struct {
-	graph.NodeOf[liveScaling]
+	graph.NodeOf[*liveScaling]
 	identity
 	scaling *scaling.Client
 	service *Service
@@ -343,7 +343,7 @@ const policyField = "policy "
 
 // Attributes implements graph.Shape. Where no scaling is wanted, it ends with its
 // policies.
-func (s *Scaling) Attributes() graph.Attributes[liveScaling] {
+func (s *Scaling) Attributes() graph.Attributes[*liveScaling] {
 	set := graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 		if s.want.max == 0 {
 			return s.Delete(ctx)
@@ -352,7 +352,7 @@ func (s *Scaling) Attributes() graph.Attributes[liveScaling] {
 		return err
 	})
 	scaled := func(_, want *liveScaling) bool { return want.max != 0 }
-	return graph.Attributes[liveScaling]{
+	return graph.Attributes[*liveScaling]{
 		graph.Field("tasks", func(l *liveScaling) string { return l.String() }, set),
 		graph.Field("suspended", func(l *liveScaling) string { return l.suspended }, set).When(scaled),
 		graph.Many(policyField, func(live, want *liveScaling) []graph.Change {

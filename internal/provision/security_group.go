@@ -19,7 +19,7 @@ import (
 // added, and one that is too many (AWS's own allow-all egress among them) is
 // revoked.
 type SecurityGroup struct {
-	graph.NodeOf[liveGroup]
+	graph.NodeOf[*liveGroup]
 	network
 	vpc         home
 	description string
@@ -134,8 +134,8 @@ func (g *SecurityGroup) Wanted(*liveGroup) *liveGroup {
 
 // Attributes implements graph.Shape. The missing rules are added before those too many
 // are revoked, so that replacing one never cuts traffic off.
-func (g *SecurityGroup) Attributes() graph.Attributes[liveGroup] {
-	return graph.Attributes[liveGroup]{
+func (g *SecurityGroup) Attributes() graph.Attributes[*liveGroup] {
+	return graph.Attributes[*liveGroup]{
 		tagAttribute(func(l *liveGroup) map[string]string { return l.tags }, g.retagging(g.Node)),
 		graph.Many(missingRule, func(live, want *liveGroup) []graph.Change {
 			return collect(without(want.rules, live.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Want: r.String()} })
@@ -145,7 +145,7 @@ func (g *SecurityGroup) Attributes() graph.Attributes[liveGroup] {
 }
 
 // extraRules is the attribute of the rules that a group has and should not have.
-func (n network) extraRules(group graph.Node) graph.Attribute[liveGroup] {
+func (n network) extraRules(group graph.Node) graph.Attribute[*liveGroup] {
 	return graph.Many(extraRule, func(live, want *liveGroup) []graph.Change {
 		return collect(without(without(live.rules, live.former), want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
 	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {

@@ -25,7 +25,7 @@ import (
 // change of release is rolled out without a gap, and rolled back by ECS when it
 // does not come up; a run that meets that has failed.
 type Service struct {
-	graph.NodeOf[liveService]
+	graph.NodeOf[*liveService]
 	containers
 	cluster    *Cluster
 	definition *TaskDefinition
@@ -753,7 +753,7 @@ func (s *Service) balancers() []types.LoadBalancer {
 
 // Attributes implements graph.Shape. One call sets all that makes a rollout, and the tags
 // come after it: a setting that ECS refuses is not to be taken for a deployed one.
-func (s *Service) Attributes() graph.Attributes[liveService] {
+func (s *Service) Attributes() graph.Attributes[*liveService] {
 	update := graph.Requesting(func() *ecs.UpdateServiceInput {
 		return &ecs.UpdateServiceInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
 	}, s.update)
@@ -764,12 +764,12 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 		}
 		return in.DeploymentConfiguration
 	}
-	rollout := func(field string, r graph.Remedy) graph.Attribute[liveService] {
+	rollout := func(field string, r graph.Remedy) graph.Attribute[*liveService] {
 		return graph.Field(field, func(l *liveService) string { return l.rollout[field] }, r).
 			When(func(live, _ *liveService) bool { return live.rollout != nil })
 	}
 	whole := update.Put(func(in *ecs.UpdateServiceInput) { configuration(in) })
-	unmanaged := func(field string, undo func(*ecs.UpdateServiceInput)) graph.Attribute[liveService] {
+	unmanaged := func(field string, undo func(*ecs.UpdateServiceInput)) graph.Attribute[*liveService] {
 		return graph.Field(field, func(l *liveService) string { return l.unmanaged[field] }, update.Put(undo))
 	}
 	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
@@ -777,7 +777,7 @@ func (s *Service) Attributes() graph.Attributes[liveService] {
 	outdated := func(live, want *liveService) bool {
 		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.renewed
 	}
-	return graph.Attributes[liveService]{
+	return graph.Attributes[*liveService]{
 		// It comes before the grace period, by which it is known that a note will do.
 		graph.Compared(fieldSecretVersion, func(live, want *liveService) (string, string, bool) {
 			if live.renewed {

@@ -24,7 +24,7 @@ import (
 // restore can be repeated when its source is gone or no longer shared.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ShareSnapshot.html
 type SnapshotCopy struct {
-	graph.NodeOf[liveSnapshot]
+	graph.NodeOf[*liveSnapshot]
 	databases
 	from Snapshot
 	// asked reports whether this run has asked for it.
@@ -103,7 +103,7 @@ func (s *SnapshotCopy) why(ctx context.Context) (string, error) {
 func (s *SnapshotCopy) Wanted(live *liveSnapshot) *liveSnapshot { return live }
 
 // Attributes implements graph.Shape: a snapshot has none that are set later.
-func (s *SnapshotCopy) Attributes() graph.Attributes[liveSnapshot] { return nil }
+func (s *SnapshotCopy) Attributes() graph.Attributes[*liveSnapshot] { return nil }
 
 // Create asks for the copy, whose name follows from what it is of, so that a repeated call
 // makes no second one. One that failed is deleted first. The SDK signs what the other region

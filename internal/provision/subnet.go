@@ -17,7 +17,7 @@ import (
 // Subnet is one subnet in one zone. None gives public addresses by itself: the
 // load balancer brings its own, and the service asks for those of its tasks.
 type Subnet struct {
-	graph.NodeOf[liveSubnet]
+	graph.NodeOf[*liveSubnet]
 	network
 	vpc  *VPC
 	want subnetSpec
@@ -99,9 +99,9 @@ func (s *Subnet) Wanted(*liveSubnet) *liveSubnet {
 }
 
 // Attributes implements graph.Shape.
-func (s *Subnet) Attributes() graph.Attributes[liveSubnet] {
+func (s *Subnet) Attributes() graph.Attributes[*liveSubnet] {
 	fixed := graph.Fixed("a subnet can't be moved or resized")
-	return graph.Attributes[liveSubnet]{
+	return graph.Attributes[*liveSubnet]{
 		tagAttribute(func(l *liveSubnet) map[string]string { return l.tags }, s.retagging(s.Node)),
 		graph.Field("vpc", func(l *liveSubnet) string { return l.vpc }, fixed),
 		graph.Field("cidr", func(l *liveSubnet) string { return l.cidr }, fixed),

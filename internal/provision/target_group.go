@@ -19,7 +19,7 @@ import (
 
 // TargetGroup is the set of tasks that the load balancer sends requests to.
 type TargetGroup struct {
-	graph.NodeOf[liveTargetGroup]
+	graph.NodeOf[*liveTargetGroup]
 	balancing
 	vpc  home
 	want targetSpec
@@ -230,11 +230,11 @@ func (t *TargetGroup) Wanted(*liveTargetGroup) *liveTargetGroup {
 }
 
 // Attributes implements graph.Shape.
-func (t *TargetGroup) Attributes() graph.Attributes[liveTargetGroup] {
-	fixed := func(field string, of func(*liveTargetGroup) string) graph.Attribute[liveTargetGroup] {
+func (t *TargetGroup) Attributes() graph.Attributes[*liveTargetGroup] {
+	fixed := func(field string, of func(*liveTargetGroup) string) graph.Attribute[*liveTargetGroup] {
 		return graph.Field(field, of, graph.Fixed("a target group keeps its "+field))
 	}
-	out := graph.Attributes[liveTargetGroup]{
+	out := graph.Attributes[*liveTargetGroup]{
 		tagAttribute(func(l *liveTargetGroup) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			return t.retag(ctx, t.ID(), t.Name(), changes)
 		})),
@@ -253,7 +253,7 @@ func (t *TargetGroup) Attributes() graph.Attributes[liveTargetGroup] {
 	set := graph.Requesting(func() *elb.ModifyTargetGroupAttributesInput {
 		return &elb.ModifyTargetGroupAttributesInput{TargetGroupArn: aws.String(t.ID())}
 	}, t.setAttributes)
-	attribute := func(key string) graph.Attribute[liveTargetGroup] {
+	attribute := func(key string) graph.Attribute[*liveTargetGroup] {
 		return graph.Field(key, func(l *liveTargetGroup) string { return l.attributes[key] }, set.PutWanted(func(in *elb.ModifyTargetGroupAttributesInput, c graph.Change) {
 			in.Attributes = append(in.Attributes, types.TargetGroupAttribute{Key: &key, Value: &c.Want})
 		}))

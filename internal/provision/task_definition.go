@@ -24,7 +24,7 @@ import (
 // changes: what is to be different is registered as a new one. Registering
 // again makes yet another revision, so the newest is compared first.
 type TaskDefinition struct {
-	graph.NodeOf[liveDefinition]
+	graph.NodeOf[*liveDefinition]
 	containers
 	image             *Image
 	execution, task   *Role
@@ -186,15 +186,15 @@ func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
 // Attributes implements graph.Shape. A revision never changes, so each field that differs
 // takes another one: set registers it, with all fields at once. Only tags can be set,
 // and newer revisions taken away.
-func (t *TaskDefinition) Attributes() graph.Attributes[liveDefinition] {
+func (t *TaskDefinition) Attributes() graph.Attributes[*liveDefinition] {
 	set := graph.SetBy(t.set)
-	field := func(name string, of func(definitionFields) string) graph.Attribute[liveDefinition] {
+	field := func(name string, of func(definitionFields) string) graph.Attribute[*liveDefinition] {
 		return graph.Field(name, func(l *liveDefinition) string { return of(l.fields) }, set)
 	}
-	container := func(name string, of func(types.ContainerDefinition) string) graph.Attribute[liveDefinition] {
+	container := func(name string, of func(types.ContainerDefinition) string) graph.Attribute[*liveDefinition] {
 		return field(name, func(f definitionFields) string { return of(f.container) })
 	}
-	return graph.Attributes[liveDefinition]{
+	return graph.Attributes[*liveDefinition]{
 		field("status", func(f definitionFields) string { return f.status }),
 		field("cpu", func(f definitionFields) string { return f.cpu }),
 		field("memory", func(f definitionFields) string { return f.memory }),

@@ -43,7 +43,7 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 			return http.StatusOK, "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>" + test.targets +
 				"</TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
 		}).config())
-		targets := &TargetGroup{NodeOf: graph.NodeOf[liveTargetGroup]{Node: graph.Named("target-group", time.Second)}, balancing: balancing{elb: client}}
+		targets := &TargetGroup{NodeOf: graph.NodeOf[*liveTargetGroup]{Node: graph.Named("target-group", time.Second)}, balancing: balancing{elb: client}}
 		graph.Observe(t.Context(), []graph.Finder{seenAs{targets.Node, "arn:of-targets"}}, graph.Options{})
 		s := &Service{targets: targets}
 		if test.since > 0 {

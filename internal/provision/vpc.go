@@ -20,7 +20,7 @@ import (
 // endpoint is one. What it came with is kept as AWS makes it: its default network
 // ACL, and the DHCP options that name Amazon's resolver.
 type VPC struct {
-	graph.NodeOf[liveVPC]
+	graph.NodeOf[*liveVPC]
 	network
 	cidr string
 	made string // in this run
@@ -189,11 +189,11 @@ func (v *VPC) Wanted(*liveVPC) *liveVPC {
 }
 
 // Attributes implements graph.Shape.
-func (v *VPC) Attributes() graph.Attributes[liveVPC] {
+func (v *VPC) Attributes() graph.Attributes[*liveVPC] {
 	openACL := graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		return v.openACL(ctx, v.Last().around.acl.NetworkAclId, changes)
 	})
-	return graph.Attributes[liveVPC]{
+	return graph.Attributes[*liveVPC]{
 		duplicateAttribute(func(l *liveVPC) []string { return l.duplicates }, &v.made, func(ctx context.Context, other *string) error {
 			_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
 			return err

@@ -12,9 +12,9 @@ import (
 	"github.com/bookctl/bookctl/internal/sorted"
 )
 
-// Attributes is a resource's table of attributes: by what a live resource of the type L
-// is compared with the wanted one, and what is done about a difference. The order is
-// that in which they are set.
+// Attributes is a resource's table of attributes: by what a live resource of the type L,
+// a pointer, is compared with the wanted one, and what is done about a difference. The
+// order is that in which they are set.
 type Attributes[L any] []Attribute[L]
 
 // Attribute is a row of the table: one field, or all fields that begin alike. None is
@@ -22,12 +22,12 @@ type Attributes[L any] []Attribute[L]
 type Attribute[L any] struct {
 	name   string
 	many   bool // the name is what the fields begin with
-	differ func(live, want *L) []Change
+	differ func(live, want L) []Change
 	remedy Remedy
-	when   func(live, want *L) bool
-	retain func(live, want *L) string
-	fixed  func(live, want *L) Remedy
-	down   func(live *L, c Change) string
+	when   func(live, want L) bool
+	retain func(live, want L) string
+	fixed  func(live, want L) Remedy
+	down   func(live L, c Change) string
 	alone  bool
 }
 
@@ -69,27 +69,30 @@ func (r Remedy) none() bool { return r.call == nil && r.blocked == "" }
 // its part into the input.
 type Request[I any] struct{ call *call }
 
-// Requesting creates a Request. Begin returns the input without the attributes.
-func Requesting[I any](begin func() *I, send func(context.Context, *I, []Change) error) Request[I] {
+// Requesting creates a Request. Begin returns the input without the attributes, a pointer.
+func Requesting[I any](begin func() I, send func(context.Context, I, []Change) error) Request[I] {
 	return Request[I]{&call{
 		input: func() any { return begin() },
-		send:  func(ctx context.Context, input any, changes []Change) error { return send(ctx, input.(*I), changes) },
+		send:  func(ctx context.Context, input any, changes []Change) error { return send(ctx, input.(I), changes) },
 	}}
 }
 
 // Put is the remedy of an attribute that puts its part into the input.
-func (r Request[I]) Put(put func(*I)) Remedy {
-	return r.PutWanted(func(input *I, _ Change) { put(input) })
+func (r Request[I]) Put(put func(I)) Remedy {
+	return r.PutWanted(func(input I, _ Change) { put(input) })
 }
 
 // PutWanted is Put for an attribute whose part follows from the change.
-func (r Request[I]) PutWanted(put func(*I, Change)) Remedy {
-	return Remedy{call: r.call, put: func(input any, c Change) { put(input.(*I), c) }}
+func (r Request[I]) PutWanted(put func(I, Change)) Remedy {
+	return Remedy{call: r.call, put: func(input any, c Change) { put(input.(I), c) }}
 }
 
 // Field is an attribute that is one field, compared and shown as text.
-func Field[L any](name string, of func(*L) string, r Remedy) Attribute[L] {
-	return Attribute[L]{name: name, remedy: r, differ: func(live, want *L) []Change {
+// It is not inlined, or each row would have a copy of what it returns.
+//
+//go:noinline
+func Field[L any](name string, of func(L) string, r Remedy) Attribute[L] {
+	return Attribute[L]{name: name, remedy: r, differ: func(live, want L) []Change {
 		if have, want := of(live), of(want); have != want {
 			return []Change{{Have: have, Want: want}}
 		}
@@ -99,8 +102,8 @@ func Field[L any](name string, of func(*L) string, r Remedy) Attribute[L] {
 
 // Compared is a field with a comparison of its own: of the two values as text, and of
 // whether they differ.
-func Compared[L any](name string, compare func(live, want *L) (have, wanted string, differ bool), r Remedy) Attribute[L] {
-	return Attribute[L]{name: name, remedy: r, differ: func(live, want *L) []Change {
+func Compared[L any](name string, compare func(live, want L) (have, wanted string, differ bool), r Remedy) Attribute[L] {
+	return Attribute[L]{name: name, remedy: r, differ: func(live, want L) []Change {
 		if have, wanted, differ := compare(live, want); differ {
 			return []Change{{Have: have, Want: wanted}}
 		}
@@ -109,20 +112,20 @@ func Compared[L any](name string, compare func(live, want *L) (have, wanted stri
 }
 
 // Flag is a Field that is on or off.
-func Flag[L any](name string, of func(*L) bool, r Remedy) Attribute[L] {
-	return Field(name, func(l *L) string { return strconv.FormatBool(of(l)) }, r)
+func Flag[L any](name string, of func(L) bool, r Remedy) Attribute[L] {
+	return Field(name, func(l L) string { return strconv.FormatBool(of(l)) }, r)
 }
 
 // Many is an attribute of several fields that begin with a prefix. Differ returns
 // how they differ, with what follows the prefix as the field.
-func Many[L any](prefix string, differ func(live, want *L) []Change, r Remedy) Attribute[L] {
+func Many[L any](prefix string, differ func(live, want L) []Change, r Remedy) Attribute[L] {
 	return Attribute[L]{name: prefix, many: true, differ: differ, remedy: r}
 }
 
 // Same is the field with another test of whether two values differ.
 func (a Attribute[L]) Same(same func(have, want string) bool) Attribute[L] {
 	differ := a.differ
-	a.differ = func(live, want *L) []Change {
+	a.differ = func(live, want L) []Change {
 		return slices.DeleteFunc(differ(live, want), func(c Change) bool { return same(c.Have, c.Want) })
 	}
 	return a
@@ -131,7 +134,7 @@ func (a Attribute[L]) Same(same func(have, want string) bool) Attribute[L] {
 // Shown is the field with another text for what is wanted.
 func (a Attribute[L]) Shown(want string) Attribute[L] {
 	differ := a.differ
-	a.differ = func(live, wanted *L) []Change {
+	a.differ = func(live, wanted L) []Change {
 		out := differ(live, wanted)
 		for i := range out {
 			out[i].Want = want
@@ -143,20 +146,20 @@ func (a Attribute[L]) Shown(want string) Attribute[L] {
 
 // When is the attribute compared only where that is true, as of what an endpoint
 // need not report.
-func (a Attribute[L]) When(when func(live, want *L) bool) Attribute[L] {
+func (a Attribute[L]) When(when func(live, want L) bool) Attribute[L] {
 	a.when = when
 	return a
 }
 
 // Retain is the attribute left as it is where why is not empty: it is then in State.Retained.
-func (a Attribute[L]) Retain(why func(live, want *L) string) Attribute[L] {
+func (a Attribute[L]) Retain(why func(live, want L) string) Attribute[L] {
 	a.retain = why
 	return a
 }
 
 // FixedIf is the attribute that can't be set in place in some cases: why returns a Fixed
 // then, and else the zero Remedy.
-func (a Attribute[L]) FixedIf(why func(live, want *L) Remedy) Attribute[L] {
+func (a Attribute[L]) FixedIf(why func(live, want L) Remedy) Attribute[L] {
 	a.fixed = why
 	return a
 }
@@ -168,7 +171,7 @@ func (a Attribute[L]) Alone() Attribute[L] {
 }
 
 // Down is the attribute with what Change.Downtime says of it.
-func (a Attribute[L]) Down(down func(live *L, c Change) string) Attribute[L] {
+func (a Attribute[L]) Down(down func(live L, c Change) string) Attribute[L] {
 	a.down = down
 	return a
 }
@@ -184,7 +187,7 @@ func (a Attribute[L]) has(field string) bool {
 // Compare returns how the live resource differs from the wanted one, in the order of
 // fields, and what of it stays as it is all the same. It depends on nothing but its
 // arguments.
-func (a Attributes[L]) Compare(live, want *L) (drift, retained []Change) {
+func (a Attributes[L]) Compare(live, want L) (drift, retained []Change) {
 	for _, row := range a {
 		if row.alone && len(drift) > 0 || row.when != nil && !row.when(live, want) {
 			continue

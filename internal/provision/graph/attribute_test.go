@@ -23,13 +23,13 @@ type dish struct {
 }
 
 // dishAttributes is the table of things, with calls that note what they were sent.
-func dishAttributes(sent *[]string) graph.Attributes[dish] {
+func dishAttributes(sent *[]string) graph.Attributes[*dish] {
 	note := func(format string, args ...any) { *sent = append(*sent, fmt.Sprintf(format, args...)) }
 	shape := graph.Requesting(func() *[]string { return &[]string{"begun"} }, func(_ context.Context, in *[]string, changes []graph.Change) error {
 		note("shape %s of %s", strings.Join(*in, " "), graph.Fields(changes))
 		return nil
 	})
-	return graph.Attributes[dish]{
+	return graph.Attributes[*dish]{
 		graph.Many("tag ", func(live, want *dish) []graph.Change {
 			var out []graph.Change
 			for _, k := range slices.Sorted(maps.Keys(want.tags)) {
@@ -138,12 +138,12 @@ func TestEachCallIsSentOnceInTheOrderOfTheTable(t *testing.T) {
 func TestAnAttributeIsSetOrRefusedForAReason(t *testing.T) {
 	t.Parallel()
 	size := func(l *dish) string { return l.size }
-	for want, table := range map[string]graph.Attributes[dish]{
+	for want, table := range map[string]graph.Attributes[*dish]{
 		"":                                 dishAttributes(nil),
 		`"size" has neither a call`:        {graph.Field("size", size, graph.Remedy{})},
 		`attribute "size" is there twice`:  {graph.Field("size", size, graph.Fixed("no")), graph.Field("size", size, graph.Fixed("no"))},
-		`attribute "tag a" is there twice`: {graph.Many[dish]("tag ", nil, graph.Fixed("no")), graph.Field("tag a", size, graph.Fixed("no"))},
-		`attribute "tag" is there twice`:   {graph.Many[dish]("tag a", nil, graph.Fixed("no")), graph.Many[dish]("tag", nil, graph.Fixed("no"))},
+		`attribute "tag a" is there twice`: {graph.Many[*dish]("tag ", nil, graph.Fixed("no")), graph.Field("tag a", size, graph.Fixed("no"))},
+		`attribute "tag" is there twice`:   {graph.Many[*dish]("tag a", nil, graph.Fixed("no")), graph.Many[*dish]("tag", nil, graph.Fixed("no"))},
 	} {
 		if err := table.Check(); (err == nil) != (want == "") || !strings.Contains(fmt.Sprint(err), want) {
 			t.Errorf("%v, want %q", err, want)
@@ -153,7 +153,7 @@ func TestAnAttributeIsSetOrRefusedForAReason(t *testing.T) {
 
 // shaped is a resource with a Shape, on a cloud that has one thing.
 type shaped struct {
-	graph.NodeOf[dish]
+	graph.NodeOf[*dish]
 	live *dish
 	st   graph.State
 	sent []string
@@ -161,7 +161,7 @@ type shaped struct {
 
 func (s *shaped) Read(context.Context) (*dish, graph.State, error) { return s.live, s.st, nil }
 func (s *shaped) Wanted(live *dish) *dish                          { return &dish{size: "2", kind: live.kind} }
-func (s *shaped) Attributes() graph.Attributes[dish]               { return dishAttributes(&s.sent) }
+func (s *shaped) Attributes() graph.Attributes[*dish]              { return dishAttributes(&s.sent) }
 
 func (s *shaped) Judge(live *dish, st graph.State) graph.State {
 	if len(st.Drift) > 0 {

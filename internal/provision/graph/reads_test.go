@@ -63,7 +63,7 @@ func TestACreateThatIsRefusedForTheSameReasonIsNotFollowedByARead(t *testing.T) 
 
 // told is a thing whose create call answers what it is: with a color that is to be red.
 type told struct {
-	graph.NodeOf[string]
+	graph.NodeOf[*string]
 	w     *world
 	color string
 }
@@ -88,8 +88,8 @@ func (t *told) Read(context.Context) (*string, graph.State, error) {
 
 func (t *told) Wanted(*string) *string { red := "red"; return &red }
 
-func (t *told) Attributes() graph.Attributes[string] {
-	return graph.Attributes[string]{graph.Field("color", func(s *string) string { return *s }, graph.SetBy(func(context.Context, []graph.Change) error {
+func (t *told) Attributes() graph.Attributes[*string] {
+	return graph.Attributes[*string]{graph.Field("color", func(s *string) string { return *s }, graph.SetBy(func(context.Context, []graph.Change) error {
 		t.color = "red"
 		return t.w.call("paint", "a")
 	}))}
