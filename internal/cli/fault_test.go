@@ -226,6 +226,13 @@ func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 		})
 		return err == nil
 	})
+	exporting := func(enable, disable []string) error {
+		return ok(db.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
+			DBInstanceIdentifier:              aws.String("book-database"),
+			CloudwatchLogsExportConfiguration: &rdstypes.CloudwatchLogsExportConfiguration{EnableLogTypes: enable, DisableLogTypes: disable},
+		}))
+	}
+	until(t, "the database exports another log", func() bool { return exporting([]string{"upgrade"}, []string{"postgresql"}) == nil })
 	balancers, err := balancing.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})
 	h.must(err)
 	h.must(ok(balancing.CreateListener(ctx, &elb.CreateListenerInput{
@@ -233,7 +240,7 @@ func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 		DefaultActions: []elbtypes.Action{{Type: elbtypes.ActionTypeEnumFixedResponse, FixedResponseConfig: &elbtypes.FixedResponseActionConfig{StatusCode: aws.String("200")}}},
 	})))
 
-	drift := []string{"sg-database", "route-table-public", "service", "count", "db-parameter-group", "rds.force_ssl", "database", "public", "listener"}
+	drift := []string{"sg-database", "route-table-public", "service", "count", "db-parameter-group", "rds.force_ssl", "database", "public", "log-exports", "listener"}
 	status := s.run("status", "--local")
 	for _, d := range drift {
 		if !strings.Contains(status.out+status.err, d) {
@@ -242,6 +249,11 @@ func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 	}
 	r := s.run("up", "--local")
 	r.says(t, 0, drift...)
+	// What else is exported is its owner's.
+	if logs := h.database().EnabledCloudwatchLogsExports; !slices.Equal(logs, []string{"postgresql", "upgrade"}) {
+		t.Errorf("it exports %v", logs)
+	}
+	h.must(exporting(nil, []string{"upgrade"}))
 	h.same("up did not repair it all", before)
 	s.run("up", "--local").says(t, 0, "0 changed")
 }

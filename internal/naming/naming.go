@@ -132,11 +132,11 @@ func (n Names) EnvironmentSecret() string { return n.Stack + "/environment" }
 // LogGroup is the name of the log group of the tasks.
 func (n Names) LogGroup() string { return "/bookctl/" + n.Stack }
 
-// DatabaseLogGroup is the name of the log group that RDS writes PostgreSQL's log
-// to.
+// DatabaseLogGroup is the name of the log group that RDS writes a log of the database to,
+// such as postgresql.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Concepts.PostgreSQL.html
-func (n Names) DatabaseLogGroup() string {
-	return "/aws/rds/instance/" + n.Database() + "/postgresql"
+func (n Names) DatabaseLogGroup(log string) string {
+	return "/aws/rds/instance/" + n.Database() + "/" + log
 }
 
 // Repository is the name of the ECR repository.

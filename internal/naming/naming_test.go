@@ -114,13 +114,15 @@ var derived = map[string]struct {
 	"Secret":                {"secret", one(naming.Names.Secret)},
 	"EnvironmentSecret":     {"secret", one(naming.Names.EnvironmentSecret)},
 	"LogGroup":              {"log group", one(naming.Names.LogGroup)},
-	"DatabaseLogGroup":      {"log group", one(naming.Names.DatabaseLogGroup)},
-	"Repository":            {"repository", one(naming.Names.Repository)},
-	"Cluster":               {"cluster", one(naming.Names.Cluster)},
-	"Service":               {"service", one(naming.Names.Service)},
-	"TaskDefinition":        {"task definition", one(naming.Names.TaskDefinition)},
-	"ScalableTarget":        {"scalable target", one(naming.Names.ScalableTarget)},
-	"AlarmTopic":            {"topic", one(naming.Names.AlarmTopic)},
+	"DatabaseLogGroup": {"log group", func(n naming.Names) []string {
+		return each([]string{"postgresql", "iam-db-auth-error"}, n.DatabaseLogGroup)
+	}},
+	"Repository":     {"repository", one(naming.Names.Repository)},
+	"Cluster":        {"cluster", one(naming.Names.Cluster)},
+	"Service":        {"service", one(naming.Names.Service)},
+	"TaskDefinition": {"task definition", one(naming.Names.TaskDefinition)},
+	"ScalableTarget": {"scalable target", one(naming.Names.ScalableTarget)},
+	"AlarmTopic":     {"topic", one(naming.Names.AlarmTopic)},
 	"Alarm": {"alarm", func(n naming.Names) []string {
 		return each([]string{"no-healthy-target", "database-connections"}, n.Alarm)
 	}},

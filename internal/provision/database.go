@@ -114,8 +114,12 @@ func major(version string) string {
 	return m
 }
 
-// exportedLog is the log that RDS sends to CloudWatch.
+// exportedLog is the log that RDS sends to CloudWatch, and otherLogs are those that it can send
+// as well:
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBInstance.html
 const exportedLog = "postgresql"
+
+var otherLogs = []string{"iam-db-auth-error", "upgrade"}
 
 func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, upgraded *UpgradeSnapshot, copied *SnapshotCopy, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
 	db := &Database{
@@ -592,7 +596,10 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 			in.DBParameterGroupName = aws.String(d.parameters.groupName())
 		})),
 		graph.Field("subnet-group", func(l *liveDatabase) string { return l.subnets }, graph.Fixed("RDS moves a database between networks only with an outage")),
-		graph.Field("log-exports", func(l *liveDatabase) string { return inAnyOrder(l.logs) }, put(func(in *rds.ModifyDBInstanceInput) {
+		// What else is exported is its owner's.
+		graph.Compared("log-exports", func(live, want *liveDatabase) (string, string, bool) {
+			return inAnyOrder(live.logs), inAnyOrder(want.logs), !slices.Contains(live.logs, exportedLog)
+		}, put(func(in *rds.ModifyDBInstanceInput) {
 			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
 		})),
 		graph.Field("name", func(l *liveDatabase) string { return l.name }, graph.Fixed("a database keeps its name")),

@@ -44,9 +44,12 @@ type logGroups struct {
 	logs *cloudwatchlogs.Client
 }
 
-// list returns those of the stack's groups that are there.
+// list returns those of the stack's groups that are there, and of those that RDS makes.
 func (g logGroups) list(ctx context.Context) ([]types.LogGroup, error) {
-	names := []string{g.names().LogGroup(), g.names().DatabaseLogGroup()}
+	names := []string{g.names().LogGroup(), g.names().DatabaseLogGroup(exportedLog)}
+	for _, log := range otherLogs {
+		names = append(names, g.names().DatabaseLogGroup(log))
+	}
 	var out []types.LogGroup
 	pages := cloudwatchlogs.NewDescribeLogGroupsPaginator(g.logs, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupIdentifiers: names})
 	for pages.HasMorePages() {
@@ -76,7 +79,7 @@ func newLogGroup(g logGroups, want logRetention) *LogGroup {
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
 func newDatabaseLogGroup(g logGroups, want logRetention) *LogGroup {
-	l := &LogGroup{logGroups: g, group: g.names().DatabaseLogGroup(), want: want}
+	l := &LogGroup{logGroups: g, group: g.names().DatabaseLogGroup(exportedLog), want: want}
 	l.NodeOf = graph.Of(l, "db-log-group", 5*time.Minute)
 	return l
 }
@@ -237,10 +240,12 @@ func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 				out = append(out, inventory.Item{ID: name})
 			case owner == "" && strings.HasPrefix(name, "/aws/rds/"):
 				// Whose it is can't be known, so it is named and not removed.
-				out = append(out, inventory.Item{
-					ID:     name,
-					HeldBy: "nobody: RDS writes the end of a log after the group was removed, into a new one without tags; if no other database had that name, 'aws logs delete-log-group' removes it",
-				})
+				why := "RDS writes the end of a log after the group was removed, into a new one without tags"
+				if name != i.names().DatabaseLogGroup(exportedLog) {
+					why = "somebody had RDS export this log, into a group without tags that is kept for ever"
+				}
+				out = append(out, inventory.Item{ID: name, HeldBy: fmt.Sprintf("nobody: %s; if no other database had that name, %s removes it",
+					why, hint.AWS("logs", "delete-log-group", "--log-group-name", name))})
 			}
 		}
 		return out, nil

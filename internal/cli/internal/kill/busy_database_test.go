@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -170,6 +172,44 @@ func TestAPausedDatabaseIsStartedBeforeItsUpgrade(t *testing.T) {
 		out, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
 		if err != nil || len(out.DBSnapshots) != 1 || *out.DBSnapshots[0].EngineVersion != before {
 			t.Errorf("snapshots: %v, %v", out.DBSnapshots, err)
+		}
+	})
+}
+
+// TestOtherLogsOfADatabaseAreTheOwnersBusiness has somebody switch on the export of the log of
+// upgrades, which RDS sends to a log group that it makes itself and never removes.
+func TestOtherLogsOfADatabaseAreTheOwnersBusiness(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		both := []string{"postgresql", "upgrade"}
+		if _, err := c.RDS.ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
+			DBInstanceIdentifier:              aws.String("book-database"),
+			CloudwatchLogsExportConfiguration: &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{"upgrade"}},
+		}); err != nil {
+			t.Fatal(err)
+		}
+		begun, quiet := time.Now(), &wire{}
+		if err := a.up(t.Context(), quiet); err != nil || time.Since(begun) > time.Minute || len(quiet.written()) > 0 {
+			t.Errorf("up after %s: %v, writing %v", time.Since(begun), err, quiet.written())
+		}
+		a.spec.UpgradeFrom, a.spec.DBVersion = *databaseOf(t, c).EngineVersion, "18"
+		if err := a.up(t.Context(), &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		if logs := databaseOf(t, c).EnabledCloudwatchLogsExports; !slices.Equal(logs, both) {
+			t.Errorf("it exports %v", logs)
+		}
+		var left []inventory.Item
+		if err := a.run(&wire{}, a.spec, func(r provision.Run) error {
+			done, err := r.Destroy(t.Context(), true, time.Minute)
+			left = done.Left
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		left = slices.DeleteFunc(left, func(i inventory.Item) bool { return i.Kept })
+		if len(left) != 1 || left[0].ID != "/aws/rds/instance/book-database/upgrade" || !strings.Contains(left[0].HeldBy, "aws logs delete-log-group --log-group-name /aws/rds/instance/book-database/upgrade") {
+			t.Errorf("left: %v", left)
 		}
 	})
 }

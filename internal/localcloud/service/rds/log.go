@@ -26,6 +26,8 @@ const (
 	logFile = "error/postgresql.log"
 	// logType is that log as an export to CloudWatch calls it.
 	logType = "postgresql"
+	// upgradeLogType is the log of upgrades.
+	upgradeLogType = "upgrade"
 	// exportTick is how often a log is looked at for new lines. RDS takes seconds.
 	exportTick = 500 * time.Millisecond
 	// mostExported is what is read of a log at once.
@@ -35,11 +37,11 @@ const (
 	logPage = 1 << 20
 )
 
-// logGroupOf is where RDS sends an instance's log: the instance's name and the
+// logGroupOf is where RDS sends a log of an instance: the instance's name and the
 // log's, with a stream for the instance
 // (https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_LogAccess.Concepts.PostgreSQL.html).
-func logGroupOf(db *instance) (group, stream string) {
-	return "/aws/rds/instance/" + db.ID + "/" + logType, db.ID + ".0"
+func logGroupOf(db *instance, log string) (group, stream string) {
+	return "/aws/rds/instance/" + db.ID + "/" + log, db.ID + ".0"
 }
 
 // runExports sends the logs of the instances that export them, until ctx ends.
@@ -93,7 +95,7 @@ func (a tx) exportLogs() {
 		}
 		db.Exported += int64(len(text))
 		a.Changed()
-		group, stream := logGroupOf(db)
+		group, stream := logGroupOf(db, logType)
 		for _, record := range logRecords(string(text)) {
 			if err := a.needs.Logs.Append(a.Tx, group, stream, cmp.Or(recordTime(record), a.Now().UnixMilli()), record); err != nil {
 				a.Log().Error("a line of a database's log was lost", "database", db.ID, "error", err)

@@ -3,6 +3,7 @@ package rds
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,9 +63,12 @@ func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChan
 			db.Reports = append(db.Reports, report{upgradeLog + "." + strconv.FormatInt(now.UnixMilli(), 10), now, incompatible.Report})
 			db.Pending.Version, db.Pending.Group = "", ""
 			a.event(types.SourceTypeDbInstance, db.ID, "notification", "Database instance is in a state that cannot be upgraded: "+fatal(incompatible.Report))
+			a.exportUpgrade(db, incompatible.Report)
 			return
 		}
-		a.event(types.SourceTypeDbInstance, db.ID, "maintenance", "Finished upgrading the database engine from version "+db.Version+" to "+todo.Version)
+		done := "Finished upgrading the database engine from version " + db.Version + " to " + todo.Version
+		a.event(types.SourceTypeDbInstance, db.ID, "maintenance", done)
+		a.exportUpgrade(db, done)
 		db.Version, db.ParameterGroup, db.PendingReboot = todo.Version, todo.Group, false
 		db.Applied = nil
 		if g, err := a.parameterGroup(&todo.Group); err == nil {
@@ -73,6 +77,17 @@ func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChan
 	})
 	_, err = s.up(ctx, resource)
 	return err
+}
+
+// exportUpgrade sends the log of an upgrade to CloudWatch, from an instance that exports it.
+func (a tx) exportUpgrade(db *instance, text string) {
+	if !slices.Contains(db.Logs, upgradeLogType) {
+		return
+	}
+	group, stream := logGroupOf(db, upgradeLogType)
+	if err := a.needs.Logs.Append(a.Tx, group, stream, a.Now().UnixMilli(), text); err != nil {
+		a.Log().Error("the log of an upgrade was lost", "database", db.ID, "error", err)
+	}
 }
 
 // fatal is the line of a report that says what failed.
