@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -214,6 +215,62 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if out := s.aws("acm", "list-certificates"); strings.Contains(out, domain) || strings.Count(out, `"CertificateArn"`) != 3 {
 		t.Errorf("destroy leaves %s", out)
 	}
+}
+
+// TestADestroyThatKnowsNoDomainLeavesNothingOfIt ends a destroy when nothing is left but the
+// certificate, and makes a load balancer fail, which records the domain: the certificate
+// and its record in the user's zone go all the same, and so do those of other domains.
+func TestADestroyThatKnowsNoDomainLeavesNothingOfIt(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	up := func(domain string) result {
+		t.Helper()
+		return s.run(append([]string{"up", "--local", "--no-database", "--domain", domain}, imageless()...)...)
+	}
+	destroyed := func() {
+		t.Helper()
+		s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+		if r := s.records(t, zone); len(r) > 0 {
+			t.Errorf("destroy leaves %v in the zone", r)
+		}
+		if out := s.aws("acm", "list-certificates"); strings.Contains(out, "CertificateArn") {
+			t.Errorf("destroy leaves %s", out)
+		}
+	}
+
+	up("api.example.com").says(t, 0)
+	h.faults(map[string]any{"deny": []string{"acm:DeleteCertificate"}})
+	s.run("destroy", "--local", "--yes").says(t, 4, "acm:DeleteCertificate")
+	h.faults(map[string]any{})
+	destroyed()
+
+	h.faults(map[string]any{"deny": []string{"elasticloadbalancing:CreateLoadBalancer"}})
+	for _, domain := range []string{"api.example.com", "www.example.com"} {
+		up(domain).says(t, 4, "elasticloadbalancing:CreateLoadBalancer")
+		if r := s.records(t, zone); !strings.HasSuffix(r["CNAME"], domain+".") {
+			t.Errorf("after a failed up for %s the zone has %v", domain, r)
+		}
+	}
+	h.faults(map[string]any{})
+	destroyed()
+
+	// Without the zone, its records are gone, too.
+	up("api.example.com").says(t, 0)
+	for kind, name := range s.records(t, zone) {
+		var sets struct{ ResourceRecordSets []json.RawMessage }
+		decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone, "--start-record-name", name, "--start-record-type", kind, "--max-items", "1"), &sets)
+		s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
+			`{"Changes":[{"Action":"DELETE","ResourceRecordSet":`+string(sets.ResourceRecordSets[0])+`}]}`)
+	}
+	s.aws("route53", "delete-hosted-zone", "--id", zone)
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
 }
 
 func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
@@ -24,15 +25,18 @@ import (
 // Certificate is the stack's TLS certificate, which ACM issues once a record
 // in the domain's zone proves that the domain is ours, and then renews by itself
 // for as long as that record stands. It is found by its domain and its tags.
+//
+// A destroy takes one certificate of the stack after the other, whatever their domains
+// are: the load balancer that recorded the domain may be gone by then, or was never made.
 type Certificate struct {
 	graph.NodeOf[*liveCertificate]
 	identity
 	acm    *acm.Client
 	ec2    *ec2.Client // names the regions
-	zone   *hostedZone
+	zone   *hostedZone // of the domain
 	domain string
 
-	spared string // why Delete kept the record
+	spared map[string]string // by domain, why Delete kept its record
 }
 
 func newCertificate(i identity, client *acm.Client, regions *ec2.Client, zone *hostedZone, domain string) *Certificate {
@@ -52,11 +56,12 @@ type liveCertificate struct {
 	// needs is the record that is to prove the domain, and record the one that is
 	// there; both are "" where none is needed.
 	needs, record string
+	domain        string
 }
 
 // Read looks the certificate up by its domain and its tags.
 func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, error) {
-	all, err := ownCertificates(ctx, c.acm, c.stack, c.domain)
+	all, err := c.own(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -64,6 +69,9 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		return nil, absent, nil
 	}
 	own := all[len(all)-1]
+	if c.destroying {
+		return &liveCertificate{tags: own.tags, domain: own.domain}, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
+	}
 	detail, err := c.describe(ctx, own.arn)
 	if isCode(err, "ResourceNotFoundException") {
 		return nil, absent, nil
@@ -71,7 +79,7 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 	if err != nil {
 		return nil, graph.State{}, err
 	}
-	live := &liveCertificate{tags: own.tags}
+	live := &liveCertificate{tags: own.tags, domain: own.domain}
 	st := graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack, Note: strings.ToLower(string(detail.Status))}
 	switch detail.Status {
 	case types.CertificateStatusIssued:
@@ -94,6 +102,30 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		st.Next = hint.New("%s removes it; then run the same command again", hint.AWS("acm", "delete-certificate", "--certificate-arn", own.arn))
 	}
 	return live, st, nil
+}
+
+// own are the certificates that the resource may be: of its domain or, in a destroy, of any.
+func (c *Certificate) own(ctx context.Context) ([]ownCertificate, error) {
+	if c.destroying {
+		return c.ownCertificates(ctx, c.acm)
+	}
+	return ownCertificates(ctx, c.acm, c.stack, c.domain)
+}
+
+// found returns the domain of the certificate that was last read.
+func (c *Certificate) found() string {
+	if live := c.Last(); live != nil {
+		return live.domain
+	}
+	return c.domain
+}
+
+// zoneFound returns the zone of that domain.
+func (c *Certificate) zoneFound() *hostedZone {
+	if domain := c.found(); domain != c.domain {
+		return &hostedZone{client: c.zone.client, domain: domain}
+	}
+	return c.zone
 }
 
 // Wanted implements graph.Shape.
@@ -197,7 +229,11 @@ func (c *Certificate) Delete(ctx context.Context) error {
 }
 
 func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.ResourceRecordSet) error {
-	have, err := c.zone.record(ctx, *record.Name, record.Type)
+	domain, zone := c.found(), c.zoneFound()
+	have, err := zone.record(ctx, *record.Name, record.Type)
+	if errors.Is(err, ErrNoZone) {
+		return nil // the record went with its zone
+	}
 	if err != nil || !sameRecord(have, record) {
 		return err
 	}
@@ -206,11 +242,14 @@ func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.Resourc
 		return err
 	}
 	if why != "" {
-		why = fmt.Sprintf("record %s was kept, by which ACM renews certificates of %s: %s", *record.Name, c.domain, why)
-		c.spared = why
+		if c.spared == nil {
+			c.spared = map[string]string{}
+		}
+		c.spared[domain] = fmt.Sprintf("record %s was kept, by which ACM renews certificates of %s: %s", *record.Name, domain, why)
 		return nil
 	}
-	return c.zone.change(ctx, r53types.ChangeActionDelete, have)
+	delete(c.spared, domain) // another one of the stack's had it kept
+	return zone.change(ctx, r53types.ChangeActionDelete, have)
 }
 
 // regionsTimeout is how long all regions together may take to answer.
@@ -272,17 +311,25 @@ func (c *Certificate) shared(ctx context.Context) (string, error) {
 // stands for it. One with more names than ACM lists may.
 func (c *Certificate) another(ctx context.Context, region string) (bool, error) {
 	all, err := listCertificates(ctx, c.acm, func(o *acm.Options) { o.Region = region })
+	domain := c.found()
 	return slices.ContainsFunc(all, func(x types.CertificateSummary) bool {
 		names := append(x.SubjectAlternativeNameSummaries, aws.ToString(x.DomainName))
 		return aws.ToString(x.CertificateArn) != c.ID() && (aws.ToBool(x.HasAdditionalSubjectAlternativeNames) ||
-			slices.ContainsFunc(names, func(name string) bool { return strings.TrimPrefix(name, "*.") == c.domain }))
+			slices.ContainsFunc(names, func(name string) bool { return strings.TrimPrefix(name, "*.") == domain }))
 	}), err
 }
 
 // ownCertificate is a certificate of a stack.
 type ownCertificate struct {
-	arn  string
-	tags map[string]string
+	arn, domain string
+	tags        map[string]string
+}
+
+// ownCertificates are all that carry the stack's tag.
+func (i identity) ownCertificates(ctx context.Context, client *acm.Client) ([]ownCertificate, error) {
+	return i.observed().certificates.get(ctx, func(ctx context.Context) ([]ownCertificate, error) {
+		return ownCertificates(ctx, client, i.stack, "")
+	})
 }
 
 // ownCertificates are those that carry the stack's tag, of one domain or, for "",
@@ -306,7 +353,7 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack, domain stri
 			return nil, fmt.Errorf("list the tags of certificate %s: %w", aws.ToString(x.CertificateArn), err)
 		}
 		own := ownCertificate{
-			arn:  aws.ToString(x.CertificateArn),
+			arn: aws.ToString(x.CertificateArn), domain: aws.ToString(x.DomainName),
 			tags: readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
 		}
 		if own.tags[TagStack] == stack {
@@ -335,7 +382,7 @@ func listCertificates(ctx context.Context, client *acm.Client, options ...func(*
 // certificateKind lists the stack's certificates.
 func (i identity) certificateKind(client *acm.Client) inventory.Kind {
 	return inventory.Kind{Service: "acm", Type: "certificate", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
-		all, err := ownCertificates(ctx, client, i.stack, "")
+		all, err := i.ownCertificates(ctx, client)
 		return collect(all, func(c ownCertificate) inventory.Item { return inventory.Item{ID: c.arn} }), err
 	}}
 }

@@ -121,26 +121,44 @@ func sameRecord(have, want *types.ResourceRecordSet) bool {
 // that leads anywhere else is another owner's, which is refused and left alone.
 type DNSRecord struct {
 	graph.Node
-	stack  string
-	zone   *hostedZone
-	lb     *LoadBalancer
-	domain string
+	identity
+	zone *hostedZone
+	lb   *LoadBalancer
+	// of is the certificate of the domain; nil for one that is not the stack's.
+	of *Certificate
 }
 
-func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, domain string) *DNSRecord {
-	return &DNSRecord{Node: graph.Named("dns-record", 10*time.Minute, graph.OnceCreated(lb)), stack: i.stack, zone: zone, lb: lb, domain: domain}
+func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificate) *DNSRecord {
+	needs := []graph.Finder{graph.OnceCreated(lb)}
+	if i.destroying && of != nil {
+		needs = append(needs, of)
+	}
+	return &DNSRecord{Node: graph.Named("dns-record", 10*time.Minute, needs...), identity: i, zone: zone, lb: lb, of: of}
+}
+
+// within returns the zone of the record's domain. A destroy that was cut off may have left
+// the domain only with the certificate; then it is of that, or "".
+func (d *DNSRecord) within() *hostedZone {
+	if d.destroying && d.zone.domain == "" {
+		return d.of.zoneFound()
+	}
+	return d.zone
 }
 
 // Find looks the record up by the domain.
 func (d *DNSRecord) Find(ctx context.Context) (graph.State, error) {
-	have, err := d.zone.record(ctx, d.domain, types.RRTypeA)
-	if err != nil && errors.Is(err, ErrNoZone) && d.lb.DNSName() == "" {
+	zone := d.within()
+	if zone.domain == "" {
+		return absent, nil
+	}
+	have, err := zone.record(ctx, zone.domain, types.RRTypeA)
+	if errors.Is(err, ErrNoZone) && (d.destroying || d.lb.DNSName() == "") {
 		return absent, nil // nothing of it is there, and nothing can be made
 	}
 	if have == nil || err != nil {
 		return absent, err
 	}
-	st := graph.State{Phase: graph.Ready, ID: d.domain}
+	st := graph.State{Phase: graph.Ready, ID: zone.domain}
 	if a := have.AliasTarget; a != nil && d.lb.DNSName() != "" && dotted(strings.TrimPrefix(aws.ToString(a.DNSName), "dualstack.")) == dotted(d.lb.DNSName()) {
 		st.Owner = d.stack
 	} else {
@@ -150,21 +168,22 @@ func (d *DNSRecord) Find(ctx context.Context) (graph.State, error) {
 }
 
 func (d *DNSRecord) alias() *types.ResourceRecordSet {
-	return &types.ResourceRecordSet{Name: &d.domain, Type: types.RRTypeA, AliasTarget: &types.AliasTarget{
+	return &types.ResourceRecordSet{Name: &d.zone.domain, Type: types.RRTypeA, AliasTarget: &types.AliasTarget{
 		DNSName: aws.String(d.lb.DNSName()), HostedZoneId: aws.String(d.lb.hostedZoneID()), EvaluateTargetHealth: false,
 	}}
 }
 
 // Create creates the record, unless somebody else has made one since.
 func (d *DNSRecord) Create(ctx context.Context) (string, error) {
-	return d.domain, d.zone.change(ctx, types.ChangeActionCreate, d.alias())
+	return d.zone.domain, d.zone.change(ctx, types.ChangeActionCreate, d.alias())
 }
 
 // Delete deletes the record as it is.
 func (d *DNSRecord) Delete(ctx context.Context) error {
-	have, err := d.zone.record(ctx, d.domain, types.RRTypeA)
+	zone := d.within()
+	have, err := zone.record(ctx, zone.domain, types.RRTypeA)
 	if have == nil || err != nil {
 		return err
 	}
-	return d.zone.change(ctx, types.ChangeActionDelete, have)
+	return zone.change(ctx, types.ChangeActionDelete, have)
 }

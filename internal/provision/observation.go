@@ -33,6 +33,7 @@ type observation struct {
 	role          reading[*iamtypes.Role] // the execution role
 	linkedRoles   reading[[]iamtypes.Role]
 	logGroups     reading[[]types.LogGroup]
+	certificates  reading[[]ownCertificate]
 	vpcs          reading[[]ec2types.Vpc]
 	subnets       reading[[]ec2types.Subnet]
 	tables        reading[[]ec2types.RouteTable]

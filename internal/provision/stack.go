@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -213,10 +214,10 @@ func (s *Stack) Deferred() []string {
 // Spared returns the resources of the stack that a destroy kept because others need them,
 // or may.
 func (s *Stack) Spared() []string {
-	if s.certificate == nil || s.certificate.spared == "" {
+	if s.certificate == nil {
 		return nil
 	}
-	return []string{s.certificate.spared}
+	return slices.Sorted(maps.Values(s.certificate.spared))
 }
 
 // Options are the options of graph for the stack: its owner, and the meaning of AWS's
@@ -456,11 +457,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var redirected []graph.Finder
 	var front *Listener // that forwards
 	var own *Certificate
-	if spec.Secure() {
+	if spec.Secure() || spec.destroying { // which may not know any more how the stack was served
 		secure := listenerSpec{port: spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return spec.Certificate }}
 		zone := &hostedZone{client: c.Route53, domain: spec.Domain}
 		var needs []graph.Finder
-		if spec.Certificate == "" {
+		if spec.Certificate == "" || spec.destroying {
 			certificate := newCertificate(who, c.ACM, c.EC2, zone, spec.Domain)
 			secure.certificate, own = certificate.ID, certificate
 			https, needs = append(https, certificate), append(needs, certificate)
@@ -468,8 +469,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		secured := newListener(balance, "listener-https", balancer, targets, second, secure, false, nil, needs...)
 		front = secured
 		https = append(https, secured)
-		if spec.Domain != "" {
-			https = append(https, newDNSRecord(who, zone, balancer, spec.Domain))
+		if spec.Domain != "" || spec.destroying {
+			https = append(https, newDNSRecord(who, zone, balancer, own))
 		}
 		// HTTP is redirected only once HTTPS works.
 		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
