@@ -265,7 +265,7 @@ func (h byHand) secretNames(ctx context.Context, stack string) (out []string, er
 }
 
 func (h byHand) logGroups(ctx context.Context, stack string) (out []string, err error) {
-	for _, prefix := range []string{"/bookctl/" + stack, "/aws/rds/instance/" + stack + "-database/"} {
+	for _, prefix := range []string{"/bookctl/" + stack, "/aws/rds/instance/" + stack + "-database/", "/aws/ecs/containerinsights/" + stack + "-cluster/"} {
 		all, err := h.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 		if err != nil {
 			return out, err

@@ -139,6 +139,13 @@ func (n Names) DatabaseLogGroup(log string) string {
 	return "/aws/rds/instance/" + n.Database() + "/" + log
 }
 
+// InsightsLogGroup is the name of the log group that Container Insights writes to, where
+// somebody turns it on for the cluster.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/Container-Insights-reference-performance-logs-ECS.html
+func (n Names) InsightsLogGroup() string {
+	return "/aws/ecs/containerinsights/" + n.Cluster() + "/performance"
+}
+
 // Repository is the name of the ECR repository.
 func (n Names) Repository() string { return n.Stack + "/app" }
 

@@ -117,12 +117,13 @@ var derived = map[string]struct {
 	"DatabaseLogGroup": {"log group", func(n naming.Names) []string {
 		return each([]string{"postgresql", "iam-db-auth-error"}, n.DatabaseLogGroup)
 	}},
-	"Repository":     {"repository", one(naming.Names.Repository)},
-	"Cluster":        {"cluster", one(naming.Names.Cluster)},
-	"Service":        {"service", one(naming.Names.Service)},
-	"TaskDefinition": {"task definition", one(naming.Names.TaskDefinition)},
-	"ScalableTarget": {"scalable target", one(naming.Names.ScalableTarget)},
-	"AlarmTopic":     {"topic", one(naming.Names.AlarmTopic)},
+	"InsightsLogGroup": {"log group", one(naming.Names.InsightsLogGroup)},
+	"Repository":       {"repository", one(naming.Names.Repository)},
+	"Cluster":          {"cluster", one(naming.Names.Cluster)},
+	"Service":          {"service", one(naming.Names.Service)},
+	"TaskDefinition":   {"task definition", one(naming.Names.TaskDefinition)},
+	"ScalableTarget":   {"scalable target", one(naming.Names.ScalableTarget)},
+	"AlarmTopic":       {"topic", one(naming.Names.AlarmTopic)},
 	"Alarm": {"alarm", func(n naming.Names) []string {
 		return each([]string{"no-healthy-target", "database-connections"}, n.Alarm)
 	}},

@@ -143,10 +143,15 @@ func (c *Cluster) provide(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// Create creates the cluster.
+// Create creates the cluster, without Container Insights whatever the account's default
+// is: it is billed by metric, and its log group would stay when the stack is gone.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ClusterSetting.html
 func (c *Cluster) Create(ctx context.Context) (string, error) {
 	tags := c.tags(c.Name())
-	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{ClusterName: aws.String(c.clusterName()), Tags: ecsTags(tags)})
+	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{
+		ClusterName: aws.String(c.clusterName()), Tags: ecsTags(tags),
+		Settings: []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}},
+	})
 	if err != nil {
 		return "", fmt.Errorf("create cluster %s: %w", c.clusterName(), err)
 	}

@@ -44,9 +44,10 @@ type logGroups struct {
 	logs *cloudwatchlogs.Client
 }
 
-// list returns those of the stack's groups that are there, and of those that RDS makes.
+// list returns those of the stack's groups that are there, of those that RDS makes, and that of
+// Container Insights.
 func (g logGroups) list(ctx context.Context) ([]types.LogGroup, error) {
-	names := []string{g.names().LogGroup(), g.names().DatabaseLogGroup(exportedLog)}
+	names := []string{g.names().LogGroup(), g.names().DatabaseLogGroup(exportedLog), g.names().InsightsLogGroup()}
 	for _, log := range otherLogs {
 		names = append(names, g.names().DatabaseLogGroup(log))
 	}
@@ -55,7 +56,7 @@ func (g logGroups) list(ctx context.Context) ([]types.LogGroup, error) {
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("describe log groups %s: %w", strings.Join(names, " and "), err)
+			return nil, fmt.Errorf("describe log groups %s: %w", strings.Join(names, ", "), err)
 		}
 		for _, x := range page.LogGroups {
 			if slices.Contains(names, aws.ToString(x.LogGroupName)) { // emulators list all
@@ -230,6 +231,14 @@ func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 		}
 		for _, g := range all {
 			name := aws.ToString(g.LogGroupName)
+			if name == i.names().InsightsLogGroup() {
+				// No stack made it, and another cluster may have had that name.
+				out = append(out, inventory.Item{
+					ID:     name,
+					HeldBy: "nobody: Container Insights, which somebody turned on for the cluster, wrote to it; 'aws logs delete-log-group' removes it",
+				})
+				continue
+			}
 			tags, err := groups.tagsOf(ctx, arnOf(g))
 			if err != nil {
 				return out, err

@@ -127,7 +127,8 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 			return nil, kernel.Fail("InvalidParameterException", "The local cloud has no Service Connect")
 		}
 		if len(cl.Settings) == 0 {
-			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}}
+			account := a.accountSetting(string(types.SettingNameContainerInsights))
+			cl.Settings = []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: account.Value}}
 		}
 		if a.state().Clusters == nil {
 			a.state().Clusters = map[string]*cluster{}
@@ -137,6 +138,13 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 	}
 	described := a.describeCluster(cl, types.ClusterFieldTags, types.ClusterFieldSettings, types.ClusterFieldConfigurations)
 	return &ecs.CreateClusterOutput{Cluster: &described}, nil
+}
+
+// insights reports whether Container Insights is on for a cluster.
+func (cl *cluster) insights() bool {
+	return slices.ContainsFunc(cl.Settings, func(s types.ClusterSetting) bool {
+		return s.Name == types.ClusterSettingNameContainerInsights && aws.ToString(s.Value) != "disabled"
+	})
 }
 
 // describeCluster describes a cluster. What is not asked for is left out or

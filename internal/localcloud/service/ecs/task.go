@@ -442,6 +442,11 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 	s.update(func(c tx) {
 		t.setStatus(taskRunning)
 		t.StartedAt = aws.Time(c.Now())
+		if cl := c.state().Clusters[t.Cluster]; cl != nil && cl.insights() {
+			// Its name is all that is here of Container Insights:
+			// https://github.com/aws/containers-roadmap/issues/2315
+			c.needs.Logs.EnsureGroup(c.Tx, "/aws/ecs/containerinsights/"+cl.Name+"/performance")
+		}
 		for name, d := range definitions {
 			t.setContainer(name, func(described *types.Container) {
 				described.LastStatus = aws.String(taskRunning)
