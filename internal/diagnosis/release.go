@@ -119,6 +119,10 @@ func (s *explainer) explain(t Task) {
 	}
 	name := "Task " + t.ShortID()
 	switch {
+	case strings.Contains(reasons, "CannotPull") && strings.Contains(strings.ToLower(reasons), "toomanyrequests"):
+		s.outcome = notStarted
+		s.say("The registry of its image lets %s pull nothing for now: %s.", "task "+t.ShortID(), sentence(reasons))
+		s.next = hint.New("wait until it does, log in to it with --registry-secret, or give a copy of the image in ECR with --image; %s", s.again)
 	case strings.Contains(reasons, "CannotPull"):
 		s.outcome = notStarted
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
@@ -130,16 +134,9 @@ func (s *explainer) explain(t Task) {
 	case strings.Contains(reasons, "registry auth from asm"):
 		s.say("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
 		s.next = hint.New(`check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`)
-	case strings.Contains(reasons, "ResourceInitializationError") && strings.Contains(reasons, "secret") && deniedText.MatchString(reasons):
-		if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
-			reasons = said // before it stands how ECS came to ask
-		}
+	case strings.Contains(reasons, "ResourceInitializationError") && (deniedText.MatchString(reasons) || strings.Contains(reasons, noKey)):
 		s.outcome = notStarted
-		s.say("%s was not allowed to read the database's secret: %s.", name, sentence(reasons))
-		s.next = hint.New("%s repairs the execution role; if it is denied elsewhere, look at the secret's own policy and the organization's", hint.Command("up"))
-		if strings.Contains(reasons, "no permissions boundary") {
-			s.next = hint.New("extend the permissions boundary of the stack's roles, or give them another with %s", hint.Command("up", "--permissions-boundary", "ARN"))
-		}
+		s.denied(name, reasons)
 	case strings.Contains(reasons, "ResourceInitializationError"):
 		s.outcome = notStarted
 		s.say("%s could not be prepared: %s.", name, sentence(reasons))
@@ -202,6 +199,68 @@ func (s *explainer) unplaced(event string) {
 		s.next = hint.New("try again later; where it stays so, ask AWS Support whether Fargate serves these zones")
 	default:
 		s.next = hint.New("try again later")
+	}
+}
+
+// noKey is what Secrets Manager says where the key of a secret may not be used.
+const noKey = "Access to KMS is not allowed"
+
+var (
+	deniedAction = pattern.New(`not authorized to perform: (\S+)(?: on resource: (\S+))?`)
+	secretARN    = pattern.New(`:secret:(\S+?)(-\w{6})?(\s|$)`)
+)
+
+// denied describes what ECS was not allowed to do before a task began. It begins all of it
+// with "unable to pull secrets or registry auth", and goes on with the call and AWS's words.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html
+func (s *explainer) denied(name, reasons string) {
+	action, resource := "", ""
+	if m := deniedAction.FindStringSubmatch(reasons); m != nil {
+		action, resource = strings.TrimRight(m[1], ".,"), m[2]
+	}
+	secret := "a secret"
+	if m := secretARN.FindStringSubmatch(reasons); m != nil {
+		secret = "the secret " + m[1]
+		if family, _, _ := strings.Cut(s.d.Wanted, ":"); m[1] == strings.TrimSuffix(family, "-app")+"/database" {
+			secret = "the database's secret"
+		}
+	}
+	what, own := "be prepared", "" // own is a policy besides that of the execution role
+	service, _, _ := strings.Cut(action, ":")
+	switch {
+	case service == "kms" || strings.Contains(reasons, noKey):
+		what, own = "decrypt "+secret, "its key's"
+		if strings.Contains(reasons, "from ssm") {
+			what = "decrypt a parameter"
+		}
+		action = cmp.Or(action, "kms:Decrypt")
+	case service == "ecr" || action == "" && strings.Contains(reasons, "ecr registry auth"):
+		what = "pull its image"
+	case service == "ssm" || action == "" && strings.Contains(reasons, "from ssm"):
+		what = "read a parameter"
+		if _, of, ok := strings.Cut(resource, ":parameter"); ok {
+			what = "read the parameter " + of
+		}
+	case service == "secretsmanager" || action == "":
+		what, own = "read "+secret, "the secret's own"
+	}
+	if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
+		reasons = said // before it stands how ECS came to ask
+	}
+	s.say("%s was not allowed to %s: %s.", name, what, sentence(reasons))
+	for _, limit := range []struct{ said, whose string }{{"service control policy", "a service control policy of the organization"}, {"resource control policy", "a resource control policy of the organization"}, {"VPC endpoint policy", "the policy of the VPC's endpoint"}} {
+		if strings.Contains(reasons, limit.said) {
+			s.next = hint.New("%s forbids %s: have it changed where it is kept; %s", limit.whose, cmp.Or(action, "that"), s.again)
+			return
+		}
+	}
+	switch {
+	case strings.Contains(reasons, "permissions boundary"):
+		s.next = hint.New("extend the permissions boundary of the stack's roles, or give them another with %s", hint.Command("up", "--permissions-boundary", "ARN"))
+	case own != "":
+		s.next = hint.New("%s repairs the execution role; if it is denied elsewhere, look at %s policy and the organization's", hint.Command("up"), own)
+	default:
+		s.next = hint.New("%s repairs the execution role; if it is denied elsewhere, look at the organization's policies", hint.Command("up"))
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 	t.Parallel()
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const unprepared = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: "
 	exit := func(code int32) *int32 { return &code }
 	service := func(change func(*diagnosis.Evidence, *diagnosis.Task)) diagnosis.Evidence {
 		task := diagnosis.Task{ID: "3f2a6c0011223344", Revision: "book-app:7", Started: began, Stopped: began.Add(4 * time.Second)}
@@ -61,6 +62,36 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 			t.Reason = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to get registry auth from asm: " +
 				"service call has been retried 1 time(s): asm fetching secret from the service for registry: AccessDeniedException: User: u is not authorized to perform: secretsmanager:GetSecretValue"
 		}), []string{"Task 3f2a6c00 could not log in to the registry of its image"}, "--registry-secret"},
+		// https://github.com/aws/copilot-cli/issues/3104, with what follows "User:" elsewhere
+		"a parameter that may not be read": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secrets from ssm: service call has been retried 1 time(s): AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/book-us-east-1-execution-role/3f2a "+
+				"is not authorized to perform: ssm:GetParameters on resource: arn:aws:ssm:us-east-1:123456789012:parameter/app/token because no identity-based policy allows the ssm:GetParameters action"
+		}), []string{"Revision 7 could not be started. Task 3f2a6c00 was not allowed to read the parameter /app/token: User: arn"}, "'bookctl up' repairs the execution role; if it is denied elsewhere, look at the organization's"},
+		"parameters that may not be read, without their names": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secrets from ssm: service call has been retried 1 time(s): AccessDeniedException: User: ...."
+		}), []string{"Task 3f2a6c00 was not allowed to read a parameter: User:"}, "'bookctl up' repairs the execution role"},
+		// https://github.com/GiamPy5/terraform-aws-directus/issues/10
+		"a secret whose key may not be used": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:eu-central-1:account_id:secret:algo-dev-directus-secret20240626183203358800000004-EaPYTy "+
+				"from secrets manager: AccessDeniedException: Access to KMS is not allowed status code: 400, request id: a87a66d9-f839-4353-b8c2-9984b1465695"
+		}), []string{"Task 3f2a6c00 was not allowed to decrypt the secret algo-dev-directus-secret20240626183203358800000004: Access to KMS is not allowed"}, "look at its key's policy"},
+		// https://github.com/aws/copilot-cli/issues/5752
+		"a secret that may not be read": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:ReportWriter_ADC_DB from secrets manager: AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/r/a7438eb0 "+
+				"is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:ReportWriter_ADC_DB because no identity-based policy allows the secretsmanager:GetSecretValue action"
+		}), []string{"was not allowed to read the secret ReportWriter_ADC_DB: User:"}, "look at the secret's own policy"},
+		"the database's secret": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:book/database-a1B2c3 from secrets manager: AccessDeniedException: User: u "+
+				"is not authorized to perform: secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:us-east-1:123456789012:secret:book/database-a1B2c3 with an explicit deny in a permissions boundary"
+		}), []string{"was not allowed to read the database's secret: User: u"}, "extend the permissions boundary"},
+		"an organization that forbids to log in to ECR": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve ecr registry auth: service call has been retried 1 time(s): AccessDeniedException: User: arn:aws:sts::123456789012:assumed-role/book-us-east-1-execution-role/3f2a "+
+				"is not authorized to perform: ecr:GetAuthorizationToken on resource: * with an explicit deny in a service control policy"
+		}), []string{"Task 3f2a6c00 was not allowed to pull its image: User:"}, "a service control policy of the organization forbids ecr:GetAuthorizationToken"},
+		// https://docs.docker.com/docker-hub/usage/pulls/
+		"a registry that lets nobody pull for now": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: inspect image has been retried 5 time(s): httpReaderSeeker: failed open: unexpected status code https://registry-1.docker.io/v2/library/httpd/manifests/sha256:abc: 429 Too Many Requests - Server message: toomanyrequests: You have reached your pull rate limit."
+		}), []string{"Revision 7 could not be started. The registry of its image lets task 3f2a6c00 pull nothing for now"}, "log in to it with --registry-secret"},
 		"no capacity for tasks": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Events = []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Capacity is unavailable at this time."}}
 		}), []string{"Revision 7 could not be placed. AWS has no capacity for its tasks now"}, "try again later"},
