@@ -25,7 +25,7 @@ import (
 func NewRetryer(longest time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts, o.MaxBackoff, o.RateLimiter = 10, longest, unlimited{}
-		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(clockIsOff)}, o.Retryables...)
+		o.Retryables = append([]retry.IsErrorRetryable{retry.IsErrorRetryableFunc(clockIsOff), retry.IsErrorRetryableFunc(quotaIsFull)}, o.Retryables...)
 	})
 }
 
@@ -36,6 +36,16 @@ func NewRetryer(longest time.Duration) aws.Retryer {
 func clockIsOff(err error) aws.Ternary {
 	if off, known := ClockOff(err, time.Now()); known && off.Abs() > ClockTolerance && isCode(err, "RequestExpired") {
 		return aws.TrueTernary
+	}
+	return aws.UnknownTernary
+}
+
+// quotaIsFull reports that a quota of the account is reached, which the SDK takes for
+// throttling. In all services here the code means that alone, by their API models, and
+// no retry helps. See findings/sdk-takes-a-full-quota-for-throttling.sh.
+func quotaIsFull(err error) aws.Ternary {
+	if isCode(err, "LimitExceededException") {
+		return aws.FalseTernary
 	}
 	return aws.UnknownTernary
 }
