@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
 )
@@ -123,6 +124,10 @@ func outOfTime(g *globals, err error) error {
 	}
 	doing, _, _ := strings.Cut(err.Error(), ": operation error")
 	doing, _ = strings.CutSuffix(doing, ": "+context.DeadlineExceeded.Error())
+	var refused *provision.RefusedUntilError
+	if errors.As(err, &refused) {
+		doing += "; " + refused.Answer()
+	}
 	return hint.With(overtime{g.timeout, doing}, "give it more time with --timeout")
 }
 

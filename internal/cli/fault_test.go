@@ -355,6 +355,15 @@ func (h *byHand) plant(owner string) {
 	})))
 }
 
+// TestAnEndOfTimeSaysWhatAWSAnswered throttles a command until its time is over.
+func TestAnEndOfTimeSaysWhatAWSAnswered(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	s.faults(`{"throttle": 1}`)
+	s.run("status", "--local", "--timeout", "3s").says(t, 1, "--timeout 3s is over: identify the AWS caller; AWS's last answer was Throttling: Rate exceeded", "--timeout")
+}
+
 // TestTwoRunsAndACtrlC lets a second run meet a first one, which is then
 // interrupted, and killed, and goes on.
 func TestTwoRunsAndACtrlC(t *testing.T) {

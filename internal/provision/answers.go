@@ -53,8 +53,9 @@ func (a *Answers) limit() time.Duration {
 
 // tries counts the attempts of one call, for all who see it.
 type tries struct {
-	n   int
-	cut error // with which reading the last attempt's answer ended early, or nil
+	n       int
+	cut     error           // with which reading the last attempt's answer ended early, or nil
+	refused smithy.APIError // the last answer, if it was one and an error
 }
 
 type triesKey struct{}
@@ -67,7 +68,12 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 	}
 	whole := middleware.FinalizeMiddlewareFunc("bookctl-answers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		defer a.watch(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))()
-		return next.HandleFinalize(context.WithValue(ctx, triesKey{}, &tries{}), in)
+		made := &tries{}
+		out, meta, err := next.HandleFinalize(context.WithValue(ctx, triesKey{}, made), in)
+		if made.refused != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = &RefusedUntilError{Code: made.refused.ErrorCode(), Message: made.refused.ErrorMessage(), err: err}
+		}
+		return out, meta, err
 	})
 	attempt := middleware.FinalizeMiddlewareFunc("bookctl-answer", a.attempt)
 	complete := middleware.InitializeMiddlewareFunc("bookctl-complete", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
@@ -127,10 +133,11 @@ func (a *Answers) attempt(ctx context.Context, in middleware.FinalizeInput, next
 		made = &tries{}
 	}
 	made.n++
-	made.cut = nil
+	made.cut, made.refused = nil, nil
 	limited, cancel := context.WithTimeout(ctx, a.limit())
 	defer cancel()
 	out, meta, err := next.HandleFinalize(limited, in)
+	errors.As(err, &made.refused)
 	if err != nil && limited.Err() == nil && (made.cut != nil || endsEarly(err)) {
 		return out, meta, &CutOffError{err}
 	}
@@ -160,6 +167,24 @@ func (a *Answers) attempt(ctx context.Context, in middleware.FinalizeInput, next
 	}
 	return out, meta, silence
 }
+
+// RefusedUntilError is that of a call which AWS refused, as by throttling it, and whose
+// time was over before it was to be tried again. The SDK's own error has only the latter:
+// see findings/sdk-deadline-hides-the-throttling.sh. The code is for people: earlier
+// attempts may have got no answer.
+type RefusedUntilError struct {
+	Code, Message string
+	err           error
+}
+
+func (e *RefusedUntilError) Error() string { return e.err.Error() + "; " + e.Answer() }
+
+// Answer is what AWS said.
+func (e *RefusedUntilError) Answer() string {
+	return fmt.Sprintf("AWS's last answer was %s: %s", e.Code, e.Message)
+}
+
+func (e *RefusedUntilError) Unwrap() error { return e.err }
 
 // NoAnswerError is that of a call which was sent and not answered in time. Nobody
 // knows whether it was carried out.

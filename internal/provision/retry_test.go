@@ -1,6 +1,8 @@
 package provision_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/acm"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -35,5 +38,27 @@ func TestAFullQuotaIsToldAtOnce(t *testing.T) {
 		if asked != want || err == nil || !strings.Contains(err.Error(), code) {
 			t.Errorf("%s: %d requests, want %d; %v", code, asked, want, err)
 		}
+	}
+}
+
+// TestADeadlineDoesNotHideTheThrottling throttles a call until its time is over, which
+// it spends in the pauses between the attempts.
+func TestADeadlineDoesNotHideTheThrottling(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(w, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
+	}))
+	defer server.Close()
+	answers := &provision.Answers{}
+	client := acm.New(acm.Options{
+		Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
+		Retryer: provision.NewRetryer(10 * time.Second), APIOptions: []func(*middleware.Stack) error{answers.Watch},
+	})
+	ctx, end := context.WithTimeout(t.Context(), time.Second)
+	defer end()
+	_, err := client.ListCertificates(ctx, &acm.ListCertificatesInput{})
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(fmt.Sprint(err), "ThrottlingException: Rate exceeded") {
+		t.Errorf("want the deadline and what AWS answered, have: %v", err)
 	}
 }
