@@ -223,5 +223,16 @@ func TestATerminalIsAskedForASecret(t *testing.T) {
 	if r := s.run("secret", "list", "--local"); !strings.Contains(r.out, "KEY") {
 		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+
+	// A terminal takes 4095 characters of a line and loses the rest.
+	m := openTerminal(t, s.command("secret", "set", "LONG", "--local"), 100, 30)
+	until(t, "it asks", func() bool { return strings.Contains(m.text(), "Value of LONG (not shown):") })
+	m.press(strings.Repeat("x", 5000) + "\r")
+	if code := m.wait(); code != 64 || !strings.Contains(m.text(), "longer than a terminal takes") || !strings.Contains(m.text(), "--from-file") || strings.Contains(m.text(), "xx") {
+		t.Errorf("a value of 5000 characters: exit code %d\n%s", code, m.text())
+	}
+	if r := s.run("secret", "list", "--local"); strings.Contains(r.out, "LONG") {
+		t.Errorf("a value that is cut off was stored:\n%s", r.out)
+	}
 	s.must("destroy", "--local", "--yes")
 }

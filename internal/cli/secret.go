@@ -178,6 +178,10 @@ func withoutLineEnd(text string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
+// longestTyped is how much of a line a terminal of Linux takes; the rest of a longer one
+// that is pasted is lost without a sign. See findings/typed-secret-ends-after-4095-characters.sh.
+const longestTyped = 4095
+
 // typedSecret reads a value from the terminal without an echo, and restores the terminal
 // after Ctrl-C too.
 func typedSecret(ctx context.Context, s streams, name string) (string, error) {
@@ -204,6 +208,10 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 	case err := <-answer:
 		if err != nil && !errors.Is(err, io.EOF) {
 			return "", fmt.Errorf("read the value of %s: %w", name, err)
+		}
+		if len(text) >= longestTyped {
+			return "", hint.With(usageError{fmt.Errorf("the value of %s is longer than a terminal takes, and its end may be lost", name)},
+				"give it by --from-file FILE, or on standard input")
 		}
 		return string(text), nil
 	case <-ctx.Done():
