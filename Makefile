@@ -29,10 +29,11 @@ test-kills:
 check: ## what CI runs
 	.ci/run
 
-release-check: ## how a release is made, and the example workflow of users
+release-check: ## how a release is made and how large it is, and the example workflow of users
 	.ci/setup release
 	.tools/goreleaser check
 	.tools/actionlint docs/examples/deploy.yml
+	RELEASE=1 go test -vet=off -count 1 -timeout 30m -run TestTheReleaseBinaryIsSmall ./cmd/bookctl
 
 bench: ## bookapi beside pgbench and FastAPI, in one run, with the ratios; BASELINE=PATH adds another build of bookapi
 	go test ./internal/api -run '^$$' -bench AgainstPgbench -benchtime 1x -timeout 15m
