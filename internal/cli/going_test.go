@@ -57,3 +57,38 @@ func TestNothingTakesThePlaceOfADatabaseThatIsGoing(t *testing.T) {
 		t.Errorf("the table of the newest snapshot: %q", got)
 	}
 }
+
+// TestOnlyAnUpPutsAnEmptyDatabaseInThePlaceOfOneThatIsGone has somebody delete the database of
+// a stack that serves: no other command that repairs the stack creates one.
+func TestOnlyAnUpPutsAnEmptyDatabaseInThePlaceOfOneThatIsGone(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up()
+	s.set(t, "API_KEY", "first").says(t, 0)
+	s.must("up", "--local", "--env", "RELEASE=2")
+	h.database()
+	s.psql(t, s.secret(t), "create table kept ()")
+	h.must(ok(rds.NewFromConfig(h.Config).DeleteDBInstance(t.Context(), &rds.DeleteDBInstanceInput{
+		DBInstanceIdentifier: aws.String("book-database"), FinalDBSnapshotIdentifier: aws.String("by-hand"),
+	})))
+	there := func() bool { return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database ") }
+	until(t, "the database is gone", func() bool { return !there() })
+	before := h.inventory()
+	refused := []string{"the database of stack book is gone, and a new one would be empty", "'bookctl up --local --restore latest' starts from the newest snapshot", "'bookctl up --local' starts empty"}
+	for _, command := range [][]string{{"resume"}, {"rollback"}, {"secret", "unset", "API_KEY"}} {
+		s.run(append(command, "--local")...).says(t, 1, refused...)
+		h.same(strings.Join(command, " "), before)
+	}
+	s.set(t, "API_KEY", "second").says(t, 1, refused...)
+	h.same("secret set", before)
+
+	s.run("up", "--local", "--restore", "latest").says(t, 0, "by-hand")
+	if got := s.psql(t, s.secret(t), "select count(*) from kept"); got != "0" {
+		t.Errorf("the table of the snapshot: %q", got)
+	}
+	s.run("rollback", "--local").says(t, 0)
+}

@@ -136,6 +136,9 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	} else {
 		rep.note("stack %s in %s: its database starts, and then its tasks", g.stack, t.place)
 	}
+	if err := have.CheckData(ctx, t.clients.RDS, g.stack, have.Settings); err != nil {
+		return err
+	}
 	settings := have.Settings
 	if !have.Paused.IsZero() { // the newest revision may be one that was taken back
 		releases, err := provision.Releases(ctx, t.clients, g.stack)

@@ -112,6 +112,9 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	settings := have.Settings
 	release.Contract(&settings)
+	if err := have.CheckData(ctx, t.clients.RDS, g.stack, settings); err != nil {
+		return err
+	}
 	unset, err := provision.PastSecrets(ctx, t.clients, g.stack, settings)
 	if err != nil {
 		return hint.With(fmt.Errorf("revision %d can't be gone back to: %w", release.Revision, err),

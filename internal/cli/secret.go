@@ -247,6 +247,9 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		if err := refusePaused(have, g); err != nil {
 			return have, own, err
 		}
+		if err := have.CheckData(ctx, t.clients.RDS, g.stack, have.Settings); err != nil {
+			return have, own, err
+		}
 		if own, err = provision.ReadOwnSecrets(ctx, t.clients, g.stack); err != nil {
 			return have, own, err
 		}

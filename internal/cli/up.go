@@ -476,7 +476,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	want.DBVersion, want.Subnets, want.DBSubnets = env.DBVersion, env.Subnets, env.DBSubnets
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
-		Said: said(flags), UpgradeFrom: env.UpgradeFrom,
+		Said: said(flags), UpgradeFrom: env.UpgradeFrom, NewDatabase: true,
 	}
 	if p.source != nil {
 		p.spec.Source = p.source

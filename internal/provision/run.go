@@ -70,7 +70,26 @@ func (r Run) lockStore() runlock.Store {
 func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
 	o := s.Options()
 	o.Guard, o.Observe, o.Pace, o.AfterCutOff = lock.Guard, r.Observe, r.Pace, lock.AfterDead()
+	o.Allow = r.Spec.allowDatabase
 	return o
+}
+
+// allowDatabase fails where the run would create a database that it must not; see
+// Spec.NewDatabase.
+func (s Spec) allowDatabase(found []graph.Finding) error {
+	phases := map[string]graph.Phase{}
+	for _, f := range found {
+		if f.Err == nil {
+			phases[f.Name] = f.Phase
+		}
+	}
+	service, known := phases[servicePart]
+	database, wanted := phases[databasePart]
+	gone := wanted && (database == graph.Absent || database == graph.Terminating)
+	if s.NewDatabase || !known || service == graph.Absent || !gone {
+		return nil
+	}
+	return noDatabase(s.Stack)
 }
 
 // Up creates what is missing of the stack and repairs drift. A run with nothing to do takes
@@ -100,6 +119,9 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
 	if err := reads.Wait(); err != nil {
+		return stack, graph.Report{}, err
+	}
+	if err := r.Spec.allowDatabase(found); err != nil {
 		return stack, graph.Report{}, err
 	}
 	if r.Allow != nil {
@@ -182,7 +204,14 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 		r.Begin(stack.Resources())
 	}
 	o := r.options(stack, lock)
-	o.Allow = allow
+	if refuse := o.Allow; allow != nil {
+		o.Allow = func(found []graph.Finding) error {
+			if err := refuse(found); err != nil {
+				return err
+			}
+			return allow(found)
+		}
+	}
 	report, err := graph.Up(ctx, stack.Resources(), o)
 	if err != nil {
 		if left := stack.abandonRelease(ctx); left != nil {

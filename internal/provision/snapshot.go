@@ -172,6 +172,27 @@ func (d Deployed) CheckGoing(ctx context.Context, client *rds.Client, stack, res
 		"once %s shows it as available, %s starts from it; once the database is gone, %s starts empty", hint.Command("db", "snapshots"), hint.Command("up", "--restore", "latest"), hint.Command("up"))
 }
 
+// CheckData says why a command that is no up must not bring a stack to what it was given:
+// its database is gone or going, and a new one would be empty. Want is what the command
+// would make of it.
+func (d Deployed) CheckData(ctx context.Context, client *rds.Client, stack string, want Settings) error {
+	if !d.Service() || want.NoDatabase || d.HasData() {
+		return nil
+	}
+	if d.DatabaseGoing {
+		return d.CheckGoing(ctx, client, stack, "")
+	}
+	if db, err := d.instance(ctx, client, stack); db != nil || err != nil {
+		return err // it is not the stack's, which the run says
+	}
+	return noDatabase(stack)
+}
+
+func noDatabase(stack string) error {
+	return hint.With(fmt.Errorf("the database of stack %s is gone, and a new one would be empty", stack),
+		"%s starts from the newest snapshot of those that %s lists, and %s starts empty", hint.Command("up", "--restore", "latest"), hint.Command("db", "snapshots"), hint.Command("up"))
+}
+
 // coming reports whether it is a final snapshot that is being taken: it is newer than all
 // others.
 func (s Snapshot) coming() bool {

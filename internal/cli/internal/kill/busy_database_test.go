@@ -19,6 +19,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/runlock"
 )
 
 // withDatabase runs a test of a stack in memory whose operations take as long as on AWS.
@@ -210,6 +211,43 @@ func TestOtherLogsOfADatabaseAreTheOwnersBusiness(t *testing.T) {
 		left = slices.DeleteFunc(left, func(i inventory.Item) bool { return i.Kept })
 		if len(left) != 1 || left[0].ID != "/aws/rds/instance/book-database/upgrade" || !strings.Contains(left[0].HeldBy, "aws logs delete-log-group --log-group-name /aws/rds/instance/book-database/upgrade") {
 			t.Errorf("left: %v", left)
+		}
+	})
+}
+
+// TestARunThatIsNoUpCreatesNoDatabase has somebody delete the database, and then a run whose
+// command did not look at that: nothing is written.
+func TestARunThatIsNoUpCreatesNoDatabase(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		if _, err := c.RDS.DeleteDBInstance(t.Context(), &rds.DeleteDBInstanceInput{DBInstanceIdentifier: aws.String("book-database"), FinalDBSnapshotIdentifier: aws.String("by-hand")}); err != nil {
+			t.Fatal(err)
+		}
+		for _, after := range []time.Duration{time.Second, time.Hour} { // while it goes, and afterwards
+			time.Sleep(after)
+			have, err := provision.ReadDeployed(t.Context(), c, "book")
+			if err != nil {
+				t.Fatal(err)
+			}
+			spec, w := provision.Spec{Stack: "book", Version: "test", Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true}, &wire{}
+			err = a.run(w, spec, func(r provision.Run) error {
+				_, _, err := r.Up(t.Context())
+				return err
+			})
+			if err == nil || !strings.Contains(err.Error(), "the database of stack book is gone, and a new one would be empty") || len(w.written()) > 0 {
+				t.Errorf("after %s: %v, written %v", after, err, w.written())
+			}
+			err = a.run(&wire{}, spec, func(r provision.Run) error {
+				_, _, err := r.Change(t.Context(), func(context.Context, *runlock.Lock) (*provision.Spec, error) { return &spec, nil })
+				return err
+			})
+			if err == nil || !strings.Contains(err.Error(), "a new one would be empty") {
+				t.Errorf("a change after %s: %v", after, err)
+			}
+		}
+		out, err := c.RDS.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
+		if err != nil || len(out.DBInstances) > 0 {
+			t.Errorf("there are %d databases: %v", len(out.DBInstances), err)
 		}
 	})
 }

@@ -133,7 +133,7 @@ func (a *account) open(t *testing.T, cfg localcloud.Config, port int32) {
 		a.by = memory.Transport{To: a.Cloud}
 	}
 	a.spec = provision.Spec{
-		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true}
+		Stack: "book", Version: "test", Zones: [2]string{"us-east-1a", "us-east-1b"}, Settings: provision.DefaultSettings(), Wait: true, NewDatabase: true}
 	a.spec.Arch = runtime.GOARCH
 	a.spec.Port = port
 	env, err := preflight.Check(t.Context(), provision.NewClients(a.config(&wire{})), preflight.Intent{Stack: a.spec.Stack, Settings: a.spec.Settings, Region: "us-east-1"})
