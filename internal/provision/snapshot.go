@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,8 +46,9 @@ type Snapshot struct {
 	ID   string       `json:"id" doc:"The snapshot's identifier, or the ARN of a retained backup."`
 	Kind SnapshotKind `json:"kind"`
 	// Status is RDS's word: "available", "creating", "failed", "retained".
-	Status  string    `json:"status" doc:"RDS's word."`
-	Created time.Time `json:"created"`
+	Status string `json:"status" doc:"RDS's word."`
+	// Created is when its data was taken: a copy has the time of what it is a copy of.
+	Created time.Time `json:"created" doc:"When its data was taken: a copy has the time of what it is a copy of."`
 	// GiB is the storage of the database; RDS bills at most this.
 	GiB int32 `json:"gib" doc:"Storage of the database; RDS bills at most this."`
 	// Version is the version of PostgreSQL.
@@ -61,6 +63,8 @@ type Snapshot struct {
 	// account.
 	elsewhere string
 	shared    bool
+	// stored is when RDS had it: for a copy, when that was complete.
+	stored time.Time
 
 	// What a restore uses: the tags that the instance had, and the snapshot's own
 	// properties.
@@ -308,7 +312,8 @@ func copiesFor(ctx context.Context, client *rds.Client, stack string) (found []c
 
 func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	out := Snapshot{
-		ID: aws.ToString(s.DBSnapshotIdentifier), Kind: ManualSnapshot, Status: aws.ToString(s.Status), Created: aws.ToTime(s.SnapshotCreateTime),
+		ID: aws.ToString(s.DBSnapshotIdentifier), Kind: ManualSnapshot, Status: aws.ToString(s.Status),
+		Created: aws.ToTime(cmp.Or(s.OriginalSnapshotCreateTime, s.SnapshotCreateTime)), stored: aws.ToTime(s.SnapshotCreateTime),
 		GiB: aws.ToInt32(s.AllocatedStorage), Version: aws.ToString(s.EngineVersion), Resource: aws.ToString(s.DbiResourceId),
 		tags: rdsTagMap(s.TagList), iops: aws.ToInt32(s.Iops), backups: aws.ToInt32(s.BackupRetentionPeriod),
 	}

@@ -46,7 +46,7 @@ func newSnapshotCopy(d databases, from Snapshot) *SnapshotCopy {
 func (s *SnapshotCopy) Expect() time.Duration { return 5 * time.Minute }
 
 func (s *SnapshotCopy) copyName() string {
-	return s.names().SnapshotCopy(s.from.elsewhere, s.from.Created)
+	return s.names().SnapshotCopy(s.from.elsewhere, s.from.stored)
 }
 
 // Read looks the copy up by its name. One that failed before this run is as none: Create

@@ -61,6 +61,14 @@ func (s *Service) MoveSnapshot(name string, there Elsewhere) (arn string, err er
 	return arn, err
 }
 
+// regionOf is the region that a snapshot is in.
+func (a tx) regionOf(s *snapshot) string {
+	if s.Elsewhere != nil {
+		return s.Elsewhere.Region
+	}
+	return a.Region()
+}
+
 // snapshotARN is where a snapshot is.
 func (a tx) snapshotARN(s *snapshot) string {
 	if e := s.Elsewhere; e != nil {

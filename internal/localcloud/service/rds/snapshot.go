@@ -26,16 +26,20 @@ const backupPrefix = "awsbackup:"
 
 // snapshot is a snapshot; the engine has its data under the key.
 type snapshot struct {
-	ID      string            `json:"id"`
-	Key     string            `json:"key"`
-	Type    string            `json:"type"`
-	Status  string            `json:"status"` // creating, available or failed
-	Created time.Time         `json:"created"`
-	Tags    map[string]string `json:"tags,omitempty"`
+	ID      string    `json:"id"`
+	Key     string    `json:"key"`
+	Type    string    `json:"type"`
+	Status  string    `json:"status"` // creating, available or failed
+	Created time.Time `json:"created"`
+	// Taken is when the snapshot was complete that this one is a copy of; zero for others.
+	Taken time.Time         `json:"taken,omitzero"`
+	Tags  map[string]string `json:"tags,omitempty"`
 	// Instance is the database as it was.
 	Instance instance `json:"instance"`
-	// Original is the snapshot that this one is a copy of.
+	// Original is the snapshot of another region or account that this one is a copy of, and
+	// From its region.
 	Original string `json:"original,omitempty"`
+	From     string `json:"from,omitempty"`
 	// Elsewhere is where it is, if that is not here.
 	Elsewhere *Elsewhere `json:"elsewhere,omitempty"`
 }
@@ -62,6 +66,7 @@ func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
 		OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: writeTags(s.Tags),
 		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: kernel.NonEmpty(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
+		SourceRegion: aws.String(cmp.Or(s.From, a.regionOf(s))),
 	}
 	if db.IOPS > 0 {
 		out.Iops = aws.Int32(db.IOPS)
@@ -73,7 +78,7 @@ func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 		out.InstanceCreateTime = aws.Time(db.Created)
 	}
 	if s.Status == dbAvailable { // RDS gives the time when it is complete
-		out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = aws.Time(s.Created), aws.Time(s.Created)
+		out.SnapshotCreateTime, out.OriginalSnapshotCreateTime = aws.Time(s.Created), aws.Time(s.taken())
 	}
 	for _, g := range a.state().SubnetGroups {
 		if g.Name == db.SubnetGroup {
@@ -81,6 +86,14 @@ func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 		}
 	}
 	return out
+}
+
+// taken is when the data was that the snapshot has.
+func (s *snapshot) taken() time.Time {
+	if s.Taken.IsZero() {
+		return s.Created
+	}
+	return s.Taken
 }
 
 func (a tx) addSnapshot(db *instance, id, kind string, tags map[string]string) *snapshot {
@@ -274,7 +287,10 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 		return nil, err
 	}
 	s := a.addSnapshot(&from.Instance, id, snapshotManual, tags)
-	s.Original = a.snapshotARN(from)
+	s.Taken = from.taken()
+	if s.From = from.From; from.Elsewhere != nil { // RDS names the source of no other copy
+		s.Original, s.From = a.snapshotARN(from), from.Elsewhere.Region
+	}
 	if in.KmsKeyId != nil { // a copy of one that is not encrypted is, too
 		s.Instance.Encrypted, s.Instance.KMSKey = true, a.keyARN(in.KmsKeyId)
 	}
