@@ -598,7 +598,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		graph.Field("subnet-group", func(l *liveDatabase) string { return l.subnets }, graph.Fixed("RDS moves a database between networks only with an outage")),
 		// What else is exported is its owner's.
 		graph.Compared("log-exports", func(live, want *liveDatabase) (string, string, bool) {
-			return inAnyOrder(live.logs), inAnyOrder(want.logs), !slices.Contains(live.logs, exportedLog)
+			return inAnyOrder(live.logs), inAnyOrder(want.logs), slices.ContainsFunc(want.logs, func(log string) bool { return !slices.Contains(live.logs, log) })
 		}, put(func(in *rds.ModifyDBInstanceInput) {
 			in.CloudwatchLogsExportConfiguration = &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{exportedLog}}
 		})),
