@@ -227,6 +227,9 @@ type liveDatabase struct {
 	port              string // "" where it is not compared
 	stopped           bool
 	managed           string // the secret by which RDS itself sets the password; "" for none
+	// recoveryPoint are the continuous backups that AWS Backup holds of it, whose plan then
+	// decides the retention; "" for none.
+	recoveryPoint string
 }
 
 // dbName is the name of the database in the instance.
@@ -277,7 +280,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	live := &liveDatabase{
 		instance: db, current: d.secretVersion(),
 		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
-		stopped:  isStopped(db),
+		stopped: isStopped(db), recoveryPoint: aws.ToString(db.AwsBackupRecoveryPointArn),
 		copyTags: aws.ToBool(db.CopyTagsToSnapshot), minor: aws.ToBool(db.AutoMinorVersionUpgrade), logs: db.EnabledCloudwatchLogsExports,
 		databaseSpec: databaseSpec{
 			version: aws.ToString(db.EngineVersion), class: aws.ToString(db.DBInstanceClass),
@@ -577,7 +580,13 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		graph.Compared("backup-retention", func(live, want *liveDatabase) (string, string, bool) {
 			have, wanted := withPending(days(live.backups), days(live.next().backups)), days(want.backups)
 			return have, wanted, have != wanted
-		}, putNow(func(in *rds.ModifyDBInstanceInput) { in.BackupRetentionPeriod = &d.want.backups })).Down(down).FixedIf(takesAlong),
+		}, putNow(func(in *rds.ModifyDBInstanceInput) { in.BackupRetentionPeriod = &d.want.backups })).Down(down).FixedIf(func(live, want *liveDatabase) graph.Remedy {
+			if live.recoveryPoint != "" {
+				return graph.Fixed("AWS Backup decides it, which holds " + live.recoveryPoint).
+					Hint(hint.New("leave --backup-days out, and change the plan in AWS Backup"))
+			}
+			return takesAlong(live, want)
+		}),
 		graph.Compared("multi-az", func(live, want *liveDatabase) (string, string, bool) {
 			have, wanted := withPending(yes(live.multiAZ), yes(live.next().multiAZ)), yes(want.multiAZ)
 			return have, wanted, have != wanted

@@ -83,7 +83,11 @@ const (
 	// window, and nobody asked this run for it.
 	upgradeScheduled = "somebody has scheduled that for the maintenance window, and it waits for that"
 	// unrebooted is why parameters that are not in force are left so: a reboot is an outage.
-	unrebooted  = "parameters that were set wait for a reboot, and until then connections without TLS may be accepted; %s reboots it, which cuts connections"
+	unrebooted = "parameters that were set wait for a reboot, and until then connections without TLS may be accepted; %s reboots it, which cuts connections"
+	// backedUp is why a backup retention is left as it is. The plan's retention takes effect when
+	// it runs next:
+	// https://github.com/crossplane-contrib/provider-aws/issues/1356
+	backedUp    = "AWS Backup decides it, whose plan has the database"
 	unrecording = "turning it off would delete what it recorded; --db-insights=false allows that"
 )
 
@@ -103,7 +107,10 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 	if live.scheduled != nil {
 		next = *live.scheduled
 	}
-	if b := max(live.backups, next.backups); b > want.backups && byHand("backup-days") {
+	if have := live.backups; live.recoveryPoint != "" && have != want.backups && !d.said["backup-days"] {
+		retain("backup-retention", days(have), days(want.backups), backedUp)
+		want.backups, next.backups = have, have
+	} else if b := max(have, next.backups); b > want.backups && byHand("backup-days") {
 		retain("backup-retention", days(b), days(want.backups), fmt.Sprintf("turning it back would delete backups; --backup-days %d allows that", want.backups))
 		want.backups, next.backups = live.backups, live.backups
 	}

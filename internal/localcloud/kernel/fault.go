@@ -87,6 +87,10 @@ type Faults struct {
 	// at least six hours after the last change.
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
 	StorageOptimizing bool `json:"storageOptimizing,omitempty"`
+	// BackupPlan makes AWS Backup hold continuous backups of all databases, so that nothing but
+	// its plan changes their backup retention.
+	// https://github.com/crossplane-contrib/provider-aws/issues/1356
+	BackupPlan bool `json:"backupPlan,omitempty"`
 	// ExpireAfter is the number of calls after which the credentials have expired,
 	// until faults are set again. 0 means never.
 	// https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html

@@ -19,6 +19,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
 )
 
@@ -248,6 +249,51 @@ func TestARunThatIsNoUpCreatesNoDatabase(t *testing.T) {
 		out, err := c.RDS.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
 		if err != nil || len(out.DBInstances) > 0 {
 			t.Errorf("there are %d databases: %v", len(out.DBInstances), err)
+		}
+	})
+}
+
+// TestAWSBackupDecidesTheRetentionOfItsDatabase has a plan of AWS Backup, which keeps backups for
+// less time than the stack, take the database in.
+func TestAWSBackupDecidesTheRetentionOfItsDatabase(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		if _, err := c.RDS.ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
+			DBInstanceIdentifier: aws.String("book-database"), BackupRetentionPeriod: aws.Int32(3), ApplyImmediately: aws.Bool(true),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		a.SetFaults(localcloud.Faults{BackupPlan: true})
+		quiet := &wire{}
+		if err := a.run(quiet, a.spec, func(r provision.Run) error {
+			stack, err := provision.NewStack(r.Clients, r.Spec)
+			if err != nil {
+				return err
+			}
+			_, _, err = r.Up(t.Context())
+			for _, f := range graph.Observe(t.Context(), stack.Resources(), stack.Options()) {
+				if f.Name == "database" && (len(f.Retained) != 1 || f.Retained[0].Field != "backup-retention" || !strings.Contains(f.Retained[0].Blocked, "AWS Backup decides it")) {
+					t.Errorf("retained: %v", f.Retained)
+				}
+			}
+			return err
+		}); err != nil || len(quiet.written()) > 0 {
+			t.Errorf("up: %v, writing %v", err, quiet.written())
+		}
+
+		a.spec.BackupDays, a.spec.Said = 14, map[string]bool{"backup-days": true}
+		begun, refused := time.Now(), &wire{}
+		err := a.up(t.Context(), refused)
+		if err == nil || !strings.Contains(err.Error(), "AWS Backup decides it") || time.Since(begun) > time.Minute {
+			t.Errorf("up --backup-days 14 after %s: %v", time.Since(begun), err)
+		}
+		if days := *databaseOf(t, c).BackupRetentionPeriod; days != 3 || slices.Contains(refused.written(), "ModifyDBInstance") {
+			t.Errorf("it keeps backups for %d days, and was sent %v", days, refused.written())
+		}
+		a.spec.BackupDays = 3
+		if err := a.up(t.Context(), &wire{}); err != nil {
+			t.Errorf("up --backup-days 3: %v", err)
 		}
 	})
 }

@@ -164,6 +164,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), Status: aws.String("in-sync")}},
 		KmsKeyId:               kernel.NonEmpty(db.KMSKey), SecondaryAvailabilityZone: kernel.NonEmpty(db.SecondZone),
 	}
+	out.AwsBackupRecoveryPointArn = kernel.NonEmpty(a.recoveryPoint(db))
 	db.describeUnset(&out)
 	if db.MostStorage > 0 {
 		out.MaxAllocatedStorage = aws.Int32(db.MostStorage)
@@ -207,6 +208,14 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 		}
 	}
 	return out
+}
+
+// recoveryPoint is the ARN of the continuous backups that AWS Backup holds of an instance, or "".
+func (a tx) recoveryPoint(db *instance) string {
+	if !a.Faults().BackupPlan {
+		return ""
+	}
+	return a.ARN("backup", "recovery-point:continuous:"+strings.ToLower(db.Resource))
 }
 
 func (db *instance) pendingValues() *types.PendingModifiedValues {
@@ -574,6 +583,10 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	if in.BackupRetentionPeriod != nil {
 		if err := checkBackups(*in.BackupRetentionPeriod); err != nil {
 			return nil, err
+		}
+		if arn := a.recoveryPoint(db); arn != "" && *in.BackupRetentionPeriod != db.Backups {
+			// crossplane-contrib/provider-aws #1356, aws-controllers-k8s/community #2216
+			return nil, kernel.Fail("InvalidParameterValue", "Your RDS instance %s is associated with an AWS Backup resource with id %s. You can leave BackupRetentionPeriod blank, or you can specify it only with the current value %d. For more details, see the AWS Backup documentation.", db.ID, arn, db.Backups)
 		}
 		if *in.BackupRetentionPeriod != db.Backups {
 			pending.Backups = aws.Int32(*in.BackupRetentionPeriod)
