@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/cobra/doc"
 	"github.com/spf13/pflag"
 )
 
@@ -22,10 +21,7 @@ func newMan(s streams, g *globals) *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("make the directory for the manual pages: %w", err)
 			}
-			header := &doc.GenManHeader{Section: "1", Source: "bookctl " + version(), Manual: "bookctl"}
-			root := cmd.Root()
-			root.DisableAutoGenTag = true // the header has the date already
-			if err := doc.GenManTree(root, header, args[0]); err != nil {
+			if err := writeManual(cmd.Root(), args[0], manualDate()); err != nil {
 				return fmt.Errorf("write the manual pages: %w", err)
 			}
 			if g.output == "json" {
