@@ -4,7 +4,7 @@
 # An empty list of ids is not "none of them". EC2's client leaves an empty list out
 # of the request, which then is the request for everything in the region; the
 # client of Elastic Load Balancing sends the parameter without a value. "Describe
-# what is left to delete, and delete what was described" turns on a stranger's
+# what is left to delete, and delete what was described" turns on somebody else's
 # things in the one case in which nothing is left, and only for EC2 does the request
 # not show it.
 #

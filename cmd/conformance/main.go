@@ -222,7 +222,7 @@ func confirm(ctx context.Context, bookctl conformance.Program, stack string, res
 		fmt.Fprintf(os.Stderr, "The stack costs %.2f USD a month (%s); for the %.0f hours at most that this takes, about %.2f USD.\n",
 			plan.Cost.ThenTotal, plan.Cost.Source, hours, plan.Cost.ThenTotal/730*hours)
 	}
-	fmt.Fprintf(os.Stderr, "Type the account's number to go on: ")
+	fmt.Fprintf(os.Stderr, "Type the account's number to continue: ")
 	answer := make(chan string, 1)
 	go func() { // which a Ctrl-C leaves behind
 		line, _ := bufio.NewReader(os.Stdin).ReadString('\n') // no line is no answer

@@ -61,7 +61,7 @@ func TestItWaitsUntilItsSecretSaysWhereTheDatabaseIs(t *testing.T) {
 	gone := run(t, db, "DB_HOST=", "DB_PORT=", "DB_SECRET_ARN="+*made.ARN+"x", "AWS_ENDPOINT_URL="+endpoint, "AWS_CONTAINER_CREDENTIALS_FULL_URI="+agent(t))
 	for began := time.Now(); !strings.Contains(gone.log.String(), "ResourceNotFoundException"); time.Sleep(20 * time.Millisecond) {
 		if time.Since(began) > 30*time.Second {
-			t.Fatalf("a secret that is not there is not told of:\n%s", gone.log)
+			t.Fatalf("a secret that is not there is not reported:\n%s", gone.log)
 		}
 	}
 }

@@ -33,7 +33,7 @@ func notDeployed(ctx context.Context, t *target, g *globals, err error, next hin
 	here := slices.IndexFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
 	switch {
 	case here >= 0 && stacks[here].State == "destroyed":
-		return hint.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "%s makes it anew from the newest snapshot", hint.Command("up", "--restore", "latest"))
+		return hint.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "%s creates it again from the newest snapshot", hint.Command("up", "--restore", "latest"))
 	case here >= 0:
 		return hint.Add(err, next)
 	case len(stacks) > 0:
@@ -43,7 +43,7 @@ func notDeployed(ctx context.Context, t *target, g *globals, err error, next hin
 	if t.local {
 		elsewhere = "--local=false"
 	}
-	return hint.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "%s makes it; if it is elsewhere, say so with %s", hint.Command("up"), elsewhere)
+	return hint.With(fmt.Errorf("there is no stack %s in %s, nor any other", g.stack, t.place), "%s creates it; if it is somewhere else, use %s", hint.Command("up"), elsewhere)
 }
 
 func stackNames(stacks []provision.Summary) string {
@@ -56,7 +56,7 @@ func stackNames(stacks []provision.Summary) string {
 
 // noteAbsence prints that a destroy found nothing to delete, and what may have been meant.
 func noteAbsence(ctx context.Context, t *target, g *globals) string {
-	text := fmt.Sprintf("Nothing to remove: there is no stack %s in %s", g.stack, t.place)
+	text := fmt.Sprintf("Nothing to delete: there is no stack %s in %s", g.stack, t.place)
 	stacks, err := provision.Stacks(ctx, t.clients, false)
 	others := slices.DeleteFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
 	switch {

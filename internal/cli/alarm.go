@@ -16,14 +16,14 @@ func newAlarm(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "alarm",
 		Short: "List and test the alarms of the stack",
-		Long: `List and test the alarms of the stack, which 'bookctl up --alarm-email' makes:
+		Long: `List and test the alarms of the stack, which 'bookctl up --alarm-email' creates:
 
   no-healthy-target     no task is healthy behind the load balancer
-  server-errors         more than 5 % of the requests are answered by 5xx
+  server-errors         more than 5 % of the requests are answered with 5xx
   database-cpu          the database uses more than 90 % of its CPU
   database-storage      less than 10 % of its storage is free
-  database-connections  it has nearly as many connections as its class takes
-  failed-release        ECS gave the rollout of a release up`,
+  database-connections  it has nearly as many connections as its class allows
+  failed-release        ECS ended the rollout of a release as failed`,
 		Example: `  bookctl up --alarm-email ops@example.com
   bookctl alarm list
   bookctl alarm test`,
@@ -71,9 +71,9 @@ func newAlarmTest(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "test [NAME...]",
 		Short: "Raise alarms for a moment, to check that notifications arrive",
-		Long: `Raise all alarms for a moment, or those that are named: each sends the same
-notifications as when something is wrong, and then that it is over. The stack
-itself is not changed.`,
+		Long: `Raise all alarms, or the named ones, for a moment: each sends the same
+notifications as in a real failure, and then that it is over. The stack itself is
+not changed.`,
 		Example: `  bookctl alarm test
   bookctl alarm test no-healthy-target`,
 		RunE: within(g, func(ctx context.Context, names []string) error {
@@ -104,7 +104,7 @@ itself is not changed.`,
 				}
 				tested = append(tested, name)
 				if g.output != "json" {
-					fmt.Fprintf(s.out, "%-21s raised, and taken back: sent to %s\n", name, list.To)
+					fmt.Fprintf(s.out, "%-21s raised and reset: sent to %s\n", name, list.To)
 				}
 			}
 			if g.output == "json" {
@@ -126,7 +126,7 @@ func readAlarms(ctx context.Context, t *target, g *globals) (provision.AlarmList
 	}
 	list, err := provision.ReadAlarms(ctx, t.clients, g.stack, have.Settings)
 	if !have.Found && err != nil {
-		err = notDeployed(ctx, t, g, err, hint.New("%s makes it", hint.Command("up")))
+		err = notDeployed(ctx, t, g, err, hint.New("%s creates it", hint.Command("up")))
 	}
 	return list, have.Settings, err
 }

@@ -249,7 +249,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	}
 
 	// The topic's policy is the one of a new topic, which does not let EventBridge publish.
-	const unpublished = "is not told of failed releases: its policy does not let events.amazonaws.com do sns:Publish"
+	const unpublished = "is not reported failed releases: its policy does not let events.amazonaws.com do sns:Publish"
 	settings := []string{"up", "--local", "--image", ownService(t), "--no-database", "--alarm-topic", topic}
 	failed := s.run(append(settings, "--command", "exit 3")...)
 	if failed.code != 1 || !strings.Contains(failed.err, unpublished) {
@@ -307,7 +307,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	untold("of an alarm to an encrypted topic", known)
 	attribute("KmsMasterKeyId", "")
 	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sns:Publish","Resource":"`+topic+`"}]}`)
-	if out := s.must("status", "--local"); !strings.Contains(out, "is not told of alarms: its policy does not let cloudwatch.amazonaws.com do sns:Publish") || strings.Contains(out, "failed releases") {
+	if out := s.must("status", "--local"); !strings.Contains(out, "is not reported alarms: its policy does not let cloudwatch.amazonaws.com do sns:Publish") || strings.Contains(out, "failed releases") {
 		t.Errorf("the status with a topic that CloudWatch may not publish to:\n%s", out)
 	}
 	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["sns:Publish"],"Resource":"`+topic+`"}]}`)

@@ -244,7 +244,7 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 				case "up":
 					once(t, endpoint, fault)
 				case "destroy":
-					if code, out, errs := plain.run(t.Context(), args...); code != exitOK || !strings.Contains(errs, "Nothing to remove") {
+					if code, out, errs := plain.run(t.Context(), args...); code != exitOK || !strings.Contains(errs, "Nothing to delete") {
 						t.Errorf("something is left behind the last destroy: exit code %d\n%s%s", code, out, errs)
 					}
 				}
@@ -291,7 +291,7 @@ func TestAnAnswerThatIsCutOffIsAskedForAgain(t *testing.T) {
 			once(t, endpoint, cutShort)
 		}
 	}
-	if code, out, errs := plain.run(t.Context(), "destroy", "--yes", "--stack", cutShort); code != exitOK || !strings.Contains(errs, "Nothing to remove") {
+	if code, out, errs := plain.run(t.Context(), "destroy", "--yes", "--stack", cutShort); code != exitOK || !strings.Contains(errs, "Nothing to delete") {
 		t.Errorf("something is left: exit code %d\n%s%s", code, out, errs)
 	}
 }

@@ -92,8 +92,8 @@ func TestAPlanLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// stranger is a program that is not ours, and has a port of this machine (0: any).
-func stranger(t *testing.T, port string) (at string, leave func()) {
+// otherProgram is a program that is not ours, and has a port of this machine (0: any).
+func otherProgram(t *testing.T, port string) (at string, leave func()) {
 	t.Helper()
 	l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", port))
 	if err != nil {
@@ -114,7 +114,7 @@ func TestAPortThatAnotherProgramHasIsRefusedWithNothingChanged(t *testing.T) {
 	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
-	taken, _ := stranger(t, "0")
+	taken, _ := otherProgram(t, "0")
 	refused := func(command string, args ...string) {
 		t.Helper()
 		r := s.run(append([]string{command, "--local"}, args...)...)
@@ -147,7 +147,7 @@ func TestAPortThatAnotherProgramHasIsRefusedWithNothingChanged(t *testing.T) {
 	decode(t, balancers, &arns)
 	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", arns[0], "--query", "Listeners[].ListenerArn"), &arns)
 	s.aws("elbv2", "delete-listener", "--listener-arn", arns[0])
-	_, leave := stranger(t, url[strings.LastIndex(url, ":")+1:])
+	_, leave := otherProgram(t, url[strings.LastIndex(url, ":")+1:])
 	before := s.inventory()
 	refused("up", "--wait=false")
 	if diff := cmp.Diff(before, s.inventory()); diff != "" {
@@ -168,7 +168,7 @@ func TestAnotherProgramsAnswerIsNotTakenForTheServices(t *testing.T) {
 	url := s.up()
 	s.must("local", "stop")
 	port := url[strings.LastIndex(url, ":")+1:]
-	_, leave := stranger(t, port)
+	_, leave := otherProgram(t, port)
 	s.must("local", "start")
 	until(t, "the task is back", func() bool { return strings.Contains(s.run("status", "--local").out, "1/1 running") })
 	complaint := "something other than a task answers on port " + port + ", or otherwise than it: " + url + "/readyz says 404, and not 200"
@@ -189,8 +189,8 @@ func TestAnotherProgramsAnswerIsNotTakenForTheServices(t *testing.T) {
 // they have a name each.
 func TestThePortOfTheCloudIsNotThatOfAStack(t *testing.T) {
 	t.Parallel()
-	free, leave := stranger(t, "0")
-	taken, _ := stranger(t, "0")
+	free, leave := otherProgram(t, "0")
+	taken, _ := otherProgram(t, "0")
 	leave()
 	s := newShell(t, "BOOKCTL_PORT="+taken, "BOOKCTL_LOCAL_PORT="+free)
 	if out := s.must("local", "start"); !strings.HasPrefix(out, "http://127.0.0.1:"+free+"\n") {
@@ -397,7 +397,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 		says string
 	}{
 		{nil, 1, "bookctl: revision 1 is the oldest release of this stack that is left\nnext: 'bookctl rollback --local --to 2'"},
-		{[]string{"--to", "99"}, 1, "what is left: 3, 2, 1"},
+		{[]string{"--to", "99"}, 1, "the revisions are 3, 2, 1"},
 		{[]string{"--to", "2"}, 0, "from revision 3 to the release of revision 2, made "},
 		{nil, 0, "from revision 4 to the release of revision 1, made "},
 		{nil, 1, "bookctl: revision 1 is the oldest release of this stack that is left\nnext: 'bookctl rollback --local --to 4'"},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -23,7 +24,10 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	m := unknownCommand.FindStringSubmatch(first)
 	if m == nil {
 		said := cmd.CommandPath() + " " + argumentCount.Replace(first)
-		return hint.With(usageError{errors.New(said)}, "it is used as %s", hint.Command(strings.Fields(strings.TrimSuffix(cmd.UseLine(), " [flags]"))[1:]...))
+		return hint.With(usageError{errors.New(said)}, "usage: %s", hint.Command(strings.Fields(strings.TrimSuffix(cmd.UseLine(), " [flags]"))[1:]...))
+	}
+	if cmd.Name() != "help" && !cmd.HasSubCommands() {
+		return usageError{fmt.Errorf("%s takes no arguments, but got %q", cmd.CommandPath(), m[1])}
 	}
 	usage := usageError{errors.New(first)}
 	if cmd.Name() == "help" { // of what comes after it

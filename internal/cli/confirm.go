@@ -31,10 +31,10 @@ func confirm(ctx context.Context, s streams, g *globals, question, what, word st
 		return nil
 	}
 	if !isTerminal(s.in) {
-		return hint.With(usageError{errors.New("there is no terminal to ask on")}, "if it is meant: %s", hint.Command(g.also("--yes")...))
+		return hint.With(usageError{errors.New("there is no terminal to ask on")}, "to confirm: %s", hint.Command(g.also("--yes")...))
 	}
-	fmt.Fprintf(s.err, "%s\nType %s (%s) to go on: ", question, what, word)
-	next := hint.New("type %s to go on, or say --yes, which asks nothing", word)
+	fmt.Fprintf(s.err, "%s\nType %s (%s) to continue: ", question, what, word)
+	next := hint.New("type %s to continue, or use --yes", word)
 	answer := graph.Start(func() error { // which a Ctrl-C leaves behind
 		line, err := bufio.NewReader(s.in).ReadString('\n')
 		if err != nil {

@@ -87,7 +87,7 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	for _, refused := range [][2]string{
 		{"--container-port=70000", "container port 70000"}, {"--health-path=healthz", "health path"}, {"--health-status=500", "200 to 499"},
 		{"--stop-timeout=121", "Fargate takes 2 to 120 s"}, {"--ephemeral-storage=201", "21 to 200"}, {"--idle-timeout=4001", "1 to 4000 s"},
-		{"--user=a b", "user"}, {"--command='open", "a quote is not closed"}, {"--health-command=[", "no list of words"}, {"--health-grace=-1", "health grace"},
+		{"--user=a b", "user"}, {"--command='open", "a quote is not closed"}, {"--health-command=[", "not a JSON list of words"}, {"--health-grace=-1", "health grace"},
 	} {
 		s.run("up", "--local", "--image", image, refused[0]).says(t, 64, refused[1])
 	}

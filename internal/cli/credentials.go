@@ -166,7 +166,7 @@ var (
 	// https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
 	mfaCode       = pattern.New(`^[0-9]{6}$`)
 	errNoTerminal = errors.New("the AWS profile asks for the code of an MFA device (mfa_serial), and there is no terminal to ask on")
-	errNoCode     = errors.New("that is no code of an MFA device: it has six digits")
+	errNoCode     = errors.New("that is not the code of an MFA device: it has six digits")
 )
 
 // noCredentials recognises the SDK's errors of getting credentials; it has no type
@@ -220,7 +220,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 		return explanation(capital(errNoCode.Error())+".", hint.New("run the same command again, and type the code that the device shows"))
 	case errors.As(err, &process):
 		return explanation("The program that credential_process names gives no credentials: "+processFault(process)+".",
-			hint.New("run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit 0; it stands in ~/.aws/config"))
+			hint.New("run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit with 0; it is configured in ~/.aws/config"))
 	case errors.As(err, &unknown):
 		return explanation(fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
 			hint.New("check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config"))
@@ -241,7 +241,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 		return explanation("AWS does not take the web identity token: "+sentence(cmp.Or(said, text))+".",
 			hint.New("the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh"))
 	case operation == "AssumeRole" && has("MultiFactorAuthentication"):
-		return explanation("AWS does not take the code of the MFA device: "+said+".", hint.New("run the same command again with a new code: each is good once"))
+		return explanation("AWS does not take the code of the MFA device: "+said+".", hint.New("run the same command again with a new code: each can be used only once"))
 	case operation == "AssumeRole" && said != "":
 		return explanation("AWS does not let these credentials assume the role of the profile: "+said+".",
 			hint.New("check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole"))

@@ -157,7 +157,7 @@ func TestWhyThereAreNoCredentials(t *testing.T) {
 				t.Errorf("exit code %d, want 4 and\n%s\nnext: %s\ngot\n%s", r.code, want, c.next, r.err)
 			}
 			if c.not != "" && strings.Contains(r.out+r.err, c.not) {
-				t.Errorf("a secret is told: %s", r.err)
+				t.Errorf("a secret is printed: %s", r.err)
 			}
 		})
 	}
@@ -176,7 +176,7 @@ func TestTheCodeOfAnMFADeviceIsAskedForOnATerminal(t *testing.T) {
 	m := openTerminal(t, a.command("status"), 160, 24)
 	until(t, "the code is asked for:\n"+m.screen(), func() bool { return strings.Contains(m.screen(), "Code of the MFA device "+device+":") })
 	m.press("12345\n")
-	if code := m.wait(); code != 4 || !strings.Contains(m.text(), "no code of an MFA device: it has six digits") || !strings.Contains(m.text(), "next: ") {
+	if code := m.wait(); code != 4 || !strings.Contains(m.text(), "not the code of an MFA device: it has six digits") || !strings.Contains(m.text(), "next: ") {
 		t.Errorf("exit code %d, want 4, and what is wrong with the code:\n%s", code, m.text())
 	}
 }
@@ -201,7 +201,7 @@ func TestAProfileWithASpaceIsFound(t *testing.T) {
 				a.env = append(a.env, "AWS_REGION=")
 			}
 			// Another account is asked for, so that it ends when it knows this one.
-			if r := a.run("status", "--account", "999999999999"); r.code != 64 || !strings.Contains(r.err, "the credentials are of account 111122223333") {
+			if r := a.run("status", "--account", "999999999999"); r.code != 64 || !strings.Contains(r.err, "the credentials are for account 111122223333") {
 				t.Errorf("exit code %d in %s:\n%s", r.code, region, r.err)
 			}
 		})

@@ -44,7 +44,7 @@ func withoutDatabase(ctx context.Context, t *target, g *globals, err error) erro
 	if have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack); lookErr == nil && have.NoDatabase {
 		up = hint.Command("up", "--no-database=false")
 	}
-	return notDeployed(ctx, t, g, err, hint.New("%s makes it", up))
+	return notDeployed(ctx, t, g, err, hint.New("%s creates it", up))
 }
 
 func connection(ctx context.Context, s streams, g *globals, show bool) error {
@@ -249,13 +249,13 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 		if err := provision.RotatePassword(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
 			return notDeployed(ctx, t.target, g, err, hint.Of(err))
 		}
-		rep.note("new tasks that know it")
+		rep.note("replacing the tasks")
 		if err := guard(ctx); err != nil {
 			return err
 		}
 		if _, err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
-			return restartDiagnosed(hint.With(err, "secret and database have the new password; %s makes tasks that know it", hint.Command("restart")),
-				hint.New("secret and database have the new password; once that is repaired, %s makes tasks that know it", hint.Command("restart")))
+			return restartDiagnosed(hint.With(err, "secret and database have the new password; %s replaces the tasks by ones that use it", hint.Command("restart")),
+				hint.New("secret and database have the new password; once that is repaired, %s replaces the tasks by ones that use it", hint.Command("restart")))
 		}
 		return nil
 	})
@@ -266,6 +266,6 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	if g.output == "json" {
 		return encode(s.out, rotateDocument{headOf("result"), "db rotate-password", g.stack, time.Since(begun).Seconds()})
 	}
-	g.note(s, "The database has a new password, and all tasks know it, %s.", rounded(time.Since(begun)))
+	g.note(s, "The database has a new password, and all tasks use it, %s.", rounded(time.Since(begun)))
 	return nil
 }

@@ -35,8 +35,8 @@ func newDBPsql(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "psql [flags] -- [ARGUMENT]...",
 		Short: "Open psql in the database",
-		Long: `Run psql, which has to be installed, in the stack's database as its owner. What
-stands behind -- are psql's own arguments; its exit code is that of the command.
+		Long: `Run psql, which has to be installed, in the stack's database as its owner.
+Arguments after -- are passed to psql. The exit code is that of psql.
 
 ` + throughTunnel,
 		Example: `  bookctl db psql
@@ -51,11 +51,11 @@ stands behind -- are psql's own arguments; its exit code is that of the command.
 func newDBDump(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "dump FILE",
-		Short: "Write the data of the database to a file",
-		Long: `Write schema and data of the stack's database to a file that is not there yet, by
-pg_dump, which has to be installed in the database's version or a newer one. The
-file is of pg_dump's custom format: 'bookctl db load' and pg_restore read it. It is
-readable by you alone, and there only when it is complete.
+		Short: "Dump the database to a file",
+		Long: `Write schema and data of the stack's database to a new file, with pg_dump, which
+has to be installed in the database's version or a newer one. The file has
+pg_dump's custom format, which 'bookctl db load' and pg_restore read. Only you can
+read it. It does not exist before it is complete.
 
 ` + throughTunnel,
 		Example: `  bookctl db dump books.dump`,
@@ -68,19 +68,19 @@ func newDBLoad(s streams, g *globals) *cobra.Command {
 	var clean bool
 	cmd := &cobra.Command{
 		Use:   "load FILE",
-		Short: "Read data into the database from a file",
-		Long: `Read what 'bookctl db dump' or pg_dump --format=custom wrote into the stack's
-database, by pg_restore, which has to be installed. All of it belongs to the
-database's user then. It is one transaction: when anything fails, such as a table
-that is there already, nothing is changed. With --clean what the file has is
-dropped first, with its data.
+		Short: "Load data into the database from a file",
+		Long: `Load a file that 'bookctl db dump' or pg_dump --format=custom wrote into the
+stack's database, with pg_restore, which has to be installed. The database's user
+owns everything that is loaded. The load is one transaction: if anything fails,
+for example because a table exists already, nothing is changed. --clean first
+drops the tables and other objects that are in the file, with their data.
 
 ` + throughTunnel,
 		Example: `  bookctl db load books.dump --clean --yes`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    within(g, func(ctx context.Context, args []string) error { return load(ctx, s, g, args[0], clean) }),
 	}
-	cmd.Flags().BoolVar(&clean, "clean", false, "drop what the file has before it is read")
+	cmd.Flags().BoolVar(&clean, "clean", false, "first drop the tables and other objects that are in the file")
 	return cmd
 }
 
@@ -89,7 +89,7 @@ func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
 	part := path + ".part"
 	for _, p := range []string{path, part} {
 		if _, err := os.Lstat(p); err == nil {
-			return hint.With(usageError{fmt.Errorf("%s is there already", p)}, "give another name, or remove it")
+			return hint.With(usageError{fmt.Errorf("%s exists already", p)}, "give another name, or remove it")
 		}
 	}
 	file, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -121,7 +121,7 @@ func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
 	if g.output == "json" {
 		return encode(s.out, dumpDocument{headOf("result"), "db dump", g.stack, path, size.Size(), time.Since(begun).Seconds()})
 	}
-	g.note(s, "%s has the database, %d bytes, %s; %s reads it.", path, size.Size(), rounded(time.Since(begun)), hint.Command("db", "load", path))
+	g.note(s, "Dumped the database to %s: %d bytes, %s. %s loads it.", path, size.Size(), rounded(time.Since(begun)), hint.Command("db", "load", path))
 	return nil
 }
 
@@ -135,7 +135,7 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool) e
 	// https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/pg_backup_archiver.c writes it
 	magic := make([]byte, 5)
 	if _, err := io.ReadFull(file, magic); err != nil || string(magic) != "PGDMP" {
-		return hint.With(usageError{fmt.Errorf("%s is no dump of pg_dump's custom format", path)}, "make one with pg_dump --format=custom; psql reads plain SQL: %s", hint.Command("db", "psql", "--", "--file", path))
+		return hint.With(usageError{fmt.Errorf("%s is not a dump in pg_dump's custom format", path)}, "make one with pg_dump --format=custom; psql reads plain SQL: %s", hint.Command("db", "psql", "--", "--file", path))
 	}
 	if clean {
 		if err := confirm(ctx, s, g, fmt.Sprintf("What %s has is dropped from the database of stack %s first, with its data.", path, g.stack), "the stack's name", g.stack); err != nil {
@@ -149,9 +149,9 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool) e
 		}
 		if err := p.run(ctx, nil, s.err, append(args, path)...); err != nil {
 			if clean {
-				return hint.With(fmt.Errorf("%s was not read, and the database is as it was: %w", path, err), "look at what pg_restore says above")
+				return hint.With(fmt.Errorf("%s was not loaded, and the database is unchanged: %w", path, err), "look at what pg_restore says above")
 			}
-			return hint.With(fmt.Errorf("%s was not read, and the database is as it was: %w", path, err), "where what it has is there already: %s drops that first", hint.Command("db", "load", path, "--clean"))
+			return hint.With(fmt.Errorf("%s was not loaded, and the database is unchanged: %w", path, err), "if its contents exist already: %s drops that first", hint.Command("db", "load", path, "--clean"))
 		}
 		return nil
 	})
@@ -161,7 +161,7 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool) e
 	if g.output == "json" {
 		return encode(s.out, loadDocument{headOf("result"), "db load", g.stack, path, time.Since(begun).Seconds()})
 	}
-	g.note(s, "The database has what %s has, %s.", path, rounded(time.Since(begun)))
+	g.note(s, "Loaded %s into the database, %s.", path, rounded(time.Since(begun)))
 	return nil
 }
 

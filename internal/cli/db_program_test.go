@@ -18,7 +18,7 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 	s := newShell(t)
 	file := filepath.Join(s.dir, "books.dump")
 	s.must("local", "start")
-	s.run("db", "dump", file, "--local").says(t, 1, "there is no stack book", "'bookctl up --local' makes it")
+	s.run("db", "dump", file, "--local").says(t, 1, "there is no stack book", "'bookctl up --local' creates it")
 	url := s.up()
 	book := url + "/books/Dune"
 	if code, body := call(t, http.MethodPost, url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
@@ -63,13 +63,13 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 	}
 	s.must("db", "psql", "--local", "--", "-c", "drop table kept")
 
-	s.run("db", "dump", file, "--local").says(t, 0, "books.dump has the database", "'bookctl db load ")
+	s.run("db", "dump", file, "--local").says(t, 0, "Dumped the database to", "'bookctl db load ")
 	info, err := os.Stat(file)
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the dump is %v, %v", info, err)
 	}
-	s.run("db", "dump", file, "--local").says(t, 64, "is there already")
-	s.run("db", "load", file, "--local").says(t, 1, `relation "books" already exists`, "the database is as it was", "--clean' drops that first")
+	s.run("db", "dump", file, "--local").says(t, 64, "exists already")
+	s.run("db", "load", file, "--local").says(t, 1, `relation "books" already exists`, "the database is unchanged", "--clean' drops that first")
 	if code, body := call(t, http.MethodGet, book, ""); code != http.StatusOK {
 		t.Errorf("after a load that failed: %d %s", code, body)
 	}
@@ -81,7 +81,7 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 	if code, body := call(t, http.MethodGet, book, ""); code != http.StatusOK || !strings.Contains(body, "Frank Herbert") {
 		t.Errorf("after the load: %d %s", code, body)
 	}
-	s.run("db", "load", "db_program_test.go", "--local").says(t, 64, "is no dump of pg_dump's custom format")
+	s.run("db", "load", "db_program_test.go", "--local").says(t, 64, "is not a dump in pg_dump's custom format")
 
 	// An old pg_dump is found out before the file is begun.
 	old := t.TempDir()

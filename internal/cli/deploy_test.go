@@ -294,7 +294,7 @@ func TestANewPasswordReachesAllTasksAtOnce(t *testing.T) {
 		return regexp.MustCompile(`Database +available`).MatchString(s.run("status", "--local").out)
 	})
 	before := s.tasks(t)
-	s.run("db", "rotate-password", "--local", "--timeout", "90s").says(t, 0, "all tasks know it")
+	s.run("db", "rotate-password", "--local", "--timeout", "90s").says(t, 0, "all tasks use it")
 	same()
 	for pid := range s.tasks(t) {
 		if _, kept := before[pid]; kept {
@@ -366,7 +366,7 @@ func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
 	url := s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m")
 	load := startLoad(t, url, 2, 15*time.Millisecond)
 	app.is(t, "v2", "")
-	nobody := "and nobody does with --wait=false: ECS's circuit breaker is for rolling deployments alone"
+	nobody := "with --wait=false nothing stops it, because ECS's circuit breaker is only for rolling deployments"
 	s.run("plan", "--local", "--deploy", "canary:25%/24h:1m").says(t, 2, nobody)
 	s.run("up", "--local", "--wait=false", "--deploy", "canary:25%/24h:1m").says(t, 0, nobody)
 	shiftingNow(t, s)
@@ -375,7 +375,7 @@ func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
 	s.run("status", "--local").shows(t, 0, ": healthy", "4/2 running", "rollout in progress", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests")
 	s.run("graph", "--local", "--output", "json").shows(t, 0, `"state":"pending","note":"canary:25%/1440m:1m: traffic is shifted, 25% of the requests`)
 	before := h.inventory()
-	s.run("pause", "--local").shows(t, 1, "revision 2 is being released", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests", "take it back at once with 'bookctl rollback --local'")
+	s.run("pause", "--local").shows(t, 1, "revision 2 is being released", "canary:25%/1440m:1m: traffic is shifted, 25% of the requests", "roll it back at once with 'bookctl rollback --local'")
 	s.run("resume", "--local", "--timeout", "3s").shows(t, 1, "is not paused", "traffic is shifted, 25% of the requests")
 	h.same("a pause and a resume in the middle of a shift", before)
 	shiftingNow(t, s)

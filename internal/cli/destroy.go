@@ -26,8 +26,8 @@ func newDestroy(s streams, g *globals) *cobra.Command {
 		Long: `Delete everything that belongs to the stack, in dependency order, and then check
 every service for orphans. A final snapshot of the database is taken first and
 kept. With --purge-snapshots none is taken, and every snapshot and automated
-backup of the stack is deleted as well: the data is lost. Only what AWS Backup
-has taken stays, which nothing but AWS Backup deletes.`,
+backup of the stack is deleted as well: the data is lost. Only snapshots of AWS
+Backup stay, because only AWS Backup can delete them.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
@@ -256,7 +256,7 @@ func (d destruction) print(s streams, g *globals) error {
 			onward(d.Kept).Show(g.show))
 	}
 	if end != nil {
-		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it goes on where this one stopped")
+		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it continues where this one stopped")
 	}
 	return end
 }
@@ -283,11 +283,11 @@ func onward(kept []provision.Snapshot) hint.Message {
 	var restore hint.Message
 	switch {
 	case !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }):
-		restore = hint.New("%s makes the stack anew from it", hint.Command("up", "--restore", kept[len(kept)-1].ID))
+		restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", kept[len(kept)-1].ID))
 	case len(kept) == 1:
-		restore = hint.New("%s makes the stack anew from it", hint.Command("up", "--restore", "latest"))
+		restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", "latest"))
 	default:
-		restore = hint.New("%s makes the stack anew from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
+		restore = hint.New("%s creates the stack again from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
 	ours := slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot })
 	var purge, backups hint.Message
@@ -301,7 +301,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 		purge = hint.New("%s deletes the others", hint.Command("destroy", "--purge-snapshots"))
 	}
 	if len(ours) < len(kept) {
-		backups = hint.New("what AWS Backup has taken only %s deletes", hint.AWS("backup", "delete-recovery-point", "…"))
+		backups = hint.New("only %s deletes the snapshots of AWS Backup", hint.AWS("backup", "delete-recovery-point", "…"))
 	}
 	return hint.New("%s.", hint.Join("; ", restore, purge, backups))
 }

@@ -96,7 +96,7 @@ func TestTasksStartBeforeTheirDatabase(t *testing.T) {
 	}
 	begun := s.tasks(t)
 	r := s.run("up", "--local")
-	r.says(t, 0, "service                  waiting: 1/1 running, they wait for the database")
+	r.says(t, 0, "service                  waiting: 1/1 running, tasks wait for the database")
 	url := strings.TrimSpace(r.out)
 	if now := s.tasks(t); len(now) != 1 || fmt.Sprint(now) != fmt.Sprint(begun) {
 		t.Errorf("the task was replaced: %v, now %v", begun, now)
@@ -254,7 +254,7 @@ func TestTheWaitForADatabaseEndsWithIt(t *testing.T) {
 	h, before, first := s.startEarly(t)
 	h.faults(map[string]any{"deny": []string{"rds:DescribeDBInstances"}})
 	r := first.end(t)
-	r.says(t, 4, "database                 failed", "rds:DescribeDBInstances", "service                  left under way after ", ": database failed")
+	r.says(t, 4, "database                 failed", "rds:DescribeDBInstances", "service                  stopped in progress after ", ": database failed")
 	h.faults(map[string]any{})
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
 	h.same("the account differs after destroy", before)

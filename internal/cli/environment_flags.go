@@ -21,8 +21,8 @@ type environmentFlags struct {
 
 func (e *environmentFlags) add(f *pflag.FlagSet) {
 	f.StringArrayVar(&e.pairs, "env", nil, "give the container this variable, NAME=VALUE (repeatable; readable in the task definition: see 'bookctl secret')")
-	f.StringArrayVar(&e.files, "env-file", nil, "give the container the variables in this file, a line NAME=VALUE each (repeatable)")
-	f.StringArrayVar(&e.origins, "secret", nil, "give the container a variable from a secret or parameter that exists: NAME=ARN, or NAME=ARN:KEY of one that is JSON (repeatable)")
+	f.StringArrayVar(&e.files, "env-file", nil, "give the container the variables in this file, one NAME=VALUE per line (repeatable)")
+	f.StringArrayVar(&e.origins, "secret", nil, "give the container a variable from a secret or parameter that exists: NAME=ARN, or NAME=ARN:KEY for one key of a JSON secret (repeatable)")
 }
 
 // read parses the flags. Its errors name variables and never values. --env overrides a

@@ -32,13 +32,13 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	s.must("local", "start")
 	for _, refused := range [][]string{
 		{"64", "PORT is set by bookctl: --container-port chooses it", "--env", "PORT=1"}, {"64", "DATABASE_URL is set by bookctl", "--env", "DATABASE_URL=very-own"},
-		{"64", "begins with no digit", "--env", "1A=very-own"}, {"64", "next: choose another name", "--env", "BAD NAME=very-own"}, {"64", "NAME=VALUE", "--env", "very-own"}, {"64", "is no ARN", "--secret", "A=b"},
-		{"64", "is no part of a connection", "--db-env", "host=location"}, {"64", "database name", "--db-name", "a-b"}, {"64", "database user", "--db-user", "rdsadmin"},
+		{"64", "does not begin with a digit", "--env", "1A=very-own"}, {"64", "next: choose another name", "--env", "BAD NAME=very-own"}, {"64", "NAME=VALUE", "--env", "very-own"}, {"64", "is not the ARN", "--secret", "A=b"},
+		{"64", "is not part of a connection", "--db-env", "host=location"}, {"64", "database name", "--db-name", "a-b"}, {"64", "database user", "--db-user", "rdsadmin"},
 	} {
 		r := s.run(append([]string{"up", "--local", "--image", image, "--health-path", "/up"}, refused[2:]...)...)
 		r.says(t, 64, refused[1])
 		if strings.Contains(r.err, "very-own") {
-			t.Errorf("a value is told: %s", r.err)
+			t.Errorf("a value is printed: %s", r.err)
 		}
 	}
 
@@ -93,7 +93,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	r = s.run("rollback", "--local")
 	r.says(t, 0, "environment LEVEL: a value → another value", "environment MODE: (none) → a value")
 	if strings.Contains(r.err, "very-own") || strings.Contains(r.err, "debug") || strings.Contains(r.err, "cpu") {
-		t.Errorf("what changes is told as\n%s", r.err)
+		t.Errorf("what changes is reported as\n%s", r.err)
 	}
 	if env("LEVEL") != "debug" || env("MODE") != "two words" {
 		t.Errorf("gone back, LEVEL is %q and MODE %q", env("LEVEL"), env("MODE"))
@@ -119,7 +119,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	if text, err := json.Marshal(plan); err != nil || !strings.Contains(string(text), `{"Name":"healthPath","Source":"chosen"}`) {
 		t.Errorf("%s %v", text, err)
 	}
-	if tls := plan.DatabaseTLS; tls.Mode != "verify-full" || tls.Reason != "the image has the authorities of Amazon RDS: /etc/rds.pem" {
+	if tls := plan.DatabaseTLS; tls.Mode != "verify-full" || tls.Reason != "the image has the certificate authorities of Amazon RDS: /etc/rds.pem" {
 		t.Errorf("a plan says of TLS %+v", tls)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")

@@ -32,7 +32,7 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 				return err
 			}
 			if !found {
-				return notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s says what there is, and %s makes it", hint.Command("status"), hint.Command("up")))
+				return notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s shows what exists, and %s creates it", hint.Command("status"), hint.Command("up")))
 			}
 			for _, task := range stopped {
 				events = append(events, diagnosis.Event{Time: task.Stopped, Message: task.String()})

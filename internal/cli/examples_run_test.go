@@ -43,7 +43,7 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl alarm list", says: "no-healthy-target"},
 	{line: `bookctl alarm list --output json | jq -r '.alarms[] | select(.state == "ALARM").name'`},
 	{line: "bookctl alarm test", says: "failed-release        raised"},
-	{line: "bookctl alarm test no-healthy-target", says: "raised, and taken back: sent to ops@example.com"},
+	{line: "bookctl alarm test no-healthy-target", says: "raised and reset: sent to ops@example.com"},
 	{line: "bookctl list", says: "book"},
 	{line: "bookctl graph > stack.svg"},
 	{line: "bookctl graph --format mermaid", says: "flowchart"},
@@ -51,24 +51,24 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl events", says: "steady state"},
 	{line: "bookctl events --output json", says: "happening"},
 	{line: "bookctl logs --since 10m", says: "the database is ready"},
-	{line: "bookctl logs --task 3f2a --output json", code: 1, says: "no task's id begins with 3f2a"}, // ids are of chance
+	{line: "bookctl logs --task 3f2a --output json", code: 1, says: "no task has an id that begins with 3f2a"}, // ids are of chance
 	{line: "bookctl open", says: "http://localhost:"},
 	{line: "bookctl open /docs", says: "/docs"},
 	{line: "curl $(BROWSER= bookctl open)/books", says: "["},
 	{line: "bookctl db", says: "sslmode=verify-full"},
 	{line: "bookctl db psql"}, // with nothing on its standard input
 	{line: "bookctl db psql -- --command 'select count(*) from books'", says: "1 row"},
-	{line: "bookctl db dump books.dump", says: "books.dump has the database"},
-	{line: "bookctl db load books.dump --clean --yes", says: "The database has what books.dump has"},
+	{line: "bookctl db dump books.dump", says: "Dumped the database to"},
+	{line: "bookctl db load books.dump --clean --yes", says: "Loaded books.dump into the database"},
 	{line: "bookctl db tunnel", says: "no tunnel is needed"},
 	{line: "bookctl db tunnel --local-port 5433", says: "no tunnel is needed"},
 	{line: "bookctl restart", says: "1 task of book-app:1 replaced, "},
 	{line: "bookctl pause", says: "Paused, "},
 	{line: "bookctl resume", says: "The stack serves, "},
 	{line: "bookctl db rotate-password", says: "new password"},
-	{line: "head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY", says: "all tasks are new"},
+	{line: "head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY", says: "all tasks were replaced"},
 	{line: "bookctl secret list", says: "SESSION_KEY"},
-	{line: "bookctl secret unset SESSION_KEY", says: "all tasks are new"},
+	{line: "bookctl secret unset SESSION_KEY", says: "all tasks were replaced"},
 	{line: "bookctl rollback", says: "secret SESSION_KEY: (none) → a value"}, // to the release before the unset
 	{line: "bookctl rollback --to 5", code: 1, says: "next:"},                // there is none
 	{line: "bookctl local aws rds describe-db-instances", says: "book-database"},

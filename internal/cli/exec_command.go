@@ -22,11 +22,11 @@ func newExec(s streams, g *globals) *cobra.Command {
 		Short: "Run a command in a task",
 		Long: `Run a command in a running task, through ECS Exec. This needs a stack that was
 created with 'bookctl up --exec', and AWS's session-manager-plugin on this
-machine. In the local cloud the command of its container engine stands in for the
-plugin, and tasks that are plain processes take no commands.
+machine. In the local cloud, the command of its container engine replaces the
+plugin; in tasks that are plain processes no commands can run.
 
-The image that bookctl builds of a Go module contains the program and nothing
-else, so it has no shell. One of a Dockerfile, or of your own (--image), may have one.`,
+The image that bookctl builds from a Go module contains the program and nothing
+else, so it has no shell. An image from a Dockerfile or from --image may have one.`,
 		Example: `  bookctl exec -- /bookapi -healthcheck
   bookctl exec --task 3f2a -- /bin/sh`,
 		Args: cobra.MinimumNArgs(1),
@@ -58,7 +58,7 @@ else, so it has no shell. One of a Dockerfile, or of your own (--image), may hav
 
 func execHint(err error) hint.Message {
 	if errors.Is(err, provision.ErrNoExec) {
-		return hint.New("%s starts them anew so that they do", hint.Command("up", "--exec"))
+		return hint.New("%s replaces them by tasks that allow it", hint.Command("up", "--exec"))
 	}
 	return hint.New("%s shows the state of the tasks", hint.Command("status"))
 }

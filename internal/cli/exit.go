@@ -90,15 +90,15 @@ func judge(err error) outcome {
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next.Empty() {
-			v.next = hint.New("run the same command again: it goes on where this one stopped; %s says what is missing", hint.Command("status"))
+			v.next = hint.New("run the same command again: it continues where this one stopped; %s says what is missing", hint.Command("status"))
 		}
 	case errors.Is(err, graph.ErrUnmanaged):
 		if v.next.Empty() {
-			v.next = hint.New("something else has this name: choose another with --stack, or remove that thing yourself")
+			v.next = hint.New("something else has this name: choose another with --stack, or delete that resource yourself")
 		}
 	case errors.Is(err, graph.ErrBlocked):
 		if v.next.Empty() {
-			v.next = hint.New("nothing was touched: leave out the flag that asks for it, or undo what was changed by hand; else the stack has to be made anew, with its data: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
+			v.next = hint.New("nothing was touched: leave out the flag that requires it, or undo the change by hand; otherwise the stack has to be created again with its data: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 		}
 	}
 	return v
@@ -149,17 +149,17 @@ func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	switch cmd.Name() {
 	case "up":
 		if g.deployed {
-			return hint.New("what was made or changed is kept: run the same command again to go on")
+			return hint.New("what was created or changed is kept: run the same command again to continue")
 		}
-		return hint.New("what was made is kept: run the same command again to go on, or %s to remove it", hint.Command("destroy"))
+		return hint.New("what was created is kept: run the same command again to continue, or %s to remove it", hint.Command("destroy"))
 	case "destroy":
-		return hint.New("what is gone is gone, and the rest is as it was: run the same command again to go on")
+		return hint.New("what was deleted stays deleted, and the rest is unchanged: run the same command again to continue")
 	case "restart":
-		return hint.New("ECS goes on with the restart by itself; %s shows how far it is", hint.Command("status"))
+		return hint.New("ECS continues the restart by itself; %s shows its progress", hint.Command("status"))
 	case "pause":
-		return hint.New("run the same command again to go on, or %s to have the stack serve", hint.Command("resume"))
+		return hint.New("run the same command again to continue, or %s to have the stack serve", hint.Command("resume"))
 	case "resume", "rollback", "rotate-password", "set", "unset":
-		return hint.New("run the same command again to go on")
+		return hint.New("run the same command again to continue")
 	}
 	return hint.Message{}
 }
@@ -210,7 +210,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 }
 
 // faultNext is the next step after a bug of bookctl.
-const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was made is kept"
+const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was created is kept"
 
 // wantsJSON reports whether errors are printed as JSON, even if the command line could not
 // be parsed completely.

@@ -150,7 +150,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 		return explanation(capital(err.Error())+".", hint.New(faultNext))
 	case errors.Is(err, graph.ErrUnmanaged):
 		return explanation(capital(err.Error())+". It has the name that this stack needs, and without the stack's tag it is not touched.",
-			hint.Of(err).Or(hint.New("choose another name with --stack, or remove that thing yourself")))
+			hint.Of(err).Or(hint.New("choose another name with --stack, or delete that resource yourself")))
 	case errors.As(err, &profile):
 		return explanation(fmt.Sprintf("There is no AWS profile %q, which AWS_PROFILE names, in the AWS configuration of this user.", profile.Profile),
 			hint.New("set AWS_PROFILE to one that %s shows, or make it with %s; %s needs no account", hint.AWS("configure", "list-profiles"), hint.AWS("configure", "--profile", shellWord(profile.Profile)), hint.Command("up", "--local")))
@@ -164,7 +164,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	}
 	if service, operation, ok := provision.NotImplemented(err); ok {
 		return explanation(fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing))+answered(err)+".",
-			hint.New("use a newer version of what answers there, or another endpoint (AWS_ENDPOINT_URL); %s needs none", hint.Command("up", "--local")))
+			hint.New("use a newer version of that endpoint, or another one (AWS_ENDPOINT_URL); %s needs none", hint.Command("up", "--local")))
 	}
 	if !errors.As(err, &api) {
 		return diagnosis.Explanation{}
@@ -185,7 +185,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	switch code {
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired":
 		return explanation("The AWS credentials have expired"+during(doing)+": "+message,
-			hint.New("sign in again and run the same command, which goes on where this one stopped"))
+			hint.New("sign in again and run the same command, which continues where this one stopped"))
 	case "InvalidClientTokenId", "UnrecognizedClientException", "SignatureDoesNotMatch", "AuthFailure", "InvalidAccessKeyId":
 		return explanation("AWS does not know these credentials ("+code+"): "+message+" They are mistyped, deleted, or of an account that has not enabled this region.",
 			hint.New("check them with %s, and the region with %s", hint.AWS("sts", "get-caller-identity"), hint.AWS("account", "list-regions")))
@@ -198,7 +198,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	}
 	if provision.NameTaken(err) {
 		return explanation("The name is taken"+during(doing)+" ("+code+"): "+message,
-			hint.New("choose another name with --stack, or remove that thing yourself"))
+			hint.New("choose another name with --stack, or delete that resource yourself"))
 	}
 	if protected.MatchString(message) {
 		return explanation("AWS keeps it, since its deletion protection is on ("+code+"): "+message,

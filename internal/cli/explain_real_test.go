@@ -61,7 +61,7 @@ func explainedAs(t *testing.T, name string, r result, code int) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-golden +told):\n%s", name, diff)
+		t.Errorf("%s (-golden +printed):\n%s", name, diff)
 	}
 }
 
@@ -246,7 +246,7 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	s.must("destroy", "--local", "--yes", "--quiet")
 }
 
-// TestFailuresAreExplained meets what can't be changed in place, a stranger's
+// TestFailuresAreExplained meets what can't be changed in place, somebody else's
 // thing of the stack's name, and AWS's own protection against deletion.
 func TestFailuresAreExplained(t *testing.T) {
 	if testing.Short() {

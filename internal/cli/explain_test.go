@@ -83,7 +83,7 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 	for _, op := range []string{"create", "update", "blocked", "find"} {
 		refused := &graph.Error{Node: "service", Op: op, Err: call("ECS", "UpdateService", "InvalidParameterException", "No.")}
 		if x := explanationOf(diagnosis.Evidence{Wanted: "book-app:7"}, refused, hint.Message{}); x.Text != "" {
-			t.Errorf("%s of the service that AWS refused is told as %q", op, x.Text)
+			t.Errorf("%s of the service that AWS refused is reported as %q", op, x.Text)
 		}
 	}
 	both := explanationOf(diagnosis.Evidence{}, errors.Join(failed("vpc", call("EC2", "CreateVpc", "VpcLimitExceeded", "full")), failed("secret", errors.New("odd"))), hint.Message{})

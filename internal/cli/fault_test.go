@@ -385,7 +385,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	refused.says(t, 5, "\nnext: wait until")
 	h.must(first.Process.Signal(syscall.SIGINT))
 	stopped := first.end(t)
-	stopped.says(t, 130, "left under way", "service                  not started", "bookctl: interrupted while at work on ", "'bookctl destroy --local' to remove it")
+	stopped.says(t, 130, "stopped in progress", "service                  not started", "bookctl: interrupted while at work on ", "'bookctl destroy --local' to remove it")
 	if strings.Contains(stopped.err, "failed") {
 		t.Errorf("what waited is said to have failed:\n%s", stopped.err)
 	}
@@ -406,7 +406,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	}
 	h.must(update.Process.Signal(syscall.SIGINT))
 	updated := update.end(t)
-	updated.says(t, 130, "what was made or changed is kept: run the same command again")
+	updated.says(t, 130, "what was created or changed is kept: run the same command again")
 	if strings.Contains(updated.err, "destroy") {
 		t.Errorf("an interrupted update offers to remove the stack:\n%s", updated.err)
 	}

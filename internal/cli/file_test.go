@@ -66,7 +66,7 @@ func TestInitWritesWhatTheDirectoryHas(t *testing.T) {
 	if got, want := written(module), "stack: shop\nsource: .\npackage: ./cmd/server\n"; got != want {
 		t.Errorf("of a module init writes\n%s, want\n%s", got, want)
 	}
-	s.in(module, "init").says(t, 64, "bookctl.yaml is there already", "--force")
+	s.in(module, "init").says(t, 64, "bookctl.yaml exists already", "--force")
 	docker := t.TempDir()
 	if err := os.WriteFile(filepath.Join(docker, "Dockerfile"), []byte("FROM scratch\n"), 0o644); err != nil {
 		t.Fatal(err)

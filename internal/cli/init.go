@@ -32,10 +32,10 @@ func newInit(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Write bookctl.yaml, which holds the settings of an app",
-		Long: `Write bookctl.yaml in the current directory, to be committed with the app. It holds
-the settings that are given as flags, which are those of 'bookctl up', and what the
-directory has: a Go module or a Dockerfile. With --deployed it holds the settings of
-a deployed stack. Nothing is deployed.
+		Long: `Write bookctl.yaml in the current directory, to be committed with the app. It
+contains the settings that are given as flags, which are those of 'bookctl up', and
+the source that the directory has: a Go module or a Dockerfile. With --deployed it
+contains the settings of a deployed stack. Nothing is deployed.
 
 The other commands then read the stack's name and settings from the file. A flag
 overrides its environment variable, a variable the file, and the file what is
@@ -48,8 +48,8 @@ deployed.`,
 	}
 	f := cmd.Flags()
 	i.up.addSettings(f)
-	f.BoolVar(&i.deployed, "deployed", false, "write the settings of the stack that is deployed")
-	f.BoolVar(&i.force, "force", false, "write over a file that is there")
+	f.BoolVar(&i.deployed, "deployed", false, "write the settings of the deployed stack")
+	f.BoolVar(&i.force, "force", false, "overwrite an existing file")
 	cmd.MarkFlagsMutuallyExclusive("image", "source", "deployed")
 	cmd.MarkFlagsMutuallyExclusive("image", "dockerfile", "deployed")
 	return cmd
@@ -61,7 +61,7 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 		path = appfile.Name
 	}
 	if _, err := os.Stat(path); !i.force && !errors.Is(err, fs.ErrNotExist) {
-		return hint.With(usageError{fmt.Errorf("%s is there already", path)}, "change it, or write over it with --force")
+		return hint.With(usageError{fmt.Errorf("%s exists already", path)}, "change it, or write over it with --force")
 	}
 	if err := i.up.check(cmd.Flags(), false); err != nil {
 		return err

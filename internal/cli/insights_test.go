@@ -50,6 +50,6 @@ func TestContainerInsightsIsOffUnlessSomebodyTurnsItOn(t *testing.T) {
 	destroy := []string{"destroy", "--local", "--yes", "--purge-snapshots"}
 	s.run(destroy...).says(t, 6, " 1 left", "log group "+group, "aws logs delete-log-group")
 	h.must(ok(logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: &group})))
-	s.run(destroy...).says(t, 0, "Nothing to remove")
+	s.run(destroy...).says(t, 0, "Nothing to delete")
 	h.same("the account differs after destroy", before)
 }

@@ -44,7 +44,7 @@ that were destroyed and left snapshots are listed, too.`,
 			}
 			for _, x := range stacks {
 				if x.Denied != "" {
-					g.note(s, "note: how stack %s is can't be told: these credentials are not allowed %s on it; %s prints a policy that is", x.Stack, x.Denied, hint.Command("policy", "--stack", x.Stack))
+					g.note(s, "note: the state of stack %s is unknown: these credentials are not allowed %s on it; %s prints a policy that allows it", x.Stack, x.Denied, hint.Command("policy", "--stack", x.Stack))
 				}
 			}
 			if g.output == "json" {

@@ -140,13 +140,13 @@ func TestACtrlCAtAQuestionTouchesNothing(t *testing.T) {
 		"\x03":     {130, "bookctl: interrupted: nothing was touched"},
 		"\x04":     {1, "bookctl: not confirmed: nothing was touched"},
 		"yes\n":    {1, "bookctl: not confirmed: nothing was touched"},
-		"book\n":   {0, "Nothing to remove"},
-		" book \n": {0, "Nothing to remove"},
+		"book\n":   {0, "Nothing to delete"},
+		" book \n": {0, "Nothing to delete"},
 	} {
 		m := openTerminal(t, s.command("destroy", "--local"), 200, 24)
-		until(t, "the question is asked", func() bool { return strings.Contains(m.screen(), "to go on:") })
+		until(t, "the question is asked", func() bool { return strings.Contains(m.screen(), "to continue:") })
 		m.press(keys)
-		if code := m.wait(); code != want.code || !strings.Contains(m.text(), want.says) || strings.Contains(m.text(), "what is gone is gone") {
+		if code := m.wait(); code != want.code || !strings.Contains(m.text(), want.says) || strings.Contains(m.text(), "what was deleted stays deleted") {
 			t.Errorf("%q: exit code %d\n%s", keys, code, m.text())
 		}
 	}

@@ -209,14 +209,14 @@ func newLocalStart(s streams, g *globals) *cobra.Command {
 		Short: "Start the local cloud in the background",
 		Long: `Start the local cloud in the background.
 
-With --policy it checks each call against IAM policies, as AWS does, so that a
-missing permission shows here first. Tasks use their own roles, and the access
+With --policy it checks each call against IAM policies, as AWS does, so that you
+find a missing permission here first. Tasks use their own roles, and the access
 key "root" is allowed everything.
 
-Images run in containers of Docker or Podman, if one of them is there. bookapi,
-and any static program whose image says by a label that it listens on PORT, runs
-as a process, which is quicker; with --engine docker or podman it runs in a
-container too. Without an engine only static programs run.
+Images run in containers of Docker or Podman, if one of them is installed.
+bookapi, and any static program whose image has a label that says that it listens
+on PORT, runs as a process, which starts faster; with --engine docker or podman it
+runs in a container too. Without an engine only static programs run.
 
 --region sets the region of a new local cloud. An existing one keeps its region.`,
 		Example: `  bookctl local start --faults faults.json --latencies aws --scale 0.01
@@ -273,7 +273,7 @@ func (c *cloudFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.latencies, "latencies", "", "'aws' makes operations take as long as on AWS")
 	cmd.Flags().Float64Var(&c.scale, "scale", 1, "multiply the latencies by this")
 	cmd.Flags().StringVar(&c.throttle, "throttle", "", "'aws' limits the rate of requests as AWS does")
-	cmd.Flags().Float64Var(&c.neighbour, "throttle-neighbour", 0, "share of these limits that others in the account use up, from 0 to less than 1")
+	cmd.Flags().Float64Var(&c.neighbour, "throttle-neighbour", 0, "share of these limits that others in the account use, from 0 to less than 1")
 	cmd.Flags().StringArrayVar(&c.policies, "policy", nil, "file or directory of IAM policies to check each call against (repeatable)")
 	cmd.Flags().StringVar(&c.engine, "engine", container.Auto, "what runs images that are not static programs: "+strings.Join(container.Choices(), ", "))
 	cmd.Flags().StringArrayVar(&c.postgres, "postgres", nil, "directory with the server programs of another major version of PostgreSQL (repeatable)")
@@ -295,7 +295,7 @@ func (c *cloudFlags) args() []string {
 // config is the configuration of the cloud according to the flags.
 func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	if !slices.Contains(container.Choices(), c.engine) {
-		return cfg, fmt.Errorf("--engine %q: there are %s", c.engine, strings.Join(container.Choices(), ", "))
+		return cfg, fmt.Errorf("--engine %q: choose %s", c.engine, strings.Join(container.Choices(), ", "))
 	}
 	cfg = localcloud.Config{Port: c.port, Region: c.region, Engine: c.engine, PostgreSQL: c.postgres, Cache: cacheDir("postgres")}
 	switch c.latencies {
@@ -303,7 +303,7 @@ func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	case "aws":
 		cfg.Latencies = localcloud.TypicalLatencies()
 	default:
-		return cfg, fmt.Errorf("--latencies %q: there is only aws", c.latencies)
+		return cfg, fmt.Errorf("--latencies %q: the only value is aws", c.latencies)
 	}
 	switch c.throttle {
 	case "":
@@ -313,7 +313,7 @@ func (c *cloudFlags) config() (cfg localcloud.Config, err error) {
 	case "aws":
 		cfg.Throttle, cfg.Neighbour = true, c.neighbour
 	default:
-		return cfg, fmt.Errorf("--throttle %q: there is only aws", c.throttle)
+		return cfg, fmt.Errorf("--throttle %q: the only value is aws", c.throttle)
 	}
 	if c.neighbour < 0 || c.neighbour >= 1 {
 		return cfg, fmt.Errorf("--throttle-neighbour %v: a share is from 0 to less than 1", c.neighbour)
@@ -468,9 +468,9 @@ func stopped(ran, purged bool) hint.Message {
 		text = "stopped"
 	}
 	if purged {
-		return hint.New("%s, and removed with all that was in it", text)
+		return hint.New("%s, and was deleted with all its state", text)
 	}
-	return hint.New("%s; what is in it is kept: %s goes on with it, and %s removes it", text, hint.Command("local", "start"), hint.Command("local", "stop", "--purge"))
+	return hint.New("%s; its state is kept: %s continues with it, and %s removes it", text, hint.Command("local", "start"), hint.Command("local", "stop", "--purge"))
 }
 
 // confirmPurge asks before everything is deleted, if there is anything.
@@ -607,7 +607,7 @@ When no local cloud runs, nothing is printed and the exit code is 3.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			shell, known := shells[syntax]
 			if !known {
-				return usageError{fmt.Errorf("--shell %q: there are %s", syntax, strings.Join(slices.Sorted(maps.Keys(shells)), ", "))}
+				return usageError{fmt.Errorf("--shell %q: choose %s", syntax, strings.Join(slices.Sorted(maps.Keys(shells)), ", "))}
 			}
 			info, err := localCloud(cmd.Context())
 			if err != nil {
@@ -641,11 +641,11 @@ When no local cloud runs, nothing is printed and the exit code is 3.`,
 func newLocalInterrupt(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "interrupt [TASK]",
-		Short: "Take a task on Fargate Spot back, as AWS does",
-		Long: `Take a task on Fargate Spot back, as AWS does when it needs the capacity: the
-newest one, or the one whose id is or begins with TASK. It gets its stop signal at
-once, and its target stays with the load balancer until it has stopped. What a
-stack with --spot serves meanwhile shows whether its containers end well.`,
+		Short: "Interrupt a task on Fargate Spot, as AWS does",
+		Long: `Interrupt a task on Fargate Spot, as AWS does when it needs the capacity: the
+newest one, or the one whose id begins with TASK. It gets its stop signal at once,
+and stays registered with the load balancer until it has stopped. If no request
+fails meanwhile, the container handles interruptions correctly.`,
 		Example: `  bookctl local interrupt`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -72,7 +72,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 		}
 		if looks == 0 && lines == 0 && ctx.Err() == nil {
 			if have, err := provision.ReadDeployed(ctx, t.clients, g.stack); err == nil && !have.Found {
-				return notDeployed(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), hint.New("%s makes it", hint.Command("up")))
+				return notDeployed(ctx, t, g, fmt.Errorf("stack %s has no tasks, and so no output", g.stack), hint.New("%s creates it", hint.Command("up")))
 			}
 		}
 		if !follow {
@@ -111,9 +111,9 @@ func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) er
 		g.note(s, "no output, since no task runs: %s shows why; --since looks further back", hint.Command("events"))
 		return nil
 	}
-	none := fmt.Errorf("no task's id begins with %s, and none of such wrote in the last %s", q.task, minutes(q.since))
+	none := fmt.Errorf("no task has an id that begins with %s, and no such task logged anything in the last %s", q.task, minutes(q.since))
 	if ids == nil {
 		return hint.With(none, "no task runs: %s shows why; --since looks further back", hint.Command("events"))
 	}
-	return hint.With(none, "there are %s; --since looks further back", strings.Join(ids, ", "))
+	return hint.With(none, "the tasks are %s; --since looks further back", strings.Join(ids, ", "))
 }

@@ -190,12 +190,12 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 		t.Helper()
 		return s.run(slices.Concat([]string{"up", "--local"}, imageless(), flags)...)
 	}
-	s.run("up", "--local", "--vpc", "theirs").says(t, 64, "give the id of one", "choose with --vpc")
+	s.run("up", "--local", "--vpc", "theirs").says(t, 64, "give the id of a VPC", "choose with --vpc")
 	s.run("up", "--local", "--subnets", g.publicA).says(t, 64, "give two to 10")
 	s.run("up", "--local", "--subnets", g.publicA+","+g.publicB).says(t, 64, "--subnets are those of a VPC that is given with --vpc")
 	up("--vpc", g.id, "--cidr", "10.41.0.0/16").says(t, 64, "--cidr is for a new one")
 	all := h.inventory()
-	up("--vpc", "vpc-0123456789abcdef0").says(t, 1, "VPC vpc-0123456789abcdef0: there is none in this account and region")
+	up("--vpc", "vpc-0123456789abcdef0").says(t, 1, "VPC vpc-0123456789abcdef0 does not exist in this account and region")
 	up("--vpc", g.id).says(t, 1, "has public subnets with 8 free addresses in no zone", "whose default route leads to nowhere")
 	h.same("what is refused left something", all)
 	g.open()
@@ -204,7 +204,7 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 	up("--vpc", g.id, "--subnets", g.publicA+","+g.privateB).says(t, 1, "subnet "+g.privateB+" is not public: its default route leads to nowhere")
 	up("--vpc", g.id, "--subnets", g.publicA+","+g.smallPublic).says(t, 1, "are both in us-east-1b, and a load balancer takes one in each zone")
 	up("--vpc", g.id, "--subnets", g.smallPublic+","+g.publicB, "--count", "246").says(t, 1, "have addresses for 246 tasks alongside the load balancer")
-	up("--vpc", g.id, "--subnets", g.publicA+",subnet-0123456789abcdef0").says(t, 1, "subnet subnet-0123456789abcdef0: there is none in "+g.id)
+	up("--vpc", g.id, "--subnets", g.publicA+",subnet-0123456789abcdef0").says(t, 1, "subnet subnet-0123456789abcdef0 does not exist in "+g.id)
 	up("--vpc", g.id, "--db-subnets", g.privateA+","+g.smallPublic).says(t, 1, "the subnets of the database are in one zone (us-east-1b)")
 	h.same("what is refused left something", all)
 

@@ -77,7 +77,7 @@ func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
 	if url := stack.URL(); url != "" {
 		return url, nil
 	}
-	return "", notDeployed(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), hint.New("%s makes it", hint.Command("up")))
+	return "", notDeployed(ctx, t, g, fmt.Errorf("stack %s has no URL yet", g.stack), hint.New("%s creates it", hint.Command("up")))
 }
 
 // browserOf is the command that opens a page, or nothing if there is none, or if the URL is

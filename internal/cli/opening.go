@@ -47,7 +47,7 @@ func open(ctx context.Context, s streams, g *globals, n needs) (opened, error) {
 		return o, fmt.Errorf("read what is deployed: %w", err)
 	}
 	if n.service && !o.have.Service() {
-		return o, notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s makes it", hint.Command("up")))
+		return o, notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s creates it", hint.Command("up")))
 	}
 	if n.serving {
 		return o, refusePaused(o.have, g)
@@ -60,7 +60,7 @@ func refusePaused(have provision.Deployed, g *globals) error {
 	if have.Paused.IsZero() {
 		return nil
 	}
-	return hint.With(fmt.Errorf("stack %s is paused since %s", g.stack, have.Paused.UTC().Format(minute)), "%s has it serve; then run the same command again", hint.Command("resume"))
+	return hint.With(fmt.Errorf("stack %s is paused since %s", g.stack, have.Paused.UTC().Format(minute)), "%s starts it; then run the same command again", hint.Command("resume"))
 }
 
 // hold runs a change of the stack under its lock. Guard is asked before each change.

@@ -173,7 +173,7 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	}{
 		{[]string{"--image", "docker-archive:" + both}, 1, []string{"it holds 2 images: ", "shop:1", "shop:2", "next: choose one by its name, as in --image docker-archive:" + both + ":"}},
 		{[]string{"--image", "docker-archive:" + save(t, map[string]v1.Image{"shop:1": elsewhere})}, 1, []string{"it is for " + other + " and the tasks are " + runtime.GOARCH, "next: say --arch " + other}},
-		{[]string{"--image", "oci:" + bare}, 1, []string{"it is no OCI layout"}},
+		{[]string{"--image", "oci:" + bare}, 1, []string{"it is not an OCI layout"}},
 		{[]string{"--image", "docker-archive:" + bare + "/none.tar"}, 1, []string{"file does not exist"}},
 		{[]string{"--source", several}, 1, []string{"has 2 main packages: ./cmd/other, ./cmd/server", "next: choose one with --package"}},
 		{[]string{"--source", broken}, 1, []string{"undefined: nowhere", "next: fix the source"}},
@@ -208,11 +208,11 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	}
 	s.in(module, "up", "--local").says(t, 0, "Up to date", "0 changed")
 	// Somebody who is elsewhere does not deploy what is there by accident.
-	stranger := shop(t, "stranger")
-	if err := os.WriteFile(filepath.Join(stranger, "go.mod"), []byte("module example.com/stranger\n\ngo 1.26\n\nrequire example.com/words v1.0.0\n"), 0o644); err != nil {
+	another := shop(t, "other")
+	if err := os.WriteFile(filepath.Join(another, "go.mod"), []byte("module example.com/other\n\ngo 1.26\n\nrequire example.com/words v1.0.0\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	s.in(stranger, "up", "--local").says(t, 1, "example.com/shop/cmd/server", "next: the stack runs example.com/shop/cmd/server, which is not here")
+	s.in(another, "up", "--local").says(t, 1, "example.com/shop/cmd/server", "next: the stack runs example.com/shop/cmd/server, which is not here")
 	s.in(module, "up", "--local", "--dockerfile", "Nofile").says(t, 1, "there is no Dockerfile Nofile", "next: name a file that is there with --dockerfile FILE; or keep the image that was deployed last, with --image ")
 	// What is found by itself is not in the file that init writes.
 	s.in(module, "init", "--local", "--deployed").says(t, 0, "bookctl.yaml is written")
@@ -281,7 +281,7 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 	s.run("up", "--local", "--image", "docker-archive:"+gz+":shop:2").says(t, 1, "file does not exist")
 	greets(t, url, "two")
 	s.up("--stack", "books")
-	s.in(module, "up", "--local", "--stack", "books").says(t, 1, "the stack runs bookapi, and here is example.com/shop/cmd/server", "next: deploy it in its place with 'bookctl up ")
+	s.in(module, "up", "--local", "--stack", "books").says(t, 1, "the stack runs bookapi, and this directory contains example.com/shop/cmd/server", "next: deploy it in its place with 'bookctl up ")
 	s.must("destroy", "--local", "--stack", "books", "--yes", "--purge-snapshots")
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
 	if after := s.inventory(); strings.Join(after, "\n") != strings.Join(before, "\n") {

@@ -43,7 +43,7 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 
 	s.run("secret", "unset", "OTHER", "--local").says(t, 1, "secret OTHER is not set")
 	for _, refused := range [][]string{
-		{"1A", "very-own", "begins with no digit"}, {"A.B", "very-own", "letters, digits and _"}, {"A", "\n", "is empty"}, {"A", "a\x00b", "is no text"},
+		{"1A", "very-own", "does not begin with a digit"}, {"A.B", "very-own", "letters, digits and _"}, {"A", "\n", "is empty"}, {"A", "a\x00b", "is not text"},
 		{"A", strings.Repeat("x", 65537), "65536 bytes"}, {"PORT", "very-own", "PORT is set by bookctl"}, {"DB_PASSWORD", "very-own", "DB_PASSWORD is set by bookctl"},
 	} {
 		s.set(t, refused[0], refused[1]).says(t, 64, refused[2])
@@ -56,12 +56,12 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	}
 
 	// What was set beforehand, the first release has.
-	s.set(t, "FIRST", "early-value\n").says(t, 0, "FIRST is set. Stack book has no service yet; 'bookctl up --local' makes it.")
+	s.set(t, "FIRST", "early-value\n").says(t, 0, "FIRST is set. Stack book has no service yet; 'bookctl up --local' creates it.")
 	if r := s.run("secret", "list", "--local"); r.code != 0 || !strings.Contains(r.out, "FIRST") || !strings.Contains(r.out, "  no\n") {
 		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	if r := s.run("status", "--local"); r.code != 3 || strings.Contains(r.out, "missing") || !strings.Contains(r.out, "nothing is deployed") ||
-		!strings.Contains(r.out, "'bookctl up --local' makes it, and gives its tasks the secrets that are set: FIRST.") {
+		!strings.Contains(r.out, "'bookctl up --local' creates it, and gives its tasks the secrets that are set: FIRST.") {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	if r := s.run("list", "--local"); r.code != 0 || !strings.Contains(r.out, "book") {
@@ -101,7 +101,7 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	if r := s.run("list", "--local"); r.code != 0 || !strings.Contains(r.out, "ready") || strings.Contains(r.out, "partial") {
 		t.Errorf("list: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	s.run("db", "--local").says(t, 1, "stack book has no database", "next: 'bookctl up --local --no-database=false' makes it")
+	s.run("db", "--local").says(t, 1, "stack book has no database", "next: 'bookctl up --local --no-database=false' creates it")
 
 	// Whoever sets another at the same time waits, and none is lost. What was plain is
 	// a secret then.
@@ -118,7 +118,7 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 				if r.code == 5 { // another run has the lock
 					continue
 				}
-				r.says(t, 0, name+" is set, and all tasks are new")
+				r.says(t, 0, name+" is set, and all tasks were replaced")
 				return
 			}
 		})
@@ -133,7 +133,7 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 	revision := s.definition(t).Revision
-	s.set(t, "FIRST", "late-value").says(t, 0, "all tasks are new")
+	s.set(t, "FIRST", "late-value").says(t, 0, "all tasks were replaced")
 	if got := env("FIRST"); got != "late-value" {
 		t.Errorf("FIRST is %q after it was set again", got)
 	}
@@ -155,7 +155,7 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 		s.searchFor(t, value, 5)
 	}
 
-	s.run("secret", "unset", "OTHER", "--local").says(t, 0, "OTHER is unset, and all tasks are new")
+	s.run("secret", "unset", "OTHER", "--local").says(t, 0, "OTHER is unset, and all tasks were replaced")
 	if code, _ := call(t, http.MethodGet, at+"/env?name=OTHER", ""); code != http.StatusNotFound || env("LEVEL") != "hidden-LEVEL" {
 		t.Errorf("OTHER answers %d, and LEVEL is %q", code, env("LEVEL"))
 	}
@@ -182,12 +182,12 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	s.run("up", "--local").says(t, 0, "0 changed")
 	done[*secretsmanager.DeleteSecretOutput](t)(client.DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: aws.String("book/environment"), ForceDeleteWithoutRecovery: aws.Bool(true)}))
 	s.run("up", "--local").says(t, 1, "book/environment is gone", "'bookctl secret set NAME --local'")
-	s.set(t, "LEVEL", "hidden-LEVEL").says(t, 0, "FIRST has no value any more", "all tasks are new")
+	s.set(t, "LEVEL", "hidden-LEVEL").says(t, 0, "FIRST has no value any more", "all tasks were replaced")
 	if got := env("LEVEL"); got != "hidden-LEVEL" {
 		t.Errorf("LEVEL is %q", got)
 	}
 	whole := s.inventory()
-	s.run("rollback", "--local").says(t, 1, "can't be gone back to: the values that it had of FIRST are no longer in secret book/environment", "'bookctl rollback --local --to N'", "'bookctl secret set NAME --local'")
+	s.run("rollback", "--local").says(t, 1, "can't be rolled back to: the values that it had of FIRST are no longer in secret book/environment", "'bookctl rollback --local --to N'", "'bookctl secret set NAME --local'")
 	if diff := cmp.Diff(whole, s.inventory()); diff != "" || env("LEVEL") != "hidden-LEVEL" {
 		t.Errorf("a rollback that was refused changed (-before +after):\n%s", diff)
 	}

@@ -20,12 +20,13 @@ func newPause(s streams, g *globals) *cobra.Command {
 		Use:   "pause",
 		Short: "Stop the tasks and the database, to save their cost",
 		Long: `Stop all tasks of the stack, and then its database. Nothing is deleted: data,
-settings, URL and release stay, and 'bookctl resume' or 'bookctl up' has them serve
+settings, URL and release stay. 'bookctl resume' or 'bookctl up' starts the stack
 again, with the same password. Until then the load balancer answers 503.
 
-What goes on costing is printed at the end: the load balancer, its public
-addresses, the database's storage and backups, secrets. 'bookctl destroy' costs
-less, and 'bookctl up --restore latest' brings the data back from its snapshot.
+What still costs money is printed at the end: the load balancer, its public
+addresses, the database's storage and backups, secrets. After 'bookctl destroy'
+only the final snapshot costs money; 'bookctl up --restore latest' creates the
+stack again from it.
 
 RDS starts a stopped database by itself after seven days; 'bookctl status' and
 'bookctl list' show when, and 'bookctl pause' then stops it again.`,
@@ -47,7 +48,7 @@ func pause(ctx context.Context, s streams, g *globals) error {
 		rep.note("note: RDS may take long to stop a database with a standby")
 	}
 	err = t.hold(ctx, s, g, "pause", func(guard func(context.Context) error) error {
-		rep.note("stack %s in %s: its tasks end, and its database is stopped", g.stack, t.place)
+		rep.note("stack %s in %s: stopping its tasks, and then its database", g.stack, t.place)
 		return provision.Pause{Clients: t.clients, Stack: g.stack, Guard: guard, Progress: func(note string) { rep.note("%s", note) }}.Run(ctx)
 	})
 	if err != nil {
@@ -70,7 +71,7 @@ func pause(ctx context.Context, s streams, g *globals) error {
 		}
 		return encode(s.out, out)
 	}
-	g.note(s, "Paused, %s. %s has it serve again.", rounded(time.Since(begun)), hint.Command("resume"))
+	g.note(s, "Paused, %s. %s starts it again.", rounded(time.Since(begun)), hint.Command("resume"))
 	if !have.DatabaseStarts.IsZero() {
 		g.note(s, "RDS starts the database by itself at %s; %s then stops it again.", have.DatabaseStarts.UTC().Format(minute), hint.Command("pause"))
 	}
@@ -109,13 +110,14 @@ func costText(lines []pricing.Line) string {
 func newResume(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume",
-		Short: "Have a paused stack serve again",
-		Long: `Start the database of a paused stack and then its tasks, of the release and with the
-settings that it had; what was changed by hand meanwhile is repaired, as by
-'bookctl up'. RDS takes minutes to start a database. The last line of standard
-output is the service's URL.
+		Short: "Start a paused stack again",
+		Long: `Start the database of a paused stack, and then its tasks, with the release and the
+settings that the stack had. Drift is repaired, as by 'bookctl up'. RDS takes
+minutes to start a database. The last line of standard output is the service's
+URL.
 
-'bookctl up' does the same, and deploys what the source builds besides.`,
+'bookctl up' also starts a paused stack, and deploys a new release if the source
+has changed.`,
 		Example: `  bookctl resume`,
 		Args:    cobra.NoArgs,
 		RunE:    within(g, func(ctx context.Context, _ []string) error { return resume(ctx, s, g) }),
@@ -134,7 +136,7 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	if have.Paused.IsZero() { // one that was cut off may still have something to repair
 		rep.note("stack %s in %s is not paused: only drift is repaired", g.stack, t.place)
 	} else {
-		rep.note("stack %s in %s: its database starts, and then its tasks", g.stack, t.place)
+		rep.note("stack %s in %s: starting its database, and then its tasks", g.stack, t.place)
 	}
 	if err := have.CheckData(ctx, t.clients.RDS, g.stack, have.Settings); err != nil {
 		return err

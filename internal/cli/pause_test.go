@@ -12,7 +12,7 @@ import (
 )
 
 // TestAPausedStackCostsLessAndServesAgain pauses a stack, half way at first, lets RDS
-// start its database by itself, and has it serve again, half way at first as well.
+// start its database by itself, and starts it again, half way at first as well.
 func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -20,7 +20,7 @@ func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 	t.Parallel()
 	s, ctx := newShell(t), t.Context()
 	h := s.byHand(t, nil)
-	s.run("pause", "--local").says(t, 1, "there is no stack book", "'bookctl up --local' makes it")
+	s.run("pause", "--local").says(t, 1, "there is no stack book", "'bookctl up --local' creates it")
 	url := s.up("--count", "2", "--min", "2", "--max", "3")
 	if code, body := call(t, http.MethodPost, url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)
@@ -78,7 +78,7 @@ func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 	shows(s.run("status", "--local"), 3, ": paused\n", "database: state: running → stopped")
 	h.faults(map[string]any{})
 	r := s.run("pause", "--local")
-	shows(r, 0, "Paused, ", "RDS starts the database by itself at 20", "'bookctl resume --local' has it serve again", "What is left costs about $", " a month on AWS: load balancer $", "database storage $", "public addresses $", "secret $")
+	shows(r, 0, "Paused, ", "RDS starts the database by itself at 20", "'bookctl resume --local' starts it again", "What is left costs about $", " a month on AWS: load balancer $", "database storage $", "public addresses $", "secret $")
 	never(r, "tasks $", "database $")
 	if runs("/bookapi") || runs("postgres") {
 		t.Errorf("in a paused stack there run %v", s.programs(t))
@@ -86,7 +86,7 @@ func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 
 	// Being paused is told, and no drift; what was changed by hand is.
 	r = s.run("status", "--local")
-	shows(r, 3, ": paused\n", "Paused     since 20", "0/0 running", "Database   stopped, ", "RDS starts it by itself at 20", "'bookctl resume --local' has it serve again.")
+	shows(r, 3, ": paused\n", "Paused     since 20", "0/0 running", "Database   stopped, ", "RDS starts it by itself at 20", "'bookctl resume --local' starts it again.")
 	never(r, "Drift", "Not healthy")
 	shows(s.run("status", "--local", "--output", "json"), 3, `"paused":"20`, `"databaseStarts":"20`)
 	shows(s.run("list", "--local"), 0, "paused", "stopped, starts 20")
@@ -98,7 +98,7 @@ func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 	r = s.run("plan", "--local")
 	shows(r, 2, "note: the stack is paused since 20", "state: stopped → running", "count: 0 → 2", "tasks: 0 to 3 → 2 to 3", "suspended: ", "exec: true → false")
 	for _, args := range [][]string{{"restart"}, {"rollback"}, {"db", "rotate-password"}, {"secret", "unset", "KEY"}, {"run", "version"}} {
-		shows(s.run(append(args, "--local")...), 1, "is paused since 20", "'bookctl resume --local' has it serve")
+		shows(s.run(append(args, "--local")...), 1, "is paused since 20", "'bookctl resume --local' starts it")
 	}
 
 	before := h.inventory()

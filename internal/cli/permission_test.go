@@ -292,7 +292,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("up", "--domain", domain, "--exec", "--alarm-email", "ops@example.com")
 	// Of the other stack list says no more than it may.
 	list := j.run("list", "--local")
-	if list.code != 0 || !strings.Contains(list.out, "other  unknown") || !strings.Contains(list.err, "how stack other is can't be told: these credentials are not allowed ecs:DescribeServices on it") {
+	if list.code != 0 || !strings.Contains(list.out, "other  unknown") || !strings.Contains(list.err, "the state of stack other is unknown: these credentials are not allowed ecs:DescribeServices on it") {
 		t.Errorf("list: exit code %d\n%s%s", list.code, list.out, list.err)
 	}
 	j.step("up", "--min", "1", "--max", "2")

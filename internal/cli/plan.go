@@ -70,7 +70,7 @@ type planned struct {
 	ID       string         `json:"id,omitempty"`
 	Changes  []graph.Change `json:"changes,omitempty"`
 	Note     string         `json:"note,omitempty"`
-	Given    bool           `json:"given,omitempty" doc:"It is not the stack's, which is in it and changes nothing of it."`
+	Given    bool           `json:"given,omitempty" doc:"The stack uses it and does not manage it."`
 
 	retained string // what is left as it is though it differs
 	stops    bool   // and does not keep the rest from being done
@@ -103,7 +103,7 @@ type planOutput struct {
 
 // planTLS is how tasks connect to the database, as libpq's sslmode, and the reason for it.
 type planTLS struct {
-	Mode   string `json:"mode" doc:"As libpq's sslmode: verify-full where the image has the authorities of Amazon RDS." enum:"verify-full|require"`
+	Mode   string `json:"mode" doc:"As libpq's sslmode: verify-full where the image has the certificate authorities of Amazon RDS." enum:"verify-full|require"`
 	Reason string `json:"reason"`
 }
 

@@ -79,7 +79,7 @@ func printPolicy(ctx context.Context, s streams, g *globals, f policyFlags) erro
 		}
 	}
 	if scope.Boundary == "" {
-		g.note(s, "note: whoever holds this policy can become administrator: it can give the stack's roles any permission (iam:PutRolePolicy) and say who assumes them (iam:UpdateAssumeRolePolicy); --permissions-boundary ARN bounds that")
+		g.note(s, "note: whoever has this policy can become administrator: they can give the stack's roles any permission (iam:PutRolePolicy) and decide who can assume them (iam:UpdateAssumeRolePolicy); --permissions-boundary ARN prevents that")
 	}
 	switch {
 	case g.output == "json":

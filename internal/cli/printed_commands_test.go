@@ -53,8 +53,8 @@ func TestPrintedCommandsSayWhatTheEnvironmentSaid(t *testing.T) {
 	s := newShell(t, "BOOKCTL_LOCAL=true", "BOOKCTL_STACK=demo")
 	s.must("local", "start")
 	s.run("destroy").says(t, 64, "'bookctl destroy --local --stack demo --yes'")
-	s.run("logs").says(t, 1, "'bookctl up --local --stack demo' makes it; if it is elsewhere, say so with --local=false")
-	s.run("logs", "--stack", "other").says(t, 1, "'bookctl up --local --stack other' makes it")
+	s.run("logs").says(t, 1, "'bookctl up --local --stack demo' creates it; if it is somewhere else, use --local=false")
+	s.run("logs", "--stack", "other").says(t, 1, "'bookctl up --local --stack other' creates it")
 }
 
 // TestPrintedCommandsCanBePasted leads a stack from nothing to nothing by what
@@ -94,13 +94,13 @@ func TestPrintedCommandsCanBePasted(t *testing.T) {
 	paste(0, run(1, "destroy", "--yes"), "up", quick...) // turns the protection off
 	kept := run(0, "destroy", "--yes")
 	if !strings.Contains(kept.err, "a final snapshot taken") {
-		t.Errorf("the final snapshot is not told of:\n%s", kept.err)
+		t.Errorf("the final snapshot is not reported:\n%s", kept.err)
 	}
 	paste(0, run(1, "logs"), "up --local --stack demo --restore latest", quick...)
 	kept = run(0, "destroy", "--yes")
 	paste(0, kept, "destroy", "--yes")
 	gone := run(0, "destroy", "--yes")
-	gone.says(t, 0, "Nothing to remove: there is no stack demo in the local cloud")
+	gone.says(t, 0, "Nothing to delete: there is no stack demo in the local cloud")
 	if list := s.run("list", "--local"); list.out != "" {
 		t.Errorf("what was pasted went to another stack:\n%s", list.out)
 	}

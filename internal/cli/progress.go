@@ -231,7 +231,7 @@ func (p *progress) describe(e graph.Event) string {
 	case graph.Skipped: // by the end of the run; lines reports the others in one
 		return "not started"
 	case graph.Stopped:
-		return "left under way" + prefixed(" after ", took, "") + prefixed(": ", e.Note, "")
+		return "stopped in progress" + prefixed(" after ", took, "") + prefixed(": ", e.Note, "")
 	}
 	return ""
 }

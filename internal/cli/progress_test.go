@@ -64,7 +64,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 12:00:10 database                 waiting: backing-up
 12:00:50 Creating load-balancer, 49s; database in progress. 2 of 31, 50s.
 12:01:10 load-balancer            failed: no quota
-12:01:12 cluster                  left under way after 3s: PROVISIONING
+12:01:12 cluster                  stopped in progress after 3s: PROVISIONING
 12:01:13 service                  not started
 12:03:10 Creating database, 3m10s: backing-up. 7 of 31, 3m10s.
 12:03:20 database                 done in 3m20s
@@ -82,6 +82,7 @@ func TestChangesAreListedInFullOnlyIfTheyAreFew(t *testing.T) {
 		"a: (none) → 1; b: 2 → (none)":     {{Field: "a", Want: "1"}, {Field: "b", Have: "2"}},
 		"a, b, c, d":                       {{Field: "a"}, {Field: "b"}, {Field: "c"}, {Field: "d"}},
 		"policy":                           {{Field: "policy", Have: strings.Repeat("x", 100), Want: strings.Repeat("y", 100)}},
+		"count, tag team, tag x, cpu":      {{Field: "count"}, {Field: "tag team"}, {Field: "tag x"}, {Field: "cpu"}},
 		"1 rule missing, 2 rules too many": {{Field: "rule missing: x"}, {Field: "rule too many: y"}, {Field: "rule too many: z"}},
 	} {
 		if got := changesText(changes); got != want {

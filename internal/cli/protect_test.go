@@ -221,7 +221,7 @@ func TestAScheduledUpgradeWaitsForItsWindow(t *testing.T) {
 	}
 	schedule()
 	known := s.secret(t)
-	s.run("db", "rotate-password", "--local").says(t, 0, "all tasks know it")
+	s.run("db", "rotate-password", "--local").says(t, 0, "all tasks use it")
 	waits("a rotation")
 	if now := s.secret(t); now == known {
 		t.Error("the secret is what it was")

@@ -54,9 +54,9 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 	serves("book-app:1")
 
 	fails := up("--release-command", "exit 3")
-	fails.says(t, 1, "release-command: going to exit", `"exit 3" ended with exit code 3`, "it wrote last: going to exit", "the service is as it was", "--release-command none")
+	fails.says(t, 1, "release-command: going to exit", `"exit 3" ended with exit code 3`, "it wrote last: going to exit", "the service is unchanged", "--release-command none")
 	if strings.Contains(fails.err, "never became healthy") {
-		t.Errorf("a release that never began is told as one that is not healthy:\n%s", fails.err)
+		t.Errorf("a release that never began is reported as one that is not healthy:\n%s", fails.err)
 	}
 	serves("book-app:1")
 	up().says(t, 1, `"exit 3" ended with exit code 3`)
@@ -130,7 +130,7 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 	alone()
 	run, task := begun("book-app:4")
 	done[*ecs.StopTaskOutput](t)(containers.StopTask(t.Context(), &ecs.StopTaskInput{Cluster: cluster, Task: task.TaskArn}))
-	run.end(t).says(t, 1, `"wait" ended with exit code`, "the service is as it was")
+	run.end(t).says(t, 1, `"wait" ended with exit code`, "the service is unchanged")
 	alone()
 
 	// Two are never at work at once, also not of two releases.

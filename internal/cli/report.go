@@ -239,13 +239,14 @@ func changesText(changes []graph.Change) string {
 	var (
 		full, kinds []string
 		count       = map[string]int{}
+		several     = map[string]bool{} // the kinds that are counted
 		long        = len(changes) > 3
 	)
 	for _, c := range changes {
 		full = append(full, c.String())
 		// A field such as "rule missing: tcp 80 from …" is one of many.
 		kind, _, many := strings.Cut(c.Field, ": ")
-		long = long || many
+		long, several[kind] = long || many, many
 		if count[kind]++; count[kind] == 1 {
 			kinds = append(kinds, kind)
 		}
@@ -257,7 +258,7 @@ func changesText(changes []graph.Change) string {
 		if n := count[kind]; n > 1 {
 			first, rest, _ := strings.Cut(kind, " ")
 			kinds[i] = strings.TrimSpace(fmt.Sprintf("%d %ss %s", n, first, rest))
-		} else if strings.Contains(kind, " ") {
+		} else if several[kind] {
 			kinds[i] = "1 " + kind
 		}
 	}

@@ -19,11 +19,11 @@ func newRestart(s streams, g *globals) *cobra.Command {
 		Short: "Replace each task by a new one of the same release",
 		Long: `Replace each task by a new one of the same release, which reads its secrets anew.
 The old tasks serve until the new ones are healthy, so no request fails. The
-command succeeds only when the new tasks serve; if they do not come up, it says
-why, and the old ones go on serving. Nothing else changes: no release is made,
-and no release command is run.
+command succeeds only when the new tasks serve; if they do not become healthy, it
+prints the reason, and the old ones keep serving. Nothing else changes: no release
+is created, and no release command runs.
 
-If it is interrupted, ECS goes on with the restart by itself.`,
+If the command is interrupted, ECS completes the restart by itself.`,
 		Example: `  bookctl restart`,
 		Args:    cobra.NoArgs,
 		RunE:    within(g, func(ctx context.Context, _ []string) error { return restart(ctx, s, g) }),

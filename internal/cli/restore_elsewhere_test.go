@@ -104,7 +104,7 @@ func TestTheDataOfAnotherStackRegionOrAccountIsRestored(t *testing.T) {
 	}{
 		{"arn:aws:rds:" + region + ":111122223333:snapshot:none", 1, []string{"or it is not shared with account " + account, "next: its owner shares it with", "modify-db-snapshot-attribute", "RDS shares none that has the account's own key for RDS"}},
 		{"arn:aws:rds:eu-west-1:" + account + ":snapshot:none", 1, []string{"there is no snapshot arn:aws:rds:eu-west-1:" + account + ":snapshot:none", "db snapshots", "--region eu-west-1"}},
-		{"arn:aws:rds:" + region + ":" + account + ":cluster-snapshot:none", 1, []string{"is no snapshot of a database instance"}},
+		{"arn:aws:rds:" + region + ":" + account + ":cluster-snapshot:none", 1, []string{"is not a snapshot of a database instance"}},
 		{denied, 1, []string{"The source snapshot KMS key", "next: the policy of the snapshot's key in account 111122223333 has to let this account use it", "kms:CreateGrant"}},
 	} {
 		s.run("up", "--local", "--stack", "refused", "--restore", tc.restore).says(t, tc.code, tc.says...)

@@ -24,19 +24,19 @@ func newRollback(s streams, g *globals) *cobra.Command {
 		Short: "Return to the previous release",
 		Long: `Deploy the previous release again: the last one that served before the current
 one and differs from it, in the image or in the size, command, variables, secrets
-or any other setting of its tasks. What changes is said first; of variables and
-secrets, the names. What no release has of its own stays: the number of tasks, the
-load balancer and the database. A second rollback goes one release further back,
-never forward again; --to selects any revision.
+or any other setting of its tasks. The changes are printed first, variables and
+secrets without their values. What is not part of a release stays as it is: the
+number of tasks, the load balancer and the database. A second rollback goes one
+release further back, never forward again; --to selects any revision.
 
 The rollout is that of 'bookctl up': no request fails, and the command succeeds
 only when the old release serves. Database migrations are not undone, so each
 release's migrations must let the previous release keep serving.
 
-While the traffic is still shifted to a release (see --deploy of 'bookctl up'), that
-release is taken back at once, without a rollout: the tasks before it still run.
+While traffic is being shifted to a release (see --deploy of 'bookctl up'), that
+release is rolled back at once, without a rollout: the old tasks still run.
 
-The next 'bookctl up' from source deploys the source again.`,
+The next 'bookctl up' that builds from source deploys the source again.`,
 		Example: `  bookctl rollback
   bookctl rollback --to 5`,
 		Args: cobra.NoArgs,
@@ -100,7 +100,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		}
 	}
 	if err != nil {
-		return notDeployed(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a release anew", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
+		return notDeployed(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a new release", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
 	}
 	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
 	left, from, changes := int32(0), "", release.Since(serving)
@@ -117,7 +117,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	unset, err := provision.PastSecrets(ctx, t.clients, g.stack, settings)
 	if err != nil {
-		return hint.With(fmt.Errorf("revision %d can't be gone back to: %w", release.Revision, err),
+		return hint.With(fmt.Errorf("revision %d can't be rolled back to: %w", release.Revision, err),
 			"go to another release with %s; or set the values anew with %s and deploy the image with %s", hint.Command("rollback", "--to", "N"), hint.Command("secret", "set", "NAME"), hint.Command("up", "--image", release.Image))
 	}
 	p := &preparation{target: t, have: have, spec: provision.Spec{

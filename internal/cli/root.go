@@ -105,7 +105,7 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 	f.StringVarP(&g.stack, "stack", "s", "book", "name of the stack")
 	f.StringVar(&g.region, "region", "", "AWS region (default: that of the AWS configuration)")
 	f.StringVar(&g.account, "account", "", "run only in this AWS account")
-	f.StringVar(&g.file, "file", "", "file of the app, with its settings (default: "+appfile.Name+", where it is there)")
+	f.StringVar(&g.file, "file", "", "file with the app's settings (default: "+appfile.Name+", if it exists)")
 	f.BoolVar(&g.local, "local", false, "use the cloud on this machine instead of AWS")
 	f.BoolVarP(&g.yes, "yes", "y", false, "don't ask for confirmation")
 	f.DurationVar(&g.timeout, "timeout", 0, "give up after this time, for example 30m (default: a limit per step)")
@@ -127,6 +127,12 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 	}
 	completeEverything(root, g)
 	nameEnvironment(root)
+	root.InitDefaultCompletionCmd() // with which cobra prints the help for an unknown shell
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			c.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		}
+	}
 	root.SetHelpCommand(newHelp())
 	answerVersion(root)
 	return root
@@ -138,7 +144,7 @@ func within(g *globals, run func(ctx context.Context, args []string) error) func
 		ctx, cancel := context.WithCancel(cmd.Context())
 		defer cancel()
 		if g.timeout > 0 {
-			limit := hint.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it goes on where this one stopped")
+			limit := hint.With(overtime{after: g.timeout}, "give it more time with --timeout, and run the same command again: it continues where this one stopped")
 			ctx, cancel = context.WithTimeoutCause(ctx, g.timeout, limit)
 			defer cancel()
 		}
@@ -175,7 +181,7 @@ func resolveFlags(s streams, cmd *cobra.Command, g *globals) error {
 		return err
 	}
 	for _, name := range unknownVariables(cmd.Root()) {
-		g.note(s, "note: %s stands for no flag of bookctl, and is ignored", name)
+		g.note(s, "note: %s matches no flag of bookctl, and is ignored", name)
 	}
 	if g.output != "text" && g.output != "json" {
 		return usageError{fmt.Errorf("--output %q: choose text or json", g.output)}

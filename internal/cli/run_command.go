@@ -17,14 +17,14 @@ func newRunCommand(s streams, g *globals) *cobra.Command {
 	var detach bool
 	cmd := &cobra.Command{
 		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
-		Short: "Run a command in a task of its own",
-		Long: `Run a command in a new task next to the service, print its output, and exit with
-its exit code. The task runs the release that serves, with its environment,
-secrets, network and roles. The command takes the place of the image's own, and is
-given to the image's entry point. Nothing is sent to its standard input.
+		Short: "Run a command in a new task",
+		Long: `Run a command in a new task, print its output, and exit with its exit code. The
+task has the image, environment, secrets, network and roles of the release that
+serves. The command replaces the CMD of the image, and is passed to the image's
+entry point. Its standard input is empty.
 
-Ctrl-C and --timeout stop the task. The command is visible in ECS and CloudTrail:
-give it no secrets.`,
+Ctrl-C and --timeout stop the task. The command is visible in ECS and CloudTrail,
+so do not put secrets in it.`,
 		Example: `  bookctl run -- version   # a command of the books API
   bookctl run -- python manage.py migrate
   bookctl run --detach -- ./report --month 2026-11`,
@@ -45,7 +45,7 @@ give it no secrets.`,
 			return follow(ctx, s, t.target, g, task)
 		}),
 	}
-	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "print the id of the task, and don't wait for its end")
+	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "print the id of the task, and don't wait until it ends")
 	return cmd
 }
 

@@ -23,10 +23,10 @@ import (
 func newSecret(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secret",
-		Short: "Keep secret variables of the container in the stack",
-		Long: `Keep variables of the container in a secret of the stack's own in Secrets
-Manager, which 'bookctl destroy' deletes. Values are never printed. A secret that
-exists elsewhere is named with 'bookctl up --secret NAME=ARN'.`,
+		Short: "Store secret variables of the container",
+		Long: `Store secret variables of the container in Secrets Manager, in a secret that
+belongs to the stack and that 'bookctl destroy' deletes. Values are never printed.
+To use a secret that exists already, use 'bookctl up --secret NAME=ARN'.`,
 		Example: `  bookctl secret set API_KEY
   bookctl secret list
   bookctl secret unset SESSION_KEY`,
@@ -43,13 +43,13 @@ func newSecretSet(s streams, g *globals) *cobra.Command {
 		Use:   "set NAME",
 		Short: "Set a secret variable of the container",
 		Long: `Store the value of a variable and give it to the container: new tasks of the same
-image are rolled out, as by 'bookctl up', and have the newest value of each secret.
+image are rolled out, as by 'bookctl up', with the newest value of each secret.
 The value is read from the terminal without an echo, or from standard input if that
-is not a terminal. One line end after it is dropped.
-All values together may have 64 KiB.
+is not a terminal. One line break at its end is dropped. All values together have
+at most 64 KiB.
 
-Before the first 'bookctl up' the value is kept, and that 'up' gives it to the
-tasks. A rollback brings back the values that its release had.`,
+Before the first 'bookctl up' the value is only stored; that 'up' gives it to the
+tasks. A rollback restores the values that the release had.`,
 		Example: `  bookctl secret set API_KEY
   bookctl secret set TLS_KEY --from-file key.pem
   head -c 32 /dev/urandom | base64 | bookctl secret set SESSION_KEY`,
@@ -64,9 +64,8 @@ func newSecretUnset(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "unset NAME",
 		Short: "Remove a secret variable from the container",
-		Long: `Delete the value of a variable that 'bookctl secret set' has kept, and roll out
-tasks without it. Earlier releases keep what they had, for a rollback, until
-'bookctl destroy'.`,
+		Long: `Remove a variable that 'bookctl secret set' stored, and roll out tasks without it.
+The values of earlier releases are kept for rollbacks until 'bookctl destroy'.`,
 		Example: `  bookctl secret unset SESSION_KEY`,
 		Args:    cobra.ExactArgs(1),
 		RunE: within(g, func(ctx context.Context, args []string) error {
@@ -84,7 +83,7 @@ func newSecretList(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the secret variables, without their values",
-		Long: `List the variables that 'bookctl secret set' has kept, when each was set, and
+		Long: `List the variables that 'bookctl secret set' stored, when each was set, and
 whether the newest release has it. Values are not shown.`,
 		Example: `  bookctl secret list`,
 		Args:    cobra.NoArgs,
@@ -308,9 +307,9 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 	case g.wantsJSON():
 		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, time.Since(begun).Seconds()})
 	case stack == nil:
-		g.note(s, "%s %s. Stack %s has no service yet; %s makes it.", c.name, done, g.stack, hint.Command("up"))
+		g.note(s, "%s %s. Stack %s has no service yet; %s creates it.", c.name, done, g.stack, hint.Command("up"))
 	default:
-		g.note(s, "%s %s, and all tasks are new, %s.", c.name, done, rounded(time.Since(begun)))
+		g.note(s, "%s %s, and all tasks were replaced, %s.", c.name, done, rounded(time.Since(begun)))
 	}
 	return nil
 }

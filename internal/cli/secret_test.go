@@ -131,6 +131,6 @@ func TestARotationOfNothingLeavesNothing(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	before := h.inventory()
-	s.run("db", "rotate-password", "--local").says(t, 1, "there is no stack book", "'bookctl up --local' makes it")
+	s.run("db", "rotate-password", "--local").says(t, 1, "there is no stack book", "'bookctl up --local' creates it")
 	h.same("a rotation of nothing has left something", before)
 }

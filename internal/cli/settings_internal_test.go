@@ -70,14 +70,14 @@ func settingsPage(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString(`# Settings
 
-What a user chooses of a stack: the flags of ` + "`bookctl up` and `bookctl plan`" + `. A flag that is not given keeps what is deployed, and a
-new stack gets the default. This page is written from the table of settings (` + "`internal/provision/settings_table.go`" + `) by
+What a user can choose for a stack: the flags of ` + "`bookctl up` and `bookctl plan`" + `. A flag that is not given keeps what is deployed, and a
+new stack gets the default. This page is generated from the table of settings (` + "`internal/provision/settings_table.go`" + `) by
 ` + "`UPDATE_DOCS=1 go test -run TestEachSetting ./internal/cli`" + `.
 
 Variables and secrets are in [containers.md](containers.md): in bookctl.yaml, ` + "`env`" + ` and ` + "`secret`" + ` hold ` + "`NAME: VALUE`" + ` pairs.
 
-` + "`--tag KEY=VALUE`" + ` (` + "`tag`" + ` in bookctl.yaml, with ` + "`KEY: VALUE`" + ` pairs) puts a tag on everything that the stack makes, and ` + "`--untag KEY`" + ` takes it off
-again; both are repeatable, and what is not named stays. Tasks, snapshots and the parameters of the stack's lock keep the tags that the
+` + "`--tag KEY=VALUE`" + ` (` + "`tag`" + ` in bookctl.yaml, with ` + "`KEY: VALUE`" + ` pairs) puts a tag on everything that the stack creates, and ` + "`--untag KEY`" + ` removes it
+again; both are repeatable, and tags that are not named stay. Tasks, snapshots and the parameters of the stack's lock keep the tags that the
 stack had when they were created. The tags are recorded in the tag ` + "`bookctl:tags`" + ` of each resource, and read from that of the service.
 
 | flag | environment | JSON | default | for example | what it is |
@@ -100,7 +100,7 @@ stack had when they were created. The tags are recorded in the tag ` + "`bookctl
 		fmt.Fprintf(&b, "| `--%s` | `%s` | `%s` | %s | `%s` | %s |\n", row.Flag, environmentName(up, flag), row.JSON, none(row.Value.Format(defaults)), row.Example, row.Help)
 	}
 	b.WriteString(`
-Where a setting is recorded, so that a change by hand shows as drift and is not taken for the user's wish; the fields of the
+Where a setting is recorded, so that a change by hand is recognized as drift and not taken for a new setting; the fields of the
 resources that it sets; and the lines of a plan's costs that it changes.
 
 | flag | recorded in | sets | costs |

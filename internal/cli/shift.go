@@ -33,10 +33,10 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 	}
 	out := []hint.Message{hint.New("%s", text)}
 	if have.Service() && !have.Twins {
-		return append(out, hint.New("this release still rolls, as ECS asks for before it shifts traffic; the next one is by %s", strategy))
+		return append(out, hint.New("this release still rolls, because ECS requires that before it shifts traffic; the next one uses %s", strategy))
 	}
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
-	return append(out, hint.New("when its tasks fail, %s stops it as long as it waits, and nobody does with --wait=false: ECS's circuit breaker is for rolling deployments alone", hint.Command("up")))
+	return append(out, hint.New("if its tasks fail, %s stops it while it waits; with --wait=false nothing stops it, because ECS's circuit breaker is only for rolling deployments", hint.Command("up")))
 }
 
 // monthHours are those of the months that prices are of.

@@ -263,7 +263,7 @@ func pinImage(ctx context.Context, t *target, want provision.Settings, note func
 	var nowhere *net.DNSError
 	switch {
 	case errors.As(err, &nowhere):
-		return image.Info{}, hint.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub where none is said, and the network")
+		return image.Info{}, hint.With(fmt.Errorf("image %s: there is no address for %s", want.Image, nowhere.Name), "check the name of the registry, which is Docker Hub if none is given, and the network")
 	case err != nil && hint.Of(err).Empty():
 		return image.Info{}, hint.With(err, "check the reference, and the network")
 	}

@@ -264,7 +264,7 @@ func savings(b *testing.B, c *slowCloud) string {
 	}
 	line("wait for an active load balancer before the listener", firstUp(), active(firstUp()))
 	quick := changed(firstUp(), map[string]time.Duration{"database": 0})
-	line("the same where the database is there already", quick, active(quick))
+	line("the same where the database exists already", quick, active(quick))
 	rare := firstUp()
 	rare.joins = map[string]join{"service": {"database", 4 * 30 * time.Second}}
 	line("health checks 30 s apart, five times", firstUp(), rare)

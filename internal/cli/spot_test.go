@@ -94,7 +94,7 @@ func TestSpotTasksAreTakenBackWithoutAFailedRequest(t *testing.T) {
 	})
 	load.unharmed(t)
 	if end := s.spotStatus(t).Spot.Interrupted[0]; end.ID != taken.Task || end.StopCode != "SpotInterruption" || end.Reason != "Your Spot Task was interrupted." {
-		t.Errorf("the end of task %s is told as %+v", taken.Task, end)
+		t.Errorf("the end of task %s is reported as %+v", taken.Task, end)
 	}
 	shows(t, s.run("status", "--local"), 0, "task "+taken.Task[:8]+" ended ", "SpotInterruption: Your Spot Task was interrupted.")
 	s.run("local", "interrupt", "nothing").says(t, 1, "no task nothing runs on Fargate Spot", "next: ")

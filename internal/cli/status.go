@@ -29,7 +29,7 @@ func newStatus(s streams, g *globals) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show stack status and health",
+		Short: "Show the stack's status and health",
 		Long: `Show whether the stack's URL answers, its tasks and their health, its database
 and snapshots, drift, and the monthly cost; and if it is not healthy, why.
 Nothing is changed, and nothing is built.
@@ -457,20 +457,20 @@ func (o *statusOutput) next() hint.Message {
 	case o.Lock != nil:
 		return hint.New("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch"))
 	case !o.found && len(o.Snapshots) > 0:
-		return hint.New("%s makes the stack anew with the data of the newest snapshot.", hint.Command("up", "--restore", "latest"))
+		return hint.New("%s creates the stack again with the data of the newest snapshot.", hint.Command("up", "--restore", "latest"))
 	case len(o.kept) > 0:
-		return hint.New("%s makes it, and gives its tasks the secrets that are set: %s.", hint.Command("up"), strings.Join(o.kept, ", "))
+		return hint.New("%s creates it, and gives its tasks the secrets that are set: %s.", hint.Command("up"), strings.Join(o.kept, ", "))
 	case !o.found:
-		return hint.New("%s makes it.", hint.Command("up"))
+		return hint.New("%s creates it.", hint.Command("up"))
 	case o.resting():
-		return hint.New("%s has it serve again.", hint.Command("resume"))
+		return hint.New("%s starts it again.", hint.Command("resume"))
 	case !o.Healthy:
-		next := hint.New("%s and %s tell more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+		next := hint.New("%s and %s show more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		if o.broken {
-			next = hint.New("%s and %s tell more; fix what failed first; %s then repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+			next = hint.New("%s and %s show more; fix what failed first; %s then repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
 		}
 		if o.Image.Gone {
-			next = hint.New("%s pushes what the source builds, or %s goes to a release whose image is there; %s and %s tell more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))
+			next = hint.New("%s pushes what the source builds, or %s rolls back to a release whose image exists; %s and %s show more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))
 		}
 		if o.partial { // a destroy may have been cut off
 			next = hint.New("%s; %s removes what is there", next, hint.Command("destroy"))
@@ -601,7 +601,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		}
 		restorable := ""
 		if !d.Restorable.IsZero() {
-			restorable = ", restorable to " + ago(d.Restorable)
+			restorable = ", restorable up to " + ago(d.Restorable)
 		}
 		row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
 	} else if o.databaseless {

@@ -16,7 +16,7 @@ type tagFlags struct {
 }
 
 func (t *tagFlags) add(f *pflag.FlagSet) {
-	f.StringArrayVar(&t.pairs, "tag", nil, "put this tag on everything of the stack, KEY=VALUE (repeatable)")
+	f.StringArrayVar(&t.pairs, "tag", nil, "put this tag on all resources of the stack, KEY=VALUE (repeatable)")
 }
 
 // read parses the flags.

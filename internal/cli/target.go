@@ -76,7 +76,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	}
 	if g.account != "" && g.account != t.account {
 		return nil, hint.With(
-			usageError{fmt.Errorf("the credentials are of account %s, and --account asks for %s", t.account, g.account)},
+			usageError{fmt.Errorf("the credentials are for account %s, but --account is %s", t.account, g.account)},
 			"use the credentials of the account that is meant (AWS_PROFILE)")
 	}
 	t.place = fmt.Sprintf("account %s, region %s", t.account, t.region)
@@ -150,10 +150,10 @@ func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error
 		return aws.Config{}, err
 	}
 	if g.region != "" && g.region != info.Region {
-		return aws.Config{}, hint.With(usageError{fmt.Errorf("the local cloud is region %s, and --region asks for %s", info.Region, g.region)}, "leave --region out, or --local")
+		return aws.Config{}, hint.With(usageError{fmt.Errorf("the local cloud is in region %s, but --region is %s", info.Region, g.region)}, "leave --region out, or --local")
 	}
 	if t.authorities, err = trusting(info.TrustBundle); err != nil {
-		return aws.Config{}, fmt.Errorf("read whom the local cloud's certificates are of: %w", err)
+		return aws.Config{}, fmt.Errorf("read the local cloud's certificate authority: %w", err)
 	}
 	return aws.Config{
 		Region: info.Region, BaseEndpoint: &info.Endpoint, Logger: logging.Nop{}, Retryer: retryer, AppID: appID(),

@@ -33,8 +33,8 @@ func newUI(s streams, g *globals) *cobra.Command {
 deployments, tasks, events, logs, cost, and what to do next. Nothing can be
 changed from it. Open the address that is printed; Ctrl-C ends it.
 
-The page answers on this machine only, and only under that address, which has a
-part that can't be guessed. AWS is asked while somebody has the page open.`,
+The page can be opened on this machine only, and only under that address, part of
+which is random. bookctl reads from AWS only while somebody has the page open.`,
 		Example: `  bookctl ui
   bookctl ui --ui-port 8090 --interval 10s`,
 		Args: cobra.NoArgs,

@@ -78,7 +78,7 @@ func TestThePageShowsTheStackAsItChanges(t *testing.T) {
 		})
 	}
 	shows("#top", "nothing is deployed")
-	shows("#problems", "bookctl up --local makes it")
+	shows("#problems", "bookctl up --local creates it")
 
 	ran := make(chan result, 1)
 	go func() { ran <- s.run("up", "--local", "--env", "GREETING=a value of no page") }()

@@ -42,7 +42,7 @@ type upFlags struct {
 func (u *upFlags) add(f *pflag.FlagSet) {
 	u.addSettings(f)
 	f.StringArrayVar(&u.env.unset, "unset-env", nil, "no longer give the container this variable or secret (repeatable)")
-	f.StringArrayVar(&u.tags.gone, "untag", nil, "take this tag off everything of the stack (repeatable)")
+	f.StringArrayVar(&u.tags.gone, "untag", nil, "remove this tag from all resources of the stack (repeatable)")
 	f.StringVar(&u.dbCA, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database; needed at each up that builds")
 	f.StringVar(&u.restore, "restore", "", "create the database from a snapshot: its id or ARN, also of another stack, region or account, or latest for the stack's newest")
 }
@@ -284,7 +284,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	case p.spec.NoDatabase:
 		return hint.Message{}, nil
 	case p.have.HasData() && from != nil:
-		return hint.New("the database is there already, and --restore changes nothing of it; to start from a snapshot, destroy the stack first"), nil
+		return hint.New("the database exists already, and --restore does not change it; to start from a snapshot, destroy the stack first"), nil
 	case p.have.HasData():
 		return hint.Message{}, nil
 	case from != nil:
@@ -365,7 +365,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		p.warnings = append(p.warnings, g.borrowed)
 	}
 	if !have.Paused.IsZero() {
-		p.warnings = append(p.warnings, hint.New("the stack is paused since %s, and %s has it serve again: database, tasks and scaling change for that", have.Paused.UTC().Format(minute), hint.Command("up")))
+		p.warnings = append(p.warnings, hint.New("the stack is paused since %s, and %s starts it again: database, tasks and scaling change for that", have.Paused.UTC().Format(minute), hint.Command("up")))
 	}
 	want := have.Settings
 	// In the local cloud, tasks run on this machine, which has one architecture and whose
@@ -572,7 +572,7 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 	// is kept.
 	if runsOurs := p.have.From == "" && p.have.Image == "" && p.have.Package == "" && p.have.Dockerfile == ""; found.program != "" && running != "" && !said && runsOurs {
 		found.close()
-		return hint.With(fmt.Errorf("the stack runs bookapi, and here is %s", found.program), "deploy it in its place with %s, or alongside it as a stack of its own with --stack", hint.Command("up", "--source", "."))
+		return hint.With(fmt.Errorf("the stack runs bookapi, and this directory contains %s", found.program), "deploy it in its place with %s, or alongside it as a stack of its own with --stack", hint.Command("up", "--source", "."))
 	}
 	if want.Package == "" {
 		want.Package = found.program

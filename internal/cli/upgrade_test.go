@@ -81,7 +81,7 @@ func TestADatabaseIsUpgradedToAnotherMajorVersion(t *testing.T) {
 
 	plan := s.run("plan", "--local", "--db-version", newer)
 	plan.err += plan.out
-	plan.says(t, 2, "version: "+older+".", " → "+newer+" (the database is away meanwhile, usually for about ten minutes, and there is no way back but the snapshot",
+	plan.says(t, 2, "version: "+older+".", " → "+newer+" (the database is unavailable during the upgrade, usually for about ten minutes, and the only way back is the snapshot",
 		"upgrade-snapshot", "parameter-group: book-database → book-database-postgres"+newer)
 	s.run("plan", "--local", "--db-version", "99").says(t, 1, "RDS does not upgrade PostgreSQL "+older+".", "to 99", "choose one of --db-version "+newer)
 
@@ -105,7 +105,7 @@ func TestADatabaseIsUpgradedToAnotherMajorVersion(t *testing.T) {
 	if r := s.run("plan", "--local"); r.code != 0 || !strings.Contains(r.out, "Nothing to do") {
 		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	s.run("plan", "--local", "--db-version", older).says(t, 1, "does not go back to "+older)
+	s.run("plan", "--local", "--db-version", older).says(t, 1, "can't be downgraded to "+older)
 	if r := s.run("status", "--local"); r.code != 0 || !strings.Contains(r.out, "PostgreSQL "+newer+".") {
 		t.Errorf("status: exit code %d\n%s%s", r.code, r.out, r.err)
 	}

@@ -49,7 +49,7 @@ func TestARefusedLoginIsExplainedByTheServer(t *testing.T) {
 	_, err := connect(t.Context(), t, to)
 	var said *pgconn.PgError
 	if !errors.As(err, &said) || said.Code != "28P01" || said.Message != "password authentication failed" {
-		t.Errorf("the program is told %v", err)
+		t.Errorf("the program gets %v", err)
 	}
 	way, err := dbproxy.Open(t.Context(), to)
 	if err != nil {

@@ -228,7 +228,7 @@ func measure(image v1.Image) (string, int64, error) {
 func (a Archive) openLayout(dir, arch string) (*Image, error) {
 	root, err := layout.ImageIndexFromPath(dir)
 	if err != nil {
-		return nil, hint.With(fmt.Errorf("%w: it is no OCI layout: %w", ErrArchive, err), "give a directory with oci-layout, index.json and blobs")
+		return nil, hint.With(fmt.Errorf("%w: it is not an OCI layout: %w", ErrArchive, err), "give a directory with oci-layout, index.json and blobs")
 	}
 	manifest, err := root.IndexManifest()
 	if err != nil {
@@ -348,7 +348,7 @@ func platformOf(image v1.Image) (*v1.Platform, error) {
 		return nil, fmt.Errorf("%w: it can't be read: %w", ErrArchive, err)
 	}
 	if !manifest.Config.MediaType.IsConfig() {
-		return nil, fmt.Errorf("%w: it is no container image, but %s", ErrArchive, manifest.Config.MediaType)
+		return nil, fmt.Errorf("%w: it is not a container image but %s", ErrArchive, manifest.Config.MediaType)
 	}
 	config, err := image.ConfigFile()
 	if err != nil {
@@ -421,7 +421,7 @@ func unpackLayout(ctx context.Context, file *plainFile, dir string) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("%w: it is no tar: %w", ErrArchive, err)
+			return fmt.Errorf("%w: it is not a tar archive: %w", ErrArchive, err)
 		}
 		at := path.Clean(header.Name)
 		if header.Typeflag != tar.TypeReg || at != "oci-layout" && at != "index.json" && !strings.HasPrefix(at, "blobs/") {

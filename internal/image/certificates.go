@@ -39,7 +39,7 @@ func ParseAuthorities(text []byte) ([]byte, error) {
 			return nil, fmt.Errorf("read a certificate of it: %w", err)
 		}
 		if !c.IsCA {
-			return nil, fmt.Errorf("%s is no certificate authority", c.Subject)
+			return nil, fmt.Errorf("%s is not a certificate authority", c.Subject)
 		}
 		if err := pem.Encode(&out, &pem.Block{Type: block.Type, Bytes: block.Bytes}); err != nil {
 			return nil, err

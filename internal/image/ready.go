@@ -65,7 +65,7 @@ type Lookup struct {
 func ParseReference(ref string) (name.Reference, error) {
 	parsed, err := name.ParseReference(ref)
 	if err != nil {
-		return nil, fmt.Errorf("%q is no image reference: want REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST", ref)
+		return nil, fmt.Errorf("%q is not an image reference: want REGISTRY/REPOSITORY:TAG or REGISTRY/REPOSITORY@sha256:DIGEST", ref)
 	}
 	return parsed, nil
 }
@@ -325,7 +325,7 @@ func platforms(got *remote.Descriptor) ([]v1.Platform, error) {
 			return nil, err
 		}
 		if !manifest.Config.MediaType.IsConfig() {
-			return nil, hint.With(fmt.Errorf("it is no container image, but %s", manifest.Config.MediaType), "check its name and tag")
+			return nil, hint.With(fmt.Errorf("it is not a container image but %s", manifest.Config.MediaType), "check its name and tag")
 		}
 		config, err := image.ConfigFile()
 		if err != nil {

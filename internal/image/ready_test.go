@@ -221,7 +221,7 @@ func TestWhatTasksCanNotRunIsRefusedWithWhatThereIs(t *testing.T) {
 		{index("attestations", attestation, attestation), nil, "an index of attestations alone (platform unknown/unknown)"},
 		{index("others", of("windows", "amd64"), of("darwin", "arm64"), attestation), nil, "is for darwin/arm64, windows/amd64, and tasks run linux"},
 		{host + "/app:windows", nil, "is for windows/amd64"},
-		{chart, nil, "it is no container image, but application/vnd.cncf.helm.config.v1+json"},
+		{chart, nil, "it is not a container image but application/vnd.cncf.helm.config.v1+json"},
 	} {
 		info, err := image.Lookup{}.Inspect(t.Context(), c.ref)
 		switch {

@@ -27,7 +27,7 @@ type Pushed struct {
 }
 
 // Push brings an image to a repository, such as ECR's repositoryUri. An image
-// that is there already costs one read. progress, which may be nil, is called
+// that exists already costs one read. progress, which may be nil, is called
 // with the bytes that are there and their sum; not after Push returned.
 // Transient failures are tried three times in all.
 func Push(ctx context.Context, image *Image, repository string, auth authn.Authenticator, progress func(done, total int64)) (Pushed, error) {

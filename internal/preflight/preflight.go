@@ -170,7 +170,7 @@ func (in Intent) check() error {
 		return hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}
 	if in.upgrades() && provision.CompareVersions(in.Settings.DBVersion, in.Deployed.EngineVersion()) < 0 {
-		return hint.With(fmt.Errorf("the database is PostgreSQL %s, which does not go back to %s", in.Deployed.EngineVersion(), in.Settings.DBVersion),
+		return hint.With(fmt.Errorf("the database is PostgreSQL %s, which can't be downgraded to %s", in.Deployed.EngineVersion(), in.Settings.DBVersion),
 			"leave --db-version out; a snapshot of the older version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots"))
 	}
 	return nil
@@ -346,7 +346,7 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	out, err := c.ACM.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: &want.Certificate})
 	switch {
 	case isCode(err, "ResourceNotFoundException"):
-		return fmt.Errorf("certificate %s: there is none in this account and region", want.Certificate)
+		return fmt.Errorf("certificate %s does not exist in this account and region", want.Certificate)
 	case err != nil:
 		return fmt.Errorf("describe certificate %s: %w", want.Certificate, err)
 	case out.Certificate.Status != acmtypes.CertificateStatusIssued:
@@ -524,10 +524,10 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string, st
 	slices.Sort(zones)
 	switch {
 	case zones == nil && offered:
-		return hint.With(fmt.Errorf("PostgreSQL %s as %s is offered in no zone of %s that a stack can use: it is offered in %s, and available are %s", env.DBVersion, o.class, env.Region,
+		return hint.With(fmt.Errorf("PostgreSQL %s with class %s is offered in no zone of %s that a stack can use: it is offered in %s, and available are %s", env.DBVersion, o.class, env.Region,
 			cmp.Or(strings.Join(slices.Compact(slices.Sorted(slices.Values(elsewhere))), ", "), "none"), strings.Join(open, ", ")), "choose another --db-class or --region")
 	case zones == nil:
-		return hint.With(fmt.Errorf("PostgreSQL %s is not offered as %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: %s", strings.Join(o.majors(), ", "))
+		return hint.With(fmt.Errorf("PostgreSQL %s is not offered with class %s in %s", env.DBVersion, o.class, env.Region), "choose a --db-version that is: %s", strings.Join(o.majors(), ", "))
 	case s.DBMultiAZ && !multi:
 		return hint.With(fmt.Errorf("database class %s can't have a standby in %s", o.class, env.Region), "leave --db-multi-az out, or choose another --db-class")
 	case s.DBInsights && !insights:

@@ -74,7 +74,7 @@ func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (Alarm
 	rule, err := a.bus.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: aws.String(a.names().ReleaseRule())})
 	switch {
 	case err == nil && rule.State == eventtypes.RuleStateEnabled:
-		out.Alarms = append(out.Alarms, Alarm{Name: alarmRelease, Description: "ECS gave the rollout of a release up"})
+		out.Alarms = append(out.Alarms, Alarm{Name: alarmRelease, Description: "ECS ended the rollout of a release as failed"})
 	case err != nil && !isCode(err, "ResourceNotFoundException"):
 		return out, fmt.Errorf("describe rule %s: %w", a.names().ReleaseRule(), err)
 	}

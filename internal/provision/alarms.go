@@ -181,7 +181,7 @@ func (a *Alarms) wantedAlarms() map[string]*cloudwatch.PutMetricAlarmInput {
 		}
 	}
 
-	errors := alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered by 5xx for 2 minutes", errorShare), types.ComparisonOperatorGreaterThanThreshold, errorShare, 2, "notBreaching")
+	errors := alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered with 5xx for 2 minutes", errorShare), types.ComparisonOperatorGreaterThanThreshold, errorShare, 2, "notBreaching")
 	// RequestCount leaves out what the load balancer answers itself for want of a task.
 	errors.Metrics = []types.MetricDataQuery{
 		{Id: aws.String("share"), Label: aws.String("share of 5xx"), ReturnData: aws.Bool(true), Expression: aws.String(fmt.Sprintf(

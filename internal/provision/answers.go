@@ -224,7 +224,7 @@ func (e *NoAnswerError) Unwrap() []error {
 		return []error{sent, e.cause}
 	}
 	return []error{sent, hint.With(errors.New("no answer"),
-		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
+		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it continues where this one stopped")}
 }
 
 // CutOffError is that of a call whose answer began and did not come to its end,
@@ -242,7 +242,7 @@ func (e *CutOffError) RetryableError() bool { return true }
 // Unwrap is the SDK's error and the next step.
 func (e *CutOffError) Unwrap() []error {
 	return []error{e.err, hint.With(errors.New("the answer was cut off"),
-		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it goes on where this one stopped")}
+		"check the network and the endpoint (AWS_ENDPOINT_URL), and run the same command again: it continues where this one stopped")}
 }
 
 // endsEarly reports whether an answer's document ends in its middle, where the connection

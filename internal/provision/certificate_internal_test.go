@@ -142,7 +142,7 @@ func TestTwoRegionsShareAValidationRecord(t *testing.T) {
 		}
 		spared := (&Stack{certificate: c}).Spared()
 		if last := i == 1; last != (record == nil) || last != (len(spared) == 0) || !last && !strings.Contains(spared[0], "another one in eu-west-1") {
-			t.Errorf("after the certificate in %s was deleted the record is %+v, and what is told is %q", c.region, record, spared)
+			t.Errorf("after the certificate in %s was deleted the record is %+v, and what is reported is %q", c.region, record, spared)
 		}
 	}
 }

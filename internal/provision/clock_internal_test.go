@@ -89,6 +89,6 @@ func TestAClockThatIsOffIsCorrectedForEC2(t *testing.T) {
 	config.HTTPClient = &http.Client{Transport: later(time.Hour)}
 	_, err := ec2.NewFromConfig(config).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 	if off, known := ClockOff(err, time.Now()); !known || off > -59*time.Minute || off < -61*time.Minute {
-		t.Errorf("the clock is told to be %s off (%v) by %v", off, known, err)
+		t.Errorf("the clock is reported to be %s off (%v) by %v", off, known, err)
 	}
 }

@@ -31,7 +31,7 @@ type credentials struct {
 }
 
 // errNoPassword is wrapped by the error of a secret that contains no password.
-var errNoPassword = errors.New("it tells no password")
+var errNoPassword = errors.New("it contains no password")
 
 // parseCredentials reads the value of a secret, which people edit: as JSON, with the
 // port as a number or, as in AWS's own examples, a string, or as the password in plain

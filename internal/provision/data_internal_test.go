@@ -113,7 +113,7 @@ func TestSnapshotsOfANamesakeAreSpared(t *testing.T) {
 		{owner: "book", Snapshot: Snapshot{ID: "tagged", Resource: "db-OLD"}},
 		{Snapshot: Snapshot{ID: "untagged-of-live", Resource: "db-LIVE"}},
 		{Snapshot: Snapshot{ID: "untagged-of-old", Resource: "db-OLD"}},
-		{Snapshot: Snapshot{ID: "untagged-namesake", Resource: "db-STRANGER"}},
+		{Snapshot: Snapshot{ID: "untagged-namesake", Resource: "db-OTHER"}},
 		{Snapshot: Snapshot{ID: "without-resource"}},
 		{owner: "other", Snapshot: Snapshot{ID: "other-stack", Resource: "db-LIVE"}},
 	}

@@ -465,7 +465,7 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 	case "insufficient-capacity":
 		return hint.New("AWS has no such instance free in its zone: try again later, or with another --db-class")
 	case "incompatible-network":
-		return hint.New("RDS can't find addresses or its subnet group: %s tells more", d.events())
+		return hint.New("RDS can't find addresses or its subnet group: %s shows more", d.events())
 	case "incompatible-parameters":
 		return hint.New("it does not start with its parameters: undo what was changed in its parameter group")
 	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
@@ -474,7 +474,7 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 		return hint.New("once it is gone, %s starts from its snapshot, if it leaves one", hint.Command("up", "--restore", "latest"))
 	}
 	if !lost[status] {
-		return hint.New("it does not recover by itself: %s tells more", d.events())
+		return hint.New("it does not recover by itself: %s shows more", d.events())
 	}
 	first := recovered(db)
 	var again hint.Message
@@ -657,14 +657,14 @@ func downtime(c graph.Change, live liveDatabase) string {
 	case c.Blocked != "":
 		return ""
 	case c.Field == "class" && live.multiAZ:
-		return "the database is away for one or two minutes, while its standby takes over"
+		return "the database is unavailable for one or two minutes, while its standby takes over"
 	case c.Field == "port":
 		return "the database restarts meanwhile"
 	case c.Field == "version" && major(c.Have) != major(c.Want):
 		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.html
-		return "the database is away meanwhile, usually for about ten minutes, and there is no way back but the snapshot that is taken before; run ANALYZE in it afterwards"
+		return "the database is unavailable during the upgrade, usually for about ten minutes, and the only way back is the snapshot that is taken before; run ANALYZE in it afterwards"
 	case c.Field == "class", c.Field == "version", c.Field == "backup-retention" && (c.Have == none || c.Want == none):
-		return "the database is away for some minutes meanwhile"
+		return "the database is unavailable for some minutes"
 	}
 	return ""
 }
@@ -679,7 +679,7 @@ func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[*liveDatabas
 		case major(live.version) == major(want.version):
 			r = takesAlong(live, want)
 		case CompareVersions(live.version, want.version) > 0:
-			r = graph.Fixed("PostgreSQL does not go back to an older major version").
+			r = graph.Fixed("PostgreSQL can't be downgraded to an older major version").
 				Hint(hint.New("a snapshot of that version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots")))
 		case d.upgraded == nil:
 			r = graph.Fixed("the database got another version a moment ago").Hint(hint.New("run the same command again"))

@@ -101,13 +101,13 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 				wantKept, wantDrift = "", c.told
 			}
 			if got := strings.Join(kept, " "); got != wantKept {
-				t.Errorf("%s (told: %t): kept %q, want %q", name, said != nil, got, wantKept)
+				t.Errorf("%s (reported: %t): kept %q, want %q", name, said != nil, got, wantKept)
 			}
 			if got := strings.Join(drift, " "); got != wantDrift {
-				t.Errorf("%s (told: %t): drift %q, want %q", name, said != nil, got, wantDrift)
+				t.Errorf("%s (reported: %t): drift %q, want %q", name, said != nil, got, wantDrift)
 			}
 			if said == nil && refused != "" || said != nil && !strings.Contains(refused, c.refused) || said != nil && c.refused == "" && refused != "" {
-				t.Errorf("%s (told: %t): refused %q, want %q where it was told", name, said != nil, refused, c.refused)
+				t.Errorf("%s (reported: %t): refused %q, want %q where it was told", name, said != nil, refused, c.refused)
 			}
 		}
 	}

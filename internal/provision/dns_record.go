@@ -19,7 +19,7 @@ import (
 
 // ErrNoZone is wrapped by the error of a domain that no public hosted zone of
 // the account is for.
-var ErrNoZone = errors.New("no public hosted zone of this account is for it")
+var ErrNoZone = errors.New("this account has no public hosted zone for it")
 
 // hostedZone is the Route 53 zone that a domain's records go into. It is looked
 // up when it is first asked for. The zone is its owner's, and never changed but

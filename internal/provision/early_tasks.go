@@ -92,7 +92,7 @@ func (e earlyTasks) read(ctx context.Context, live *types.Service, secretVersion
 	out := earlyState{begun: true}
 	since, serves := e.database.serves()
 	if !serves {
-		out.awaits, out.note = true, fmt.Sprintf("%d/%d running, they wait for the database", live.RunningCount, live.DesiredCount)
+		out.awaits, out.note = true, fmt.Sprintf("%d/%d running, tasks wait for the database", live.RunningCount, live.DesiredCount)
 		return out, nil
 	}
 	if version := e.database.secretVersion(); secretVersion != version {

@@ -55,7 +55,7 @@ var variableName = pattern.New(`^[A-Za-z_][A-Za-z0-9_.-]*$`)
 const mostEnvironment = 48 << 10
 
 // takeBack is what to do about a variable that may be deployed.
-const takeBack = "leave it out, or take it back with --unset-env"
+const takeBack = "leave it out, or remove it with --unset-env"
 
 // checkEnvironment returns what is wrong with the environment, and what to do; "" for nothing. It never
 // repeats a value.
@@ -67,7 +67,7 @@ func (s Settings) checkEnvironment() (why, next string) {
 			size += len(name) + len(all[name])
 			switch why := s.reserved(name); {
 			case !variableName.MatchString(name):
-				return fmt.Sprintf("variable %q: a name has letters, digits and _ . -, and begins with no digit", name), "choose another name"
+				return fmt.Sprintf("variable %q: a name consists of letters, digits and _ . -, and does not begin with a digit", name), "choose another name"
 			case why != "":
 				return fmt.Sprintf("variable %s is set by bookctl: %s", name, why), takeBack
 			}
@@ -97,7 +97,7 @@ func (s Settings) reserved(name string) string {
 		return "it names the secret of the database"
 	}
 	if _, ours := s.databaseVariables()[name]; ours {
-		return "it tells the connection to the stack's database"
+		return "it is part of the connection to the stack's database"
 	}
 	return ""
 }
@@ -147,11 +147,11 @@ func (s Settings) sslMode() string {
 func (s Settings) DatabaseTLS() (mode, why string) {
 	switch mode = s.sslMode(); {
 	case s.DatabaseAuthority != "":
-		return mode, "the image has the authorities of Amazon RDS: " + s.DatabaseAuthority
+		return mode, "the image has the certificate authorities of Amazon RDS: " + s.DatabaseAuthority
 	case s.LocatesDatabase:
-		return mode, "the program has the authorities of Amazon RDS"
+		return mode, "the program has the certificate authorities of Amazon RDS"
 	}
-	return mode, "encrypted; most clients do not verify the server then, Node's do: the image does not say that it has the authorities of Amazon RDS (label database-authority)"
+	return mode, "encrypted; most clients do not verify the server then, Node's do: the image does not say that it has the certificate authorities of Amazon RDS (label database-authority)"
 }
 
 // databaseVariables are the variables that give a task the connection, by name.
@@ -201,11 +201,11 @@ func parseDBEnv(text string) (map[string]connectionPart, error) {
 		switch p := connectionPart(strings.TrimSpace(part)); p {
 		case partHost, partPort, partName, partUser, partPassword, partURL, partTLS:
 			if !variableName.MatchString(name) {
-				return nil, fmt.Errorf("%q is no name of a variable", name)
+				return nil, fmt.Errorf("%q is not the name of a variable", name)
 			}
 			out[name] = p
 		default:
-			return nil, fmt.Errorf("%q is no part of a connection; there are endpoint, port, dbname, username, password, url and sslmode", part)
+			return nil, fmt.Errorf("%q is not part of a connection; the parts are endpoint, port, dbname, username, password, url and sslmode", part)
 		}
 	}
 	return out, nil
@@ -271,7 +271,7 @@ func ParseSecretOrigin(text string) (string, error) {
 	if at := strings.LastIndexByte(text, ':'); at > 0 && secretFrom.MatchString(text[:at]) && !strings.Contains(text[at+1:], ":") && text[at+1:] != "" {
 		return text + "::", nil
 	}
-	return "", fmt.Errorf("%q is no ARN of a secret in Secrets Manager, with :KEY for one of its keys, or of a parameter in Parameter Store", text)
+	return "", fmt.Errorf("%q is not the ARN of a secret in Secrets Manager (with :KEY for one of its keys) or of a parameter in Parameter Store", text)
 }
 
 // SecretOrigins are where the container's secrets come from, as ParseSecretOrigin reads

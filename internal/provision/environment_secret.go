@@ -141,7 +141,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 	}
 	o.version = aws.ToString(out.VersionId)
 	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &o.values) != nil || o.values == nil {
-		return o, fmt.Errorf("secret %s is no JSON object any more: somebody changed it by hand", o.secret.secretName()) // the decoder's error could tell of it
+		return o, fmt.Errorf("secret %s is no longer a JSON object: somebody changed it by hand", o.secret.secretName()) // the decoder's error could tell of it
 	}
 	return o, nil
 }
@@ -189,13 +189,13 @@ func (o OwnSecrets) changed() map[string]time.Time {
 func CheckOwnSecret(name, value string) error {
 	switch {
 	case !ownName.MatchString(name):
-		return fmt.Errorf("variable %q: a name has letters, digits and _, and begins with no digit", name)
+		return fmt.Errorf("variable %q: a name consists of letters, digits and _, and does not begin with a digit", name)
 	case value == "":
 		return fmt.Errorf("the value of %s is empty", name)
 	case len(value) > mostSecret:
 		return fmt.Errorf("the value of %s has more than the %d bytes that a secret holds", name, mostSecret)
 	case !utf8.ValidString(value) || strings.ContainsRune(value, 0):
-		return fmt.Errorf("the value of %s is no text, which alone a variable holds", name)
+		return fmt.Errorf("the value of %s is not text, and a variable can hold only text", name)
 	}
 	return nil
 }

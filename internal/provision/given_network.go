@@ -120,7 +120,7 @@ func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (Gi
 		return g, err
 	}
 	if len(vpcs) == 0 {
-		return g, hint.With(fmt.Errorf("VPC %s: there is none in this account and region", vpc), "%s lists those that there are", hint.AWS("ec2", "describe-vpcs"))
+		return g, hint.With(fmt.Errorf("VPC %s does not exist in this account and region", vpc), "%s lists them", hint.AWS("ec2", "describe-vpcs"))
 	}
 	if b := vpcs[0].BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
 		g.Blocked = string(b.InternetGatewayBlockMode)
@@ -231,7 +231,7 @@ func (v *GivenVPC) Attributes() graph.Attributes[*GivenNetwork] {
 
 // Create is never called: Read fails where there is no VPC.
 func (v *GivenVPC) Create(context.Context) (string, error) {
-	return "", fmt.Errorf("VPC %s is not there", v.vpc)
+	return "", fmt.Errorf("VPC %s does not exist", v.vpc)
 }
 
 // GivenSubnet is a subnet of a GivenVPC, which is only looked at.
@@ -282,7 +282,7 @@ func (g GivenNetwork) Subnet(id string) (GivenRange, error) {
 			return r, nil
 		}
 	}
-	return GivenRange{}, hint.With(fmt.Errorf("subnet %s: there is none in %s", id, g.VPC), "choose others with --subnets and --db-subnets")
+	return GivenRange{}, hint.With(fmt.Errorf("subnet %s does not exist in %s", id, g.VPC), "choose others with --subnets and --db-subnets")
 }
 
 // Wanted implements graph.Shape.
@@ -299,7 +299,7 @@ func (s *GivenSubnet) Attributes() graph.Attributes[*liveSubnet] {
 
 // Create is never called: Read fails where there is no subnet.
 func (s *GivenSubnet) Create(context.Context) (string, error) {
-	return "", fmt.Errorf("subnet %s is not there", s.id)
+	return "", fmt.Errorf("subnet %s does not exist", s.id)
 }
 
 // idList are the ids in a setting.

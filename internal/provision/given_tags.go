@@ -50,17 +50,17 @@ func (s Settings) checkTags() error {
 	all, seen := s.Tags.Map(), map[string]string{}
 	for _, key := range s.Tags.Names() {
 		if why := wrongTag(key, all[key]); why != "" {
-			return hint.With(fmt.Errorf("tag %q: %s", key, why), "choose with --tag, or take it back with --untag")
+			return hint.With(fmt.Errorf("tag %q: %s", key, why), "choose with --tag, or remove it with --untag")
 		}
 		lower := strings.ToLower(key)
 		if other, twice := seen[lower]; twice {
 			// https://docs.aws.amazon.com/IAM/latest/UserGuide/id_tags.html#id_tags_rules_creating
-			return hint.With(fmt.Errorf("tags %q and %q: IAM takes keys that differ in case only for the same", other, key), "take one back with --untag")
+			return hint.With(fmt.Errorf("tags %q and %q: IAM takes keys that differ in case only for the same", other, key), "remove one with --untag")
 		}
 		seen[lower] = key
 	}
 	if most := mostTagged - bookctlsTags; len(givenTags(s.Tags)) > most {
-		return hint.With(fmt.Errorf("%d tags: AWS takes %d on a thing, of which bookctl leaves %d with what it notes of them", len(all), mostTagged, most), "take some back with --untag")
+		return hint.With(fmt.Errorf("%d tags: AWS allows %d for each resource, of which %d are left besides those that bookctl needs", len(all), mostTagged, most), "remove some with --untag")
 	}
 	return nil
 }
@@ -84,7 +84,7 @@ func wrongTag(key, value string) string {
 	}
 	for _, reserved := range []string{"aws:", "rds:"} {
 		if strings.HasPrefix(lower, reserved) || strings.HasPrefix(strings.ToLower(value), reserved) {
-			return "AWS keeps what begins with " + reserved + " for itself"
+			return "AWS reserves what begins with " + reserved
 		}
 	}
 	return ""

@@ -53,18 +53,18 @@ func TestTagsThatAWSRefusesAreRefused(t *testing.T) {
 		many["key-"+strconv.Itoa(i)] = ""
 	}
 	for why, tags := range map[string]map[string]string{
-		"":                           {"team": "payments", "Cost Center": "42 / é", strings.Repeat("k", mostTagKey): strings.Repeat("é", mostTagValue)},
-		"it has no key":              {"": "x"},
-		"keys of at most 128":        {strings.Repeat("é", mostTagKey+1): ""},
-		"values of at most 256":      {"team": strings.Repeat("v", mostTagValue+1)},
-		"AWS takes letters, digits":  {"team": "a,b"},
-		"no space at the begin":      {"team": "x "},
-		"bookctl sets it itself":     {"Bookctl:Stack": "other"},
-		"sets it itself":             {"name": "other"},
-		"begins with aws: for":       {"AWS:team": "x"},
-		"begins with rds: for":       {"team": "rds:x"},
-		"differ in case only":        {"Team": "x", "team": "x"},
-		"50 tags: AWS takes 50 on a": many,
+		"":                                         {"team": "payments", "Cost Center": "42 / é", strings.Repeat("k", mostTagKey): strings.Repeat("é", mostTagValue)},
+		"it has no key":                            {"": "x"},
+		"keys of at most 128":                      {strings.Repeat("é", mostTagKey+1): ""},
+		"values of at most 256":                    {"team": strings.Repeat("v", mostTagValue+1)},
+		"AWS takes letters, digits":                {"team": "a,b"},
+		"no space at the begin":                    {"team": "x "},
+		"bookctl sets it itself":                   {"Bookctl:Stack": "other"},
+		"sets it itself":                           {"name": "other"},
+		"AWS reserves what begins with aws:":       {"AWS:team": "x"},
+		"AWS reserves what begins with rds:":       {"team": "rds:x"},
+		"differ in case only":                      {"Team": "x", "team": "x"},
+		"50 tags: AWS allows 50 for each resource": many,
 	} {
 		s := DefaultSettings()
 		s.GiveTags(tags, nil)

@@ -67,7 +67,7 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: what it did not make holds its network or has its tag", e.Stack)}
+	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: resources that it did not create are in its network or have its tag", e.Stack)}
 	for _, h := range e.Holders {
 		lines = append(lines, "  "+h.String())
 	}
@@ -107,7 +107,7 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 	if holders == nil {
 		return nil
 	}
-	next := hint.New("delete them, or take them out of the stack's network and its tag off them, and run the same command again")
+	next := hint.New("delete them, or move them out of the stack's network and remove its tag from them; then run the same command again")
 	return hint.Add(&HeldError{stack, holders}, hint.Join("; ", guardDutyHint(holders), next))
 }
 
@@ -129,7 +129,7 @@ func guardDutyHint(holders []Holder) hint.Message {
 	if steps == nil {
 		return hint.Message{}
 	}
-	return hint.New("what GuardDuty has made for the tasks goes by %s", hint.Join(", and when that is gone by ", steps...))
+	return hint.New("what GuardDuty created for the tasks is deleted by %s", hint.Join(", and after that by ", steps...))
 }
 
 // Kinds of holders.
@@ -181,7 +181,7 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 		finds = append(finds, s.databases)
 	}
 	if s.vpcs != nil || len(s.groups) > 0 {
-		finds = append(finds, s.strangeGroups, s.interfaces)
+		finds = append(finds, s.otherGroups, s.interfaces)
 	}
 	if s.vpcs != nil {
 		finds = append(finds, s.subnets, s.tables, s.acls, s.endpoints, s.natGateways, s.peerings, s.vpnGateways, s.transitAttachments, s.egressGateways)
@@ -236,9 +236,9 @@ func (s holderSearch) own() []string {
 	return out
 }
 
-// strangeGroups are those in the VPCs, and those elsewhere (of a peered VPC) that
+// otherGroups are those in the VPCs, and those elsewhere (of a peered VPC) that
 // name one of the stack's in a rule.
-func (s holderSearch) strangeGroups(ctx context.Context) ([]Holder, error) {
+func (s holderSearch) otherGroups(ctx context.Context) ([]Holder, error) {
 	own := s.own()
 	var out []Holder
 	for _, g := range s.groups {

@@ -50,10 +50,10 @@ func TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt(t *testing.T) {
 		return hint.Of(err).String(), *sg.GroupId, *vpce.VpcEndpoint.VpcEndpointId
 	}
 	if next, _, _ := told("false"); strings.Contains(next, "GuardDuty") {
-		t.Errorf("what others made is told as GuardDuty's: %s", next)
+		t.Errorf("what others made is reported as GuardDuty's: %s", next)
 	}
 	next, group, gateway := told("true")
-	if want := "'aws ec2 delete-vpc-endpoints --vpc-endpoint-ids " + gateway + "', and when that is gone by 'aws ec2 delete-security-group --group-id " + group + "'"; !strings.Contains(next, want) {
+	if want := "'aws ec2 delete-vpc-endpoints --vpc-endpoint-ids " + gateway + "', and after that by 'aws ec2 delete-security-group --group-id " + group + "'"; !strings.Contains(next, want) {
 		t.Errorf("the next step is %q, without %q", next, want)
 	}
 }

@@ -153,7 +153,7 @@ func (l *LogGroup) Attributes() graph.Attributes[*liveLogGroup] {
 			}),
 		graph.Field("class", func(l *liveLogGroup) string { return string(l.class) },
 			graph.Fixed("it takes no output of tasks, and a log group keeps its class").
-				Hint(hint.New("delete it, and the next %s makes it anew", hint.Command("up")))).
+				Hint(hint.New("delete it, and the next %s creates it again", hint.Command("up")))).
 			When(func(live, _ *liveLogGroup) bool { return live.class == types.LogGroupClassDelivery }),
 	}
 }

@@ -257,14 +257,14 @@ var ErrOldest = errors.New("is the oldest release of this stack that is left")
 func RollbackTarget(releases []Release, revision int32) (Release, error) {
 	at := slices.IndexFunc(releases, func(r Release) bool { return r.Serving })
 	if at < 0 {
-		return Release{}, errors.New("no release serves: there is nothing to go back from")
+		return Release{}, errors.New("no release serves, so there is nothing to roll back")
 	}
 	serving := releases[at]
 	if revision != 0 {
 		i := slices.IndexFunc(releases, func(r Release) bool { return r.Revision == revision })
 		switch {
 		case i < 0:
-			return Release{}, fmt.Errorf("there is no revision %d; what is left: %s", revision, revisions(releases))
+			return Release{}, fmt.Errorf("there is no revision %d; the revisions are %s", revision, revisions(releases))
 		case releases[i].Gone:
 			return Release{}, fmt.Errorf("the image of revision %d is no longer in the repository, which keeps the last %d that served; what is left: %s", revision, mostServed, revisions(releases))
 		}

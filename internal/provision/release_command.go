@@ -213,7 +213,7 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 		}
 		st.Phase, st.Note = graph.Unrecoverable, fmt.Sprintf("%q in task %s was at work for longer than %s, and is stopped", strings.Join(r.command, " "), r.task.ID, strings.TrimSuffix(r.limit.String(), "0s"))
 		st.Note += r.wroteLast()
-		st.Next = hint.New("the service is as it was; %s gives it more time, in minutes, and %s takes it out", hint.Command("up", "--release-timeout", strconv.Itoa(int(min(2*r.limit, mostReleaseTimeout)/time.Minute))), hint.Command("up", "--release-command", "none"))
+		st.Next = hint.New("the service is unchanged; %s gives it more time, in minutes, and %s removes it", hint.Command("up", "--release-timeout", strconv.Itoa(int(min(2*r.limit, mostReleaseTimeout)/time.Minute))), hint.Command("up", "--release-command", "none"))
 		return st, nil
 	case !now.Stopped:
 	case now.Exit == nil:
@@ -223,7 +223,7 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 		st.Note += r.wroteLast()
 	}
 	if st.Phase == graph.Unrecoverable {
-		st.Next = hint.New("the service is as it was; when the command is fixed, %s runs it again; %s takes it out", hint.Command("up"), hint.Command("up", "--release-command", "none"))
+		st.Next = hint.New("the service is unchanged; when the command is fixed, %s runs it again; %s removes it", hint.Command("up"), hint.Command("up", "--release-command", "none"))
 	}
 	return st, nil
 }

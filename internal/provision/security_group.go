@@ -159,7 +159,7 @@ func without(rules, others []liveRule) []liveRule {
 }
 
 // allGroups are the groups of the VPC, by one call for all who read them: the stack's,
-// the default one, which has no tag to be found by, and strangers'.
+// the default one, which has no tag to be found by, and those of others.
 func (n network) allGroups(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
 	if vpc == "" {
 		return nil, nil

@@ -326,11 +326,11 @@ func (c containers) unshifted(ctx context.Context, live *types.Service) error {
 	if r == nil || err != nil {
 		return err
 	}
-	err = fmt.Errorf("revision %d is being released, and no stack is paused meanwhile: %s", r.Revision, r.Text())
+	err = fmt.Errorf("revision %d is being released, and a stack can't be paused meanwhile: %s", r.Revision, r.Text())
 	if r.back() {
 		return hint.With(err, "wait until revision %d has all requests again, which %s shows, and run %s again", r.Before, hint.Command("status"), hint.Command("pause"))
 	}
-	return hint.With(err, "wait until it is over, or take it back at once with %s, and run %s again", hint.Command("rollback"), hint.Command("pause"))
+	return hint.With(err, "wait until it is over, or roll it back at once with %s, and run %s again", hint.Command("rollback"), hint.Command("pause"))
 }
 
 // Back takes the release back, and waits until all requests go to the one before. Told
@@ -355,7 +355,7 @@ func (r *ShiftedRelease) Back(ctx context.Context, told func(string)) error {
 			return nil
 		}
 		if d.FinishedAt != nil {
-			return fmt.Errorf("the deployment of service %s was not taken back: %s %s", r.in.names().Service(), d.Status, aws.ToString(d.StatusReason))
+			return fmt.Errorf("the deployment of service %s was not rolled back: %s %s", r.in.names().Service(), d.Status, aws.ToString(d.StatusReason))
 		}
 		select {
 		case <-ctx.Done():

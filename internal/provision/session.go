@@ -82,8 +82,8 @@ type answer struct {
 	StreamURL  *string `json:"StreamUrl"`
 }
 
-// ErrNoExec is wrapped by the error for a stack whose tasks take no commands.
-var ErrNoExec = errors.New("its tasks take no commands")
+// ErrNoExec is wrapped by the error for a stack whose tasks do not allow ECS Exec.
+var ErrNoExec = errors.New("its tasks do not allow ECS Exec")
 
 // Exec starts a command in a running task: the one whose id begins with task, or
 // any for "".

@@ -64,7 +64,7 @@ func imageSettings() []Setting {
 	return []Setting{
 		{
 			Flag: "image", JSON: "image", Value: Text{Of: func(s *Settings) *string { return &s.Image }},
-			Help:    "deploy this image instead of building one: a reference, docker-archive:FILE or oci:DIR; 'build' returns to building",
+			Help:    "deploy this image instead of building one: a reference, docker-archive:FILE, oci-archive:FILE or oci:DIR; 'build' returns to building",
 			Example: "registry.example.com/bookapi:1.2",
 			Drives:  []ResourceField{{definitionPart, "image"}},
 			check: func(s Settings, refuse refusal) {
@@ -346,7 +346,7 @@ func containerSettings() []Setting {
 			Drives:  []ResourceField{{definitionPart, "user"}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
-				refuse("user", s.User != "" && !containerUser.MatchString(s.User), "user %q: give a name or number, and behind a colon that of a group, such as 1000:1000", s.User)
+				refuse("user", s.User != "" && !containerUser.MatchString(s.User), "user %q: give a name or number, and after a colon that of a group, such as 1000:1000", s.User)
 			},
 			recorded: inDefinition,
 			live:     func(p parts, s *Settings) { s.User = aws.ToString(container(p.definition).User) },
@@ -401,7 +401,7 @@ func balancingSettings() []Setting {
 	return []Setting{
 		{
 			Flag: "sticky", JSON: "sticky", Value: Switch{Of: func(s *Settings) *bool { return &s.Sticky }},
-			Help:    "send each client to the same task, with a cookie; only where --deploy is and was rolling",
+			Help:    "send each client to the same task, with a cookie; only if --deploy is rolling, and always was",
 			Example: "true",
 			Drives:  []ResourceField{{"target-group", stickiness}},
 			check: func(s Settings, refuse refusal) {
@@ -771,11 +771,11 @@ func networkSettings() []Setting {
 		},
 		{
 			Flag: "vpc", JSON: "vpc", Value: Text{Of: func(s *Settings) *string { return &s.VPC }},
-			Help:    "create the stack in this VPC (its id) instead of a new one; nothing of it is changed",
+			Help:    "create the stack in this existing VPC (its id), which is not changed, instead of a new one",
 			Example: "vpc-0123456789abcdef0",
 			Drives:  []ResourceField{{"sg-load-balancer", ""}, {"sg-task", ""}, {"sg-database", ""}},
 			check: func(s Settings, refuse refusal) {
-				refuse("vpc", s.VPC != "" && !vpcID.MatchString(s.VPC), "VPC %q: give the id of one, such as vpc-0123456789abcdef0", s.VPC)
+				refuse("vpc", s.VPC != "" && !vpcID.MatchString(s.VPC), "VPC %q: give the id of a VPC, such as vpc-0123456789abcdef0", s.VPC)
 				refuse("vpc cidr", s.VPC != "" && s.CIDR != DefaultCIDR, "a VPC that is given has its range, and --cidr is for a new one")
 			},
 			given:    func(s *Settings) { s.VPC = strings.TrimSpace(s.VPC) },
@@ -832,7 +832,7 @@ func operationSettings() []Setting {
 		},
 		{
 			Flag: "alarm-email", JSON: "alarmEmail", Value: Text{Of: func(s *Settings) *string { return &s.AlarmEmail }},
-			Help:    "send a mail to this address when the service, its database or a release fails; 'none' ends it",
+			Help:    "send a mail to this address when the service, its database or a release fails; 'none' turns it off",
 			Example: "ops@example.com",
 			Drives:  []ResourceField{{"alarm-topic", ""}, {"alarms", ""}, {"release-alarm", ""}},
 			Costs:   alarmCosts, uses: alarmUses,
@@ -849,7 +849,7 @@ func operationSettings() []Setting {
 		},
 		{
 			Flag: "alarm-topic", JSON: "alarmTopic", Value: Text{Of: func(s *Settings) *string { return &s.AlarmTopic }},
-			Help:    "notify this existing SNS topic (its ARN) instead; 'none' ends it",
+			Help:    "notify this existing SNS topic (its ARN) instead; 'none' turns it off",
 			Example: "arn:aws:sns:us-east-1:000000000000:ops",
 			Drives:  []ResourceField{{"alarms", ""}, {"release-alarm", ""}},
 			Costs:   alarmCosts, uses: alarmUses,
@@ -867,7 +867,7 @@ func operationSettings() []Setting {
 		},
 		{
 			Flag: "deploy", JSON: "deploy", Value: Text{Of: func(s *Settings) *string { return &s.Deploy }, Default: rolling},
-			Help:    "how a release replaces the one before: rolling, canary:10%/5m, linear:20%/3m or blue-green; a time behind another colon is how long the old tasks then stay (5m)",
+			Help:    "how a release replaces the one before: rolling, canary:10%/5m, linear:20%/3m or blue-green; a time after another colon is how long the old tasks stay after that (5m)",
 			Example: "canary:10%/5m:10m",
 			Choices: []string{rolling, "canary:10%/5m", "linear:20%/3m", "blue-green:10m"},
 			Drives:  []ResourceField{{"target-group-b", ""}, {naming.BalancingRole, ""}, {"listener", "default-action"}, {servicePart, "target-group"}},

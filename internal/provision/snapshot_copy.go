@@ -18,7 +18,7 @@ import (
 )
 
 // SnapshotCopy is the copy of a snapshot of another region or account, from which a
-// database is made: RDS restores in the region of a snapshot alone, and none that is both
+// database is made: RDS restores a snapshot only in its own region, and none that is both
 // shared and encrypted. The copy is encrypted with the account's own key for RDS. It is a
 // part only of the run that restores, and stays as other snapshots of the stack do: so a
 // restore can be repeated when its source is gone or no longer shared.
@@ -209,7 +209,7 @@ func elsewhere(which, region, account string) (otherPlace, error) {
 		return otherPlace{}, nil
 	}
 	if of.Service != "rds" || !strings.HasPrefix(of.Resource, "snapshot:") {
-		return otherPlace{}, hint.With(fmt.Errorf("%s is no snapshot of a database instance", which), "give an ARN such as arn:aws:rds:eu-central-1:111122223333:snapshot:NAME")
+		return otherPlace{}, hint.With(fmt.Errorf("%s is not a snapshot of a database instance", which), "give an ARN such as arn:aws:rds:eu-central-1:111122223333:snapshot:NAME")
 	}
 	return otherPlace{ARN: of, region: region, account: account, otherRegion: of.Region != region, otherAccount: account != "" && of.AccountID != account}, nil
 }

@@ -67,7 +67,7 @@ func TestEachStageOfAShiftHasADescription(t *testing.T) {
 	for _, stage := range stages {
 		text := Shifting{Strategy: "canary:10%/5m:5m", Stage: string(stage), Percent: 10}.Text()
 		if strings.Contains(text, "it begins") || strings.Contains(text, string(stage)) {
-			t.Errorf("%s is told as %q", stage, text)
+			t.Errorf("%s is reported as %q", stage, text)
 		}
 	}
 	for stage, want := range map[string]string{
@@ -76,7 +76,7 @@ func TestEachStageOfAShiftHasADescription(t *testing.T) {
 		"":                             "canary:10%/5m:5m: it begins, 10% of the requests",
 	} {
 		if text := (Shifting{Strategy: "canary:10%/5m:5m", Stage: stage, Percent: 10}).Text(); text != want {
-			t.Errorf("stage %q is told as %q, want %q", stage, text, want)
+			t.Errorf("stage %q is reported as %q, want %q", stage, text, want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ func splitWords(text string) ([]string, error) {
 	if strings.HasPrefix(strings.TrimSpace(text), "[") {
 		var words []string
 		if err := json.Unmarshal([]byte(text), &words); err != nil {
-			return nil, errors.New("it begins with [ and is no list of words in JSON")
+			return nil, errors.New("it begins with [ and is not a JSON list of words")
 		}
 		return words, nil
 	}

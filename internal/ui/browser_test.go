@@ -25,7 +25,7 @@ func busy() ui.Stack {
 			"1 of 2 tasks are running: (service " + name + "-service) was unable to place a task. Reason: Capacity is unavailable at this time. Please try again later or in a different availability zone.",
 			"the load balancer finds 10.0.1.23:8080 unhealthy: Health checks failed with these codes: [503]",
 		},
-		Next:        "'bookctl logs --stack " + name + "' and 'bookctl events --stack " + name + "' tell more; 'bookctl up --stack " + name + "' creates what is missing and repairs drift.",
+		Next:        "'bookctl logs --stack " + name + "' and 'bookctl events --stack " + name + "' show more; 'bookctl up --stack " + name + "' creates what is missing and repairs drift.",
 		Lock:        &ui.Lock{Holder: "arn:aws:sts::111122223333:assumed-role/AWSReservedSSO_PowerUser_0123456789abcdef/somebody@example.com on a-laptop", Since: before(90 * time.Second)},
 		Deployments: []diagnosis.Deployment{{ID: "ecs-svc/2", Revision: name + "-app:12", Status: "PRIMARY", Rollout: "IN_PROGRESS", Reason: "ECS deployment ecs-svc/2 in progress.", Desired: 2, Running: 1, Pending: 1, Failed: 2, Created: before(4 * time.Minute), Updated: before(time.Minute)}, {ID: "ecs-svc/1", Revision: name + "-app:11", Status: "ACTIVE", Rollout: "COMPLETED", Desired: 2, Running: 2, Created: before(3 * 24 * time.Hour), Updated: before(3 * 24 * time.Hour)}},
 		Tasks: []diagnosis.Task{
@@ -47,7 +47,7 @@ func busy() ui.Stack {
 		{Name: "Service", Texts: []string{"1/2 running, " + name + "-app:12, rollout in progress, began 4 minutes ago"}},
 		{Name: "Tasks", Texts: []string{"this one has a table"}},
 		{Name: "Database", Texts: []string{"backing-up, PostgreSQL 17.4, db.t4g.micro, 20 GiB, two zones, protected"}},
-		{Name: "Backups", Texts: []string{"kept 7 days, made at 03:00-03:30 UTC, restorable to 4 minutes ago"}},
+		{Name: "Backups", Texts: []string{"kept 7 days, made at 03:00-03:30 UTC, restorable up to 4 minutes ago"}},
 		{Name: "Image", Texts: []string{"sha256:01b840d13c6c528fc0b7c47f07e2af57e0e1f701a240aa546beda2eb3dd6ff83, pushed 5 minutes ago", "rolled back from revision 10; 'bookctl up --stack " + name + "' deploys what the source builds"}},
 		{Name: "Cost", Texts: []string{"about $1246.13 a month"}},
 		{Name: "Snapshots", Texts: []string{"rds:" + name + "-database-2026-11-29-17-30 (automated, available, 20 GiB, 7 hours ago)", name + "-final-v8va99qro4lzk4xyqjneg86gu8-20261129-173046 (final, available, 20 GiB, 2 days ago)"}},
@@ -287,7 +287,7 @@ func TestThePageKeepsUpWithManyLines(t *testing.T) {
 	write(5000)
 	b.Until("the last of many is shown", last)
 	if text := b.Text("#lines .gap"); !strings.Contains(text, "lines are left out") {
-		t.Errorf("what is left out is told as %q", text)
+		t.Errorf("what is left out is reported as %q", text)
 	}
 	if wrong := b.Errors(); len(wrong) > 0 {
 		t.Errorf("the console says: %v", wrong)

@@ -39,8 +39,8 @@ func TestClientsThatTrustTheBundleAcceptItsCertificates(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 
-	stranger := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
-	if resp, err := stranger.Get(server.URL); err == nil {
+	distrusting := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: x509.NewCertPool()}}}
+	if resp, err := distrusting.Get(server.URL); err == nil {
 		_ = resp.Body.Close()
 		t.Error("a client that does not trust the authority was served")
 	}

@@ -72,11 +72,11 @@ func TestReapEndsWhatADeadCloudLeft(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 
-	stranger, pidFile := run()
+	other, pidFile := run()
 	if err := process.Reap(pidFile, t.TempDir()); err != nil {
 		t.Fatal(err)
 	}
-	if !process.Alive(stranger.Process.Pid) {
+	if !process.Alive(other.Process.Pid) {
 		t.Error("a process of another program was ended")
 	}
 }

@@ -81,7 +81,7 @@ var (
 	// ErrImmutable refuses a push to a tag that is there and immutable, also one of
 	// the same image (https://github.com/aws/containers-roadmap/issues/2179).
 	ErrImmutable = errors.New("tag invalid: the image tag already exists in the repository and cannot be overwritten because the tag is immutable")
-	// ErrSame reports that an image is there already, with its tag.
+	// ErrSame reports that an image exists already, with its tag.
 	ErrSame = errors.New("the image exists already")
 	// ErrIncomplete is wrapped by the error of a manifest that refers to what is
 	// not there.

@@ -348,7 +348,7 @@ func TestWhatCannotBeRepairedIsRefusedBeforeAnythingIsTouched(t *testing.T) {
 	t.Parallel()
 	for name, state := range map[string]graph.State{
 		"a field that needs replacing": {Phase: graph.Ready, Owner: "us", Drift: []graph.Change{{Field: "engine", Have: "x", Want: "y", Blocked: "needs a new one"}}},
-		"a stranger's":                 {Phase: graph.Ready, Owner: "them"},
+		"somebody else's":              {Phase: graph.Ready, Owner: "them"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -662,7 +662,7 @@ func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
 	}
 	_, err := graph.Destroy(t.Context(), []graph.Remover{a, b, p, q}, o)
 	if told != 1 {
-		t.Errorf("it was told %d times that b is being deleted", told)
+		t.Errorf("that b is being deleted was reported %d times", told)
 	}
 	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "q" {
 		t.Errorf("failures %v", f)
@@ -794,11 +794,11 @@ func TestAStoppedRunReportsWhatWasInProgressAndWhatWasNotStarted(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	if e := last["slow"]; e.Kind != graph.Stopped || e.Note != "starting" {
-		t.Errorf("of what was waited for is told %+v", e)
+		t.Errorf("what was waited for is reported as %+v", e)
 	}
 	for _, name := range []string{"child", "grandchild"} {
 		if e := last[name]; e.Kind != graph.Skipped || e.Note != "" {
-			t.Errorf("of %s, which was not begun, is told %+v", name, e)
+			t.Errorf("%s, which was not begun, is reported as %+v", name, e)
 		}
 	}
 }

@@ -24,7 +24,7 @@ func TestAGroupReturnsPanicsAndErrors(t *testing.T) {
 	err := g.Wait()
 	var p *graph.Panic
 	if !errors.As(err, &p) || !strings.Contains(string(p.Stack), "group_test.go") {
-		t.Errorf("the panic is not told of, with where it was: %v", err)
+		t.Errorf("the panic is not reported, with where it was: %v", err)
 	}
 	if !errors.Is(err, failed) || !done {
 		t.Errorf("a panic hid the others: %v, done %v", err, done)

@@ -105,7 +105,7 @@ func neverSeen(since time.Duration) error {
 // notGone is the error of a resource that the service says to delete, and keeps.
 func notGone(since time.Duration) error {
 	return hint.With(fmt.Errorf("the service accepted the deletion and %w: it is still there (sent %d times in %s)", ErrNotShown, mostTries, rounded(since)),
-		"run the same command again later, or remove that thing yourself")
+		"run the same command again later, or delete that resource yourself")
 }
 
 func rounded(d time.Duration) time.Duration {

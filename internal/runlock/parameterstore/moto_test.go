@@ -104,7 +104,7 @@ func twoRunsExcludeEachOther(t *testing.T, endpoint string) {
 		t.Fatalf("the second run got %v", err)
 	}
 	if locked.Holder != "ada on engine, up" || time.Since(locked.Since).Abs() > time.Minute || locked.Expires.Sub(locked.Since) < 9*time.Minute {
-		t.Errorf("the second run is told %+v", locked)
+		t.Errorf("the second run gets %+v", locked)
 	}
 	other, err := (&connection{}).acquire(ctx, endpoint, "staging", "bob", runlock.Options{})
 	if err != nil {
