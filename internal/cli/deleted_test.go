@@ -96,6 +96,29 @@ func TestWhatIsDeletedByHandComesBackAsItWasConfigured(t *testing.T) {
 	}
 }
 
+// TestADeletedServiceComesBack deletes a service and has it created again just as it was.
+// ECS takes the same client token for the same call.
+func TestADeletedServiceComesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	up := append([]string{"up", "--local", "--no-database"}, imageless()...)
+	s.must(up...)
+	containers := ecs.NewFromConfig(h.Config)
+	for range 2 {
+		h.must(ok(containers.DeleteService(t.Context(), &ecs.DeleteServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), Force: aws.Bool(true)})))
+		until(t, "the service is gone", func() bool {
+			out, err := containers.DescribeServices(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("book-cluster"), Services: []string{"book-service"}})
+			return err == nil && (len(out.Services) == 0 || *out.Services[0].Status == "INACTIVE")
+		})
+		s.must(append(up, "--timeout", "2m")...)
+		s.run("plan", "--local").shows(t, 0)
+	}
+}
+
 // TestDestroyTouchesNothingWhereTheProofWouldBeDenied denies a read that destroy goes
 // without until its end, when it proves that nothing is left.
 func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {

@@ -83,6 +83,17 @@ func (r *reading[T]) get(ctx context.Context, read func(context.Context) (T, err
 	return r.observe(ctx, read)
 }
 
+// seen returns what was observed, and the zero value where nothing was.
+func (r *reading[T]) seen() (what T) {
+	r.mu.Lock()
+	s := r.observed
+	r.mu.Unlock()
+	if s == nil || !s.over() || s.err != nil {
+		return what
+	}
+	return s.what
+}
+
 // getTogether is get of what many resources read: those who read again at the same time
 // share a call, too.
 func (r *reading[T]) getTogether(ctx context.Context, read func(context.Context) (T, error)) (T, error) {

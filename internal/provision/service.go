@@ -358,8 +358,15 @@ func (s *Service) awaitHealthy(targets []diagnosis.Target, st *graph.State) {
 // describe returns the service, or nil when there is none. An INACTIVE one is
 // what ECS remembers of a deleted one.
 func (s *Service) describe(ctx context.Context) (*types.Service, error) {
-	return s.observed().service.get(ctx, s.lookup)
+	live, err := s.observed().service.get(ctx, s.lookup)
+	if live != nil && aws.ToString(live.Status) == serviceInactive {
+		return nil, err
+	}
+	return live, err
 }
+
+// serviceInactive is the status of a service that was deleted, for as long as ECS knows it.
+const serviceInactive = "INACTIVE"
 
 func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{
@@ -371,10 +378,13 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe service %s: %w", s.serviceName(), err)
 	}
-	if len(out.Services) == 0 || aws.ToString(out.Services[0].Status) == "INACTIVE" {
+	if len(out.Services) == 0 {
 		return nil, nil
 	}
 	live := &out.Services[0]
+	if aws.ToString(live.Status) == serviceInactive {
+		return live, nil
+	}
 	if p := newestDeployment(live); p == nil || p.RolloutState != "" || !strategyOf(live.DeploymentConfiguration).Shifts() {
 		return live, nil
 	}
@@ -919,7 +929,8 @@ func wantedCount(live, want liveService) int32 {
 }
 
 // Create creates the service. The client token follows from what is asked for, so
-// that a run that was killed before it had the answer asks for the same again.
+// that a run that was killed before it had the answer asks for the same again, and from
+// when a service that was deleted was created: ECS would answer with that one.
 func (s *Service) Create(ctx context.Context) (string, error) {
 	if err := s.shift.lookUp(ctx); err != nil {
 		return "", err
@@ -945,6 +956,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	text, err := json.Marshal(in) //nolint:gosec // the token is made of it and not in it yet
 	if err != nil {
 		return "", fmt.Errorf("encode service %s: %w", s.serviceName(), err)
+	}
+	if former := s.observed().service.seen(); former != nil {
+		text = append(text, aws.ToTime(former.CreatedAt).UTC().Format(time.RFC3339Nano)...)
 	}
 	sum := sha256.Sum256(text)
 	in.ClientToken = aws.String(hex.EncodeToString(sum[:16])) // 36 characters at most

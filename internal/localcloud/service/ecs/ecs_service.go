@@ -181,7 +181,10 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	}
 	if have := a.state().Services[cl.Name+"/"+name]; have != nil {
 		switch {
-		case have.Status == statusActive && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
+		// Also of a service that was deleted since: "the retry succeeds without performing any
+		// further actions".
+		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+		case have.Status != statusDraining && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
 			described := a.describeService(have, true)
 			return &ecs.CreateServiceOutput{Service: &described}, nil
 		case have.Status == statusActive:
