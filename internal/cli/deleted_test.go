@@ -119,6 +119,35 @@ func TestADeletedServiceComesBack(t *testing.T) {
 	}
 }
 
+// TestTasksWhoseLogGroupWasDeletedAreSilent deletes the log group of running tasks. What makes
+// it anew says that they go on without one.
+func TestTasksWhoseLogGroupWasDeletedAreSilent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", `http.HandleFunc("/say", func(_ http.ResponseWriter, r *http.Request) { fmt.Println("said", r.URL.RawQuery) })`)
+	url := s.up("--no-database", "--source", app.dir)
+	said := func(word string) bool {
+		return strings.Contains(s.must("logs", "--local", "--since", "10m"), "said "+word)
+	}
+	call(t, "GET", url+"/say?first", "")
+	until(t, "the task has a log", func() bool { return said("first") })
+	s.aws("logs", "delete-log-group", "--log-group-name", "/bookctl/book")
+	s.run("up", "--local").says(t, 0, "note: the log group was deleted and is new, and the tasks that run write nothing into it: 'bookctl restart --local' replaces them")
+	call(t, "GET", url+"/say?second", "")
+	if r := s.run("up", "--local"); r.code != 0 || strings.Contains(r.err, "log group") {
+		t.Errorf("exit code %d\n%s", r.code, r.err)
+	}
+	s.must("restart", "--local")
+	call(t, "GET", url+"/say?third", "")
+	until(t, "the new task has a log", func() bool { return said("third") })
+	if said("second") {
+		t.Error("a task writes into a group that it did not begin with")
+	}
+}
+
 // TestDestroyTouchesNothingWhereTheProofWouldBeDenied denies a read that destroy goes
 // without until its end, when it proves that nothing is left.
 func TestDestroyTouchesNothingWhereTheProofWouldBeDenied(t *testing.T) {

@@ -25,6 +25,7 @@ type LogGroup struct {
 	group string
 	want  logRetention
 	made  map[string]string // the tags that this run has made it with
+	isNew bool              // this run has created it
 }
 
 // logRetention is how long a group is to keep what it holds. What a group keeps for
@@ -175,7 +176,7 @@ func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create log group %s: %w", l.groupName(), err)
 	}
-	l.made = tags
+	l.made, l.isNew = tags, true
 	return "", nil // the call does not return the ARN; the next Find does
 }
 

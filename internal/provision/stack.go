@@ -215,6 +215,14 @@ func (s *Stack) Deferred() []string {
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
 }
 
+// Silent reports whether tasks run that began before this run created their log group. They
+// write into none: the driver makes its stream only when it starts.
+// https://github.com/moby/moby/pull/53371
+func (s *Stack) Silent() bool {
+	live := s.service.Last()
+	return s.logGroup.isNew && !s.service.begun && live != nil && live.desired > 0
+}
+
 // Spared returns the resources of the stack that a destroy kept because others need them,
 // or may.
 func (s *Stack) Spared() []string {

@@ -56,19 +56,15 @@ func (s *Service) Append(t *kernel.Tx, group, stream string, at int64, message s
 	return a.appendEvent(g, g.Streams[stream], stream, at, message)
 }
 
-// Line adds a line of now to a stream, which is made if it is missing, in a
-// transaction of its own. A line for a group that is gone is dropped, as the
-// driver of Fargate does.
+// Line adds a line of now to a stream, in a transaction of its own. A line for a group or a
+// stream that is gone is dropped: the driver of Fargate makes its stream only when it starts.
+// https://github.com/moby/moby/pull/53371
 func (s *Service) Line(group, stream, line string) {
 	s.View(func(t *kernel.Tx) {
 		a := s.in(t)
 		g := a.state().Groups[group]
-		if g == nil {
+		if g == nil || g.Streams[stream] == nil {
 			return
-		}
-		if g.Streams[stream] == nil {
-			a.addStream(g, stream)
-			a.Changed()
 		}
 		if err := a.appendEvent(g, g.Streams[stream], stream, a.Now().UnixMilli(), line); err != nil {
 			a.Log().Error("a line of a task was lost", "error", err)
