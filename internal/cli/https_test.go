@@ -78,6 +78,15 @@ func (s *shell) proveDomain(t *testing.T, zone, certificate string) string {
 	return proof.Name
 }
 
+// deleteRecord takes a record out of the zone.
+func (s *shell) deleteRecord(t *testing.T, zone, kind, name string) {
+	t.Helper()
+	var sets struct{ ResourceRecordSets []json.RawMessage }
+	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone, "--start-record-name", name, "--start-record-type", kind, "--max-items", "1"), &sets)
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
+		`{"Changes":[{"Action":"DELETE","ResourceRecordSet":`+string(sets.ResourceRecordSets[0])+`}]}`)
+}
+
 // TestACertificateThatIsThereServesHTTPS brings a certificate of the user's own,
 // which the stack uses and leaves alone.
 func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
@@ -264,10 +273,7 @@ func TestADestroyThatKnowsNoDomainLeavesNothingOfIt(t *testing.T) {
 	// Without the zone, its records are gone, too.
 	up("api.example.com").says(t, 0)
 	for kind, name := range s.records(t, zone) {
-		var sets struct{ ResourceRecordSets []json.RawMessage }
-		decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone, "--start-record-name", name, "--start-record-type", kind, "--max-items", "1"), &sets)
-		s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-			`{"Changes":[{"Action":"DELETE","ResourceRecordSet":`+string(sets.ResourceRecordSets[0])+`}]}`)
+		s.deleteRecord(t, zone, kind, name)
 	}
 	s.aws("route53", "delete-hosted-zone", "--id", zone)
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
@@ -291,7 +297,54 @@ func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {
 	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID); after != before {
 		t.Errorf("the zone was changed from\n%s\nto\n%s", before, after)
 	}
+	// One that leads to a load balancer of that name may be another account's.
+	s.deleteRecord(t, made.HostedZone.ID, "A", "api.example.com.")
+	s.leadToFormer(made.HostedZone.ID, "api.example.com")
+	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "is not managed by this stack") {
+		t.Errorf("exit code %d\n%s", r.code, r.err)
+	}
 	if out := s.aws("ec2", "describe-vpcs", "--filters", "Name=tag:bookctl:stack,Values=book"); strings.Contains(out, "vpc-") {
 		t.Error("something was made all the same")
+	}
+}
+
+// leadToFormer has a domain lead to a load balancer as AWS would have called one of the
+// stack's: those of the local cloud are all localhost.
+func (s *shell) leadToFormer(zone, domain string) {
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
+		`{"Changes":[{"Action":"UPSERT","ResourceRecordSet":{"Name":"`+domain+`","Type":"A","AliasTarget":{"HostedZoneId":"Z35SXDOTRQ7X7K","DNSName":"dualstack.book-lb-1234567890.us-east-1.elb.amazonaws.com","EvaluateTargetHealth":false}}}]}`)
+}
+
+// TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn has the domain lead to a load balancer
+// that somebody has deleted: up leads it to the new one, and destroy deletes it.
+func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	s.must("local", "start")
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)
+	unbalanced := func() {
+		t.Helper()
+		var arns []string
+		decode(t, s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn"), &arns)
+		s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn", arns[0])
+		s.leadToFormer(zone, "api.example.com")
+	}
+	unbalanced()
+	s.run("plan", "--local").shows(t, 2, "alias: book-lb-1234567890.us-east-1.elb.amazonaws.com. → the new load balancer")
+	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 0)
+	if out := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone); !strings.Contains(out, `"DNSName": "localhost."`) {
+		t.Errorf("the domain leads elsewhere: %s", out)
+	}
+	s.run("plan", "--local").shows(t, 0)
+	unbalanced()
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+	if r := s.records(t, zone); len(r) > 0 {
+		t.Errorf("destroy leaves %v in the zone", r)
 	}
 }

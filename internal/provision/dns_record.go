@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -117,10 +119,11 @@ func sameRecord(have, want *types.ResourceRecordSet) bool {
 }
 
 // DNSRecord is the alias by which the domain leads to the load balancer. A
-// record carries no tags: it is ours if it leads to our load balancer, and one
-// that leads anywhere else is another owner's, which is refused and left alone.
+// record carries no tags: it is ours if it leads to our load balancer, or to an earlier one
+// that somebody has deleted. One that leads anywhere else is another owner's, which is
+// refused and left alone.
 type DNSRecord struct {
-	graph.Node
+	graph.NodeOf[*liveDNSRecord]
 	identity
 	zone *hostedZone
 	lb   *LoadBalancer
@@ -130,11 +133,16 @@ type DNSRecord struct {
 
 func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificate) *DNSRecord {
 	needs := []graph.Finder{graph.OnceCreated(lb)}
-	if i.destroying && of != nil {
-		needs = append(needs, of)
+	if of != nil {
+		needs = append(needs, graph.OnceCreated(of))
 	}
-	return &DNSRecord{Node: graph.Named("dns-record", 10*time.Minute, needs...), identity: i, zone: zone, lb: lb, of: of}
+	d := &DNSRecord{identity: i, zone: zone, lb: lb, of: of}
+	d.NodeOf = graph.Of(d, "dns-record", 10*time.Minute, needs...)
+	return d
 }
+
+// liveDNSRecord is a record as far as it is compared.
+type liveDNSRecord struct{ target string }
 
 // within returns the zone of the record's domain. A destroy that was cut off may have left
 // the domain only with the certificate; then it is of that, or "".
@@ -145,26 +153,65 @@ func (d *DNSRecord) within() *hostedZone {
 	return d.zone
 }
 
-// Find looks the record up by the domain.
-func (d *DNSRecord) Find(ctx context.Context) (graph.State, error) {
+// Read looks the record up by the domain.
+func (d *DNSRecord) Read(ctx context.Context) (*liveDNSRecord, graph.State, error) {
 	zone := d.within()
 	if zone.domain == "" {
-		return absent, nil
+		return nil, absent, nil
 	}
 	have, err := zone.record(ctx, zone.domain, types.RRTypeA)
 	if errors.Is(err, ErrNoZone) && (d.destroying || d.lb.DNSName() == "") {
-		return absent, nil // nothing of it is there, and nothing can be made
+		return nil, absent, nil // nothing of it is there, and nothing can be made
 	}
 	if have == nil || err != nil {
-		return absent, err
+		return nil, absent, err
 	}
 	st := graph.State{Phase: graph.Ready, ID: zone.domain}
-	if a := have.AliasTarget; a != nil && d.lb.DNSName() != "" && dotted(strings.TrimPrefix(aws.ToString(a.DNSName), "dualstack.")) == dotted(d.lb.DNSName()) {
-		st.Owner = d.stack
-	} else {
-		st.Note, st.Next = "the domain leads elsewhere", hint.New("take the A record of the domain away first, or choose another with --domain")
+	leads := ""
+	if have.AliasTarget != nil {
+		leads = strings.TrimPrefix(dotted(aws.ToString(have.AliasTarget.DNSName)), "dualstack.")
 	}
-	return st, nil
+	if leads == "" || leads != d.target() && !d.isFormer(leads) {
+		st.Note, st.Next = "the domain leads elsewhere", hint.New("take the A record of the domain away first, or choose another with --domain")
+		return nil, st, nil
+	}
+	st.Owner = d.stack
+	return &liveDNSRecord{target: leads}, st, nil
+}
+
+// target is the name of the load balancer, or "" while there is none.
+func (d *DNSRecord) target() string {
+	if d.lb.DNSName() == "" {
+		return ""
+	}
+	return dotted(d.lb.DNSName())
+}
+
+// Wanted implements graph.Shape.
+func (d *DNSRecord) Wanted(*liveDNSRecord) *liveDNSRecord {
+	return &liveDNSRecord{target: cmp.Or(d.target(), "the new load balancer")}
+}
+
+// Attributes implements graph.Shape.
+func (d *DNSRecord) Attributes() graph.Attributes[*liveDNSRecord] {
+	return graph.Attributes[*liveDNSRecord]{
+		graph.Field("alias", func(l *liveDNSRecord) string { return l.target }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return d.zone.change(ctx, types.ChangeActionUpsert, d.alias())
+		})),
+	}
+}
+
+// isFormer reports whether an alias leads to an earlier load balancer of the stack. AWS makes
+// the address of a load balancer from its name, of which there is one in an account and
+// region, and a number. The same name in another account is told by the certificate: without
+// one, the stack has never had the domain.
+func (d *DNSRecord) isFormer(leads string) bool {
+	number, ok := strings.CutPrefix(leads, strings.ToLower(d.lb.loadBalancerName())+"-")
+	number, host, _ := strings.Cut(number, ".")
+	if !ok || strings.Trim(number, "0123456789") != "" || host != dotted(d.region+".elb."+partition.Of(d.region).Suffix) {
+		return false
+	}
+	return d.destroying || d.of != nil && d.of.Last() != nil
 }
 
 func (d *DNSRecord) alias() *types.ResourceRecordSet {
