@@ -226,6 +226,71 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// TestACertificateIsRenewedOrReplaced takes away the record by which ACM renews the
+// certificate: up puts it back. Where that comes too late, up requests another one.
+func TestACertificateIsRenewedOrReplaced(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
+	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	app := newVersioned(t)
+	app.is(t, "v1", "")
+	at := s.up("--no-database", "--source", app.dir, "--domain", "api.example.com")
+	serves := func() {
+		t.Helper()
+		resp, err := s.trusting(t, &tls.Config{MinVersion: tls.VersionTLS12}).Get(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("GET %s: %s", at, resp.Status)
+		}
+	}
+	proof := s.records(t, zone)["CNAME"]
+	unproved := func() {
+		t.Helper()
+		s.deleteRecord(t, zone, "CNAME", proof)
+		s.run("plan", "--local").shows(t, 2, "validation-record: (none) → "+proof)
+	}
+	unproved()
+	h.faults(map[string]any{"certificateSeconds": 3600}) // of which ACM takes all to renew
+	s.run("status", "--local").shows(t, 3, "the certificate of api.example.com: ACM has not renewed it: PENDING_VALIDATION, and it expires on ")
+	s.must("up", "--local")
+	if r := s.records(t, zone); r["CNAME"] != proof {
+		t.Errorf("up leaves %v in the zone", r)
+	}
+	s.run("plan", "--local").shows(t, 0)
+	if r := s.run("status", "--local"); strings.Contains(r.out, "renewed") {
+		t.Errorf("status after the record is back:\n%s", r.out)
+	}
+
+	unproved()
+	h.faults(map[string]any{"certificateSeconds": 0.1})
+	until(t, "the certificate has expired", func() bool { return strings.Contains(s.aws("acm", "list-certificates"), "EXPIRED") })
+	h.faults(map[string]any{})
+	s.run("plan", "--local").shows(t, 2, "is EXPIRED", "a new certificate")
+	s.run("status", "--local").shows(t, 3, "certificate is missing: ", "is EXPIRED")
+	s.must("up", "--local")
+	serves()
+	s.run("plan", "--local").shows(t, 0)
+	s.run("up", "--local").says(t, 0, "0 changed")
+	var used []string
+	decode(t, s.aws("acm", "list-certificates", "--query", "CertificateSummaryList[?InUse].Status"), &used)
+	if strings.Join(used, " ") != "ISSUED" {
+		t.Errorf("the listener has certificates that are %v", used)
+	}
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+	if r := s.records(t, zone); len(r) > 0 {
+		t.Errorf("destroy leaves %v in the zone", r)
+	}
+}
+
 // TestADestroyThatKnowsNoDomainLeavesNothingOfIt ends a destroy when nothing is left but the
 // certificate, and makes a load balancer fail, which records the domain: the certificate
 // and its record in the user's zone go all the same, and so do those of other domains.

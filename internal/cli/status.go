@@ -286,6 +286,9 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 		status.Targets = o.Targets
 	}
 	o.Status = status
+	if text := stack.Unrenewed(); text != "" {
+		o.Problems = append(o.Problems, text)
+	}
 	return found, nil
 }
 
@@ -299,7 +302,7 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 			continue // reported below, with what it means
 		case f.Phase == graph.Absent && !f.Unwanted:
 			o.partial = true
-			problem("%s is missing", f.Name)
+			problem("%s is missing%s", f.Name, prefixed(": ", f.Note, ""))
 			continue
 		case f.Phase == graph.Absent:
 			continue

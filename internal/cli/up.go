@@ -224,6 +224,9 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	for _, c := range stack.Deferred() {
 		rep.note("note: %s", c)
 	}
+	if text := stack.Unrenewed(); text != "" {
+		rep.note("note: %s", text)
+	}
 	if stack.Silent() {
 		rep.note("note: the log group was deleted and is new, and the tasks that run write nothing into it: %s replaces them", hint.Command("restart"))
 	}

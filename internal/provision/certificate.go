@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Certificate is the stack's TLS certificate, which ACM issues once a record
@@ -36,7 +38,8 @@ type Certificate struct {
 	zone   *hostedZone // of the domain
 	domain string
 
-	spared map[string]string // by domain, why Delete kept its record
+	requested string            // the ARN of the one that this run requested
+	spared    map[string]string // by domain, why Delete kept its record
 }
 
 func newCertificate(i identity, client *acm.Client, regions *ec2.Client, zone *hostedZone, domain string) *Certificate {
@@ -57,18 +60,26 @@ type liveCertificate struct {
 	// there; both are "" where none is needed.
 	needs, record string
 	domain        string
+	unrenewed     string // see there
+	// Where another one is to be requested: those that there are, and why they don't serve.
+	former  []ownCertificate
+	instead string
 }
 
-// Read looks the certificate up by its domain and its tags.
+// Read looks the certificate up by its domain and its tags. One that has expired, or was
+// refused, never comes to serve: another one is requested then, and the listener changes to
+// it. The old one can't be deleted before; it costs nothing, and goes with the stack.
 func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, error) {
 	all, err := c.own(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
+	all = slices.Clone(all)
+	sorted.By(all, ownCertificate.compare)
 	if len(all) == 0 {
 		return nil, absent, nil
 	}
-	own := all[len(all)-1]
+	own := all[0]
 	if c.destroying {
 		return &liveCertificate{tags: own.tags, domain: own.domain}, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
 	}
@@ -81,27 +92,67 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 	}
 	live := &liveCertificate{tags: own.tags, domain: own.domain}
 	st := graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack, Note: strings.ToLower(string(detail.Status))}
-	switch detail.Status {
-	case types.CertificateStatusIssued:
-	case types.CertificateStatusPendingValidation:
-		record := validation(detail)
-		if record == nil {
-			st.Phase, st.Note = graph.Pending, "ACM has not said yet which record proves the domain"
-			return live, st, nil
-		}
+	switch {
+	case !isOver(detail.Status):
+	case own.arn == c.requested: // as this run did, which would only do it again
+		st.Phase, st.Note = graph.Unrecoverable, string(detail.Status)+" "+string(detail.FailureReason)
+		st.Next = hint.New("remove the cause, which %s tells, and run the same command again", hint.AWS("acm", "describe-certificate", "--certificate-arn", own.arn))
+		return live, st, nil
+	default:
+		note := fmt.Sprintf("%s is %s", own.arn, detail.Status)
+		return &liveCertificate{domain: c.domain, former: all, instead: note}, graph.State{Phase: graph.Absent, Note: note}, nil
+	}
+	pending := detail.Status == types.CertificateStatusPendingValidation
+	record := validation(detail)
+	switch {
+	case record == nil && pending:
+		st.Phase, st.Note = graph.Pending, "ACM has not said yet which record proves the domain"
+	case record != nil:
 		have, err := c.zone.record(ctx, *record.Name, record.Type)
 		if err != nil {
 			return nil, graph.State{}, err
 		}
 		if live.needs = *record.Name; sameRecord(have, record) {
 			live.record = live.needs
+		}
+		if pending && live.record != "" {
 			st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+live.record
 		}
-	default:
-		st.Phase, st.Note = graph.Unrecoverable, string(detail.Status)+" "+string(detail.FailureReason)
-		st.Next = hint.New("%s removes it; then run the same command again", hint.AWS("acm", "delete-certificate", "--certificate-arn", own.arn))
+	}
+	if live.unrenewed = unrenewed(detail); live.unrenewed != "" && st.Phase == graph.Ready {
+		st.Note += "; " + live.unrenewed
 	}
 	return live, st, nil
+}
+
+// isOver reports whether a certificate of that status never serves, or never again.
+func isOver(s types.CertificateStatus) bool {
+	return s != "" && s != types.CertificateStatusIssued && s != types.CertificateStatusPendingValidation
+}
+
+// unrenewed returns what keeps ACM from renewing a certificate that is to end soon, or "".
+// https://docs.aws.amazon.com/acm/latest/userguide/check-certificate-renewal-status.html
+func unrenewed(c *types.CertificateDetail) string {
+	r := c.RenewalSummary
+	if r == nil || r.RenewalStatus != types.RenewalStatusPendingValidation && r.RenewalStatus != types.RenewalStatusFailed {
+		return ""
+	}
+	out := "ACM has not renewed it: " + string(r.RenewalStatus)
+	if r.RenewalStatusReason != "" {
+		out += " " + string(r.RenewalStatusReason)
+	}
+	if c.NotAfter != nil {
+		out += ", and it expires on " + c.NotAfter.UTC().Format(time.DateOnly)
+	}
+	return out
+}
+
+// Planned returns what the certificate is created in place of, or "".
+func (c *Certificate) Planned() string {
+	if live := c.Last(); live != nil && live.instead != "" {
+		return live.instead
+	}
+	return ""
 }
 
 // own are the certificates that the resource may be: of its domain or, in a destroy, of any.
@@ -162,9 +213,17 @@ func validation(c *types.CertificateDetail) *r53types.ResourceRecordSet {
 }
 
 // Create requests the certificate. The token makes a repeated call answer with
-// the same one.
+// the same one, and not with one that it takes the place of.
 func (c *Certificate) Create(ctx context.Context) (string, error) {
-	sum := sha256.Sum256([]byte(c.stack + " " + c.domain))
+	text := c.stack + " " + c.domain
+	if live := c.Last(); live != nil {
+		arns := collect(live.former, func(x ownCertificate) string { return x.arn })
+		slices.Sort(arns)
+		for _, arn := range arns {
+			text += " " + arn
+		}
+	}
+	sum := sha256.Sum256([]byte(text))
 	out, err := c.acm.RequestCertificate(ctx, &acm.RequestCertificateInput{
 		DomainName: &c.domain, ValidationMethod: types.ValidationMethodDns, IdempotencyToken: aws.String(hex.EncodeToString(sum[:16])),
 		Tags: acmTags(c.tags(c.Name())),
@@ -172,7 +231,8 @@ func (c *Certificate) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("request a certificate for %s: %w", c.domain, err)
 	}
-	return aws.ToString(out.CertificateArn), nil
+	c.requested = aws.ToString(out.CertificateArn)
+	return c.requested, nil
 }
 
 func acmTags(tags map[string]string) []types.Tag {
@@ -323,6 +383,26 @@ func (c *Certificate) another(ctx context.Context, region string) (bool, error) 
 type ownCertificate struct {
 	arn, domain string
 	tags        map[string]string
+	status      types.CertificateStatus
+	used        bool
+	created     time.Time
+}
+
+// compare orders the certificates of a domain: one that serves, or is to, comes first.
+func (x ownCertificate) compare(y ownCertificate) int {
+	rank := func(c ownCertificate) (r int) {
+		switch {
+		case isOver(c.status):
+			r = 4
+		case c.status != types.CertificateStatusIssued:
+			r = 2
+		}
+		if !c.used {
+			r++
+		}
+		return r
+	}
+	return cmp.Or(cmp.Compare(rank(x), rank(y)), y.created.Compare(x.created), strings.Compare(x.arn, y.arn))
 }
 
 // ownCertificates are all that carry the stack's tag.
@@ -354,6 +434,7 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack, domain stri
 		}
 		own := ownCertificate{
 			arn: aws.ToString(x.CertificateArn), domain: aws.ToString(x.DomainName),
+			status: x.Status, used: aws.ToBool(x.InUse), created: aws.ToTime(x.CreatedAt),
 			tags: readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
 		}
 		if own.tags[TagStack] == stack {

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -243,7 +244,7 @@ func describeTLS(certificates []types.Certificate, policy *string) string {
 	}
 	var out []string
 	for _, c := range certificates {
-		out = append(out, aws.ToString(c.CertificateArn))
+		out = append(out, cmp.Or(aws.ToString(c.CertificateArn), "a new certificate"))
 	}
 	if p := aws.ToString(policy); p != "" {
 		out = append(out, p)

@@ -215,6 +215,14 @@ func (s *Stack) Deferred() []string {
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
 }
 
+// Unrenewed returns why the certificate of the stack is not renewed before it expires, or "".
+func (s *Stack) Unrenewed() string {
+	if s.certificate == nil || s.certificate.Last() == nil || s.certificate.Last().unrenewed == "" {
+		return ""
+	}
+	return "the certificate of " + s.spec.Domain + ": " + s.certificate.Last().unrenewed
+}
+
 // Silent reports whether tasks run that began before this run created their log group. They
 // write into none: the driver makes its stream only when it starts.
 // https://github.com/moby/moby/pull/53371

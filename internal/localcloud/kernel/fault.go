@@ -83,6 +83,10 @@ type Faults struct {
 	// StoppedSeconds is how long RDS leaves a database stopped. 0 means seven days.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	StoppedSeconds float64 `json:"stoppedSeconds,omitempty"`
+	// CertificateSeconds is how long a certificate is valid, also one that was issued
+	// before. 0 means 395 days.
+	// https://docs.aws.amazon.com/acm/latest/userguide/acm-certificate-characteristics.html
+	CertificateSeconds float64 `json:"certificateSeconds,omitempty"`
 	// StorageOptimizing rejects every change of a database's storage, as RDS does for
 	// at least six hours after the last change.
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
@@ -143,7 +147,7 @@ func ParseFaults(r io.Reader) (Faults, error) {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil

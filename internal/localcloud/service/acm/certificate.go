@@ -39,8 +39,12 @@ type certificate struct {
 	Validated time.Time          `json:"validated,omitzero"`
 	Issued    time.Time          `json:"issued,omitzero"`
 	Expires   time.Time          `json:"expires,omitzero"`
-	Chain     string             `json:"chain,omitempty"` // PEM
-	Sealed    string             `json:"sealed,omitempty"`
+	Expired   bool               `json:"expired,omitempty"` // which nothing undoes
+	// Renewal is how far the last renewal got, since when; "" before the first.
+	Renewal      types.RenewalStatus `json:"renewal,omitempty"`
+	RenewalSince time.Time           `json:"renewalSince,omitzero"`
+	Chain        string              `json:"chain,omitempty"` // PEM
+	Sealed       string              `json:"sealed,omitempty"`
 }
 
 // API is the service's operations.
@@ -114,31 +118,85 @@ func (s *Service) validation(name string) *types.ResourceRecord {
 	}
 }
 
-// issuePending issues the certificates whose time has come; whoever looks
+// issuePending issues, renews and ends the certificates whose time has come; whoever looks
 // at one calls it first.
 func (a tx) issuePending() {
 	for _, cert := range a.state().Certificates {
 		if !cert.Issued.IsZero() {
+			a.renew(cert)
 			continue
 		}
-		if cert.Validated.IsZero() && !slices.ContainsFunc(cert.Names, func(name string) bool {
-			record := a.validation(name)
-			return a.records.CNAME(a.Tx, *record.Name) != *record.Value
-		}) {
+		if cert.Validated.IsZero() && a.proved(cert) {
 			cert.Validated = a.Now()
 			a.Changed()
 		}
 		if cert.Validated.IsZero() || time.Since(cert.Validated) < a.Scaled(a.Latencies().Certificate) {
 			continue
 		}
-		// localhost too: that is the name of every load balancer here.
-		issued, err := a.authority.Issue(append(slices.Clone(cert.Names), "localhost")...)
-		if err != nil {
-			a.Log().Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
-			continue
+		if a.issue(cert) {
+			cert.Issued = a.Now()
 		}
-		cert.Issued, cert.Expires = a.Now(), a.Now().AddDate(0, 0, 395)
-		cert.Chain, cert.Sealed = string(issued.Cert), a.Seal(string(issued.Key))
+	}
+}
+
+// proved reports whether all records of a certificate are there.
+func (a tx) proved(cert *certificate) bool {
+	return !slices.ContainsFunc(cert.Names, func(name string) bool {
+		record := a.validation(name)
+		return a.records.CNAME(a.Tx, *record.Name) != *record.Value
+	})
+}
+
+// issue issues a certificate, or issues it anew.
+func (a tx) issue(cert *certificate) bool {
+	// localhost too: that is the name of every load balancer here.
+	issued, err := a.authority.Issue(append(slices.Clone(cert.Names), "localhost")...)
+	if err != nil {
+		a.Log().Error("a certificate could not be issued", "certificate", cert.ARN, "error", err)
+		return false
+	}
+	cert.Expires, cert.Chain, cert.Sealed = a.Now().Add(a.validity()), string(issued.Cert), a.Seal(string(issued.Key))
+	a.Changed()
+	return true
+}
+
+// validity is how long a certificate is valid.
+func (s *Service) validity() time.Duration {
+	if f := s.Faults().CertificateSeconds; f > 0 {
+		return time.Duration(f * float64(time.Second))
+	}
+	return 395 * 24 * time.Hour
+}
+
+// renewalBegins is how long before the end ACM begins to renew what is used and whose records
+// are there: https://docs.aws.amazon.com/acm/latest/userguide/dns-renewal-validation.html
+const renewalBegins = 60 * 24 * time.Hour
+
+// renew renews a certificate, or ends it, when its time has come.
+func (a tx) renew(cert *certificate) {
+	expires := cert.Expires
+	if last := cert.Issued; a.Faults().CertificateSeconds > 0 { // which may be newer than the certificate
+		if cert.Renewal == types.RenewalStatusSuccess {
+			last = cert.RenewalSince
+		}
+		expires = last.Add(a.validity())
+	}
+	now := a.Now()
+	if cert.Expired || now.Before(expires.Add(-renewalBegins)) || cert.Renewal == types.RenewalStatusSuccess && now.Before(cert.RenewalSince.Add(a.validity()/2)) {
+		return
+	}
+	renewal := types.RenewalStatusPendingValidation
+	switch {
+	case len(a.users.CertificateUsers(a.Tx, cert.ARN)) == 0:
+		renewal = cert.Renewal // it is not eligible
+	case a.proved(cert) && now.Before(expires) && a.issue(cert):
+		renewal = types.RenewalStatusSuccess
+	}
+	if cert.Expired = now.After(expires) && renewal != types.RenewalStatusSuccess; cert.Expired {
+		a.Changed()
+	}
+	if renewal != cert.Renewal || renewal == types.RenewalStatusSuccess {
+		cert.Renewal, cert.RenewalSince = renewal, now
 		a.Changed()
 	}
 }
@@ -177,6 +235,9 @@ func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.Describe
 		KeyAlgorithm: cert.key(), RenewalEligibility: types.RenewalEligibilityIneligible,
 		InUseBy: a.users.CertificateUsers(a.Tx, cert.ARN),
 	}
+	if len(out.InUseBy) > 0 && cert.status() == types.CertificateStatusIssued {
+		out.RenewalEligibility = types.RenewalEligibilityEligible
+	}
 	if !cert.Issued.IsZero() {
 		out.IssuedAt, out.NotBefore, out.NotAfter = aws.Time(cert.Issued), aws.Time(cert.Issued), aws.Time(cert.Expires)
 	}
@@ -189,6 +250,16 @@ func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.Describe
 			v.ValidationStatus = types.DomainStatusSuccess
 		}
 		out.DomainValidationOptions = append(out.DomainValidationOptions, v)
+		if cert.Renewal != "" {
+			v.ValidationStatus = types.DomainStatusPendingValidation
+			if cert.Renewal == types.RenewalStatusSuccess {
+				v.ValidationStatus = types.DomainStatusSuccess
+			}
+			if out.RenewalSummary == nil {
+				out.RenewalSummary = &types.RenewalSummary{RenewalStatus: cert.Renewal, UpdatedAt: aws.Time(cert.RenewalSince)}
+			}
+			out.RenewalSummary.DomainValidationOptions = append(out.RenewalSummary.DomainValidationOptions, v)
+		}
 	}
 	return &acm.DescribeCertificateOutput{Certificate: out}, nil
 }
@@ -196,7 +267,10 @@ func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.Describe
 func (cert *certificate) key() types.KeyAlgorithm { return cmp.Or(cert.Key, types.KeyAlgorithmRsa2048) }
 
 func (cert *certificate) status() types.CertificateStatus {
-	if cert.Issued.IsZero() {
+	switch {
+	case cert.Expired:
+		return types.CertificateStatusExpired
+	case cert.Issued.IsZero():
 		return types.CertificateStatusPendingValidation
 	}
 	return types.CertificateStatusIssued
