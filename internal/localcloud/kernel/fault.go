@@ -51,6 +51,9 @@ type Faults struct {
 	// again. It has no effect if it is shorter than Latencies.ParameterName.
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 	ParameterSeconds float64 `json:"parameterSeconds,omitempty"`
+	// AdvancedParameters makes "advanced" the account's default tier of parameters, which costs.
+	// https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html#ps-default-tier
+	AdvancedParameters bool `json:"advancedParameters,omitempty"`
 	// TooManyUpdates is the share of writes of parameters that are rejected as if
 	// another write of the same parameter was in progress.
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html

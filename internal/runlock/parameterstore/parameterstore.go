@@ -52,21 +52,29 @@ func (s Store) name(path *string) string {
 	return strings.TrimPrefix(aws.ToString(path), s.names.Lock()+"/")
 }
 
-// Create implements runlock.Store.
+// Create implements runlock.Store. The tier is free; without one, the account's default would
+// decide, which may cost:
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
 func (s Store) Create(ctx context.Context, name, value string) error {
 	_, err := s.client.PutParameter(ctx, &ssm.PutParameterInput{
 		Name: s.path(name), Type: types.ParameterTypeString, Value: &value,
-		Description: aws.String("Lock of bookctl stack " + s.names.Stack), Tags: s.tags(),
+		Description: aws.String("Lock of bookctl stack " + s.names.Stack), Tags: s.tags(), Tier: types.ParameterTierStandard,
 	})
 	return classified(err)
 }
 
 // Overwrite implements runlock.Store. A call that overwrites a parameter can't set
-// tags; the parameter keeps its tags.
+// tags; the parameter keeps its tags. One that is an advanced parameter stays one: AWS does
+// not change it back.
 func (s Store) Overwrite(ctx context.Context, name, value string) error {
-	_, err := s.client.PutParameter(ctx, &ssm.PutParameterInput{
-		Name: s.path(name), Type: types.ParameterTypeString, Value: &value, Overwrite: aws.Bool(true),
-	})
+	in := &ssm.PutParameterInput{
+		Name: s.path(name), Type: types.ParameterTypeString, Value: &value, Overwrite: aws.Bool(true), Tier: types.ParameterTierStandard,
+	}
+	_, err := s.client.PutParameter(ctx, in)
+	if e, ok := errors.AsType[smithy.APIError](err); ok && strings.Contains(e.ErrorMessage(), "uses the advanced-parameter tier") {
+		in.Tier = ""
+		_, err = s.client.PutParameter(ctx, in)
+	}
 	return classified(err)
 }
 

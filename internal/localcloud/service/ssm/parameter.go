@@ -29,6 +29,7 @@ type parameter struct {
 	Type        types.ParameterType `json:"type"`
 	Description string              `json:"description,omitempty"`
 	Tags        map[string]string   `json:"tags,omitempty"`
+	Advanced    bool                `json:"advanced,omitempty"`
 	Versions    []parameterVersion  `json:"versions"` // the last one is current
 }
 
@@ -39,6 +40,21 @@ type parameterVersion struct {
 	Sealed  string    `json:"sealed"`
 	Changed time.Time `json:"changed"`
 	Labels  []string  `json:"labels,omitempty"`
+}
+
+func (p *parameter) tier() types.ParameterTier {
+	if p.Advanced {
+		return types.ParameterTierAdvanced
+	}
+	return types.ParameterTierStandard
+}
+
+// advances reports whether a request makes its parameter an advanced one: "if you don't specify
+// a tier in a request, Parameter Store assigns the tier based on the current Parameter Store
+// default tier configuration."
+// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_PutParameter.html
+func (a tx) advances(in *ssm.PutParameterInput) bool {
+	return in.Tier == types.ParameterTierAdvanced || in.Tier == "" && a.Faults().AdvancedParameters
 }
 
 func (p *parameter) current() parameterVersion { return p.Versions[len(p.Versions)-1] }
@@ -173,16 +189,20 @@ func (a tx) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, er
 		for _, t := range in.Tags {
 			tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 		}
-		p := &parameter{Name: name, Type: in.Type, Description: aws.ToString(in.Description), Tags: tags}
+		p := &parameter{Name: name, Type: in.Type, Description: aws.ToString(in.Description), Tags: tags, Advanced: a.advances(in)}
 		p.Versions = []parameterVersion{{Number: 1, Sealed: a.Seal(value), Changed: a.Now()}}
 		a.state().Parameters = append(a.state().Parameters, p)
 		a.Born(a.parameterARN(name))
-		return &ssm.PutParameterOutput{Version: 1, Tier: types.ParameterTierStandard}, nil
+		return &ssm.PutParameterOutput{Version: 1, Tier: p.tier()}, nil
 	}
 	if !overwrite {
 		return nil, kernel.Fail("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	}
 	p := a.state().Parameters[at]
+	if p.Advanced && in.Tier == types.ParameterTierStandard {
+		return nil, kernel.Fail("ValidationException", "This parameter uses the advanced-parameter tier. You can't downgrade a parameter from the advanced-parameter tier to the standard-parameter tier. If necessary, you can delete the advanced parameter and recreate it as a standard parameter.")
+	}
+	p.Advanced = p.Advanced || a.advances(in)
 	if in.Type != "" {
 		p.Type = in.Type
 	}
@@ -194,7 +214,7 @@ func (a tx) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, er
 	if len(p.Versions) > 100 { // the oldest goes
 		p.Versions = p.Versions[1:]
 	}
-	return &ssm.PutParameterOutput{Version: v.Number, Tier: types.ParameterTierStandard}, nil
+	return &ssm.PutParameterOutput{Version: v.Number, Tier: p.tier()}, nil
 }
 
 func (a tx) GetParameter(in *ssm.GetParameterInput) (*ssm.GetParameterOutput, error) {
@@ -336,7 +356,7 @@ func (a tx) DescribeParameters(in *ssm.DescribeParametersInput) (*ssm.DescribePa
 		if ok {
 			all = append(all, types.ParameterMetadata{
 				ARN: aws.String(a.parameterARN(p.Name)), Name: aws.String(p.Name), Type: p.Type, Description: kernel.NonEmpty(p.Description), Version: p.current().Number,
-				LastModifiedDate: aws.Time(p.current().Changed), Tier: types.ParameterTierStandard, DataType: aws.String("text"),
+				LastModifiedDate: aws.Time(p.current().Changed), Tier: p.tier(), DataType: aws.String("text"),
 			})
 		}
 	}
@@ -360,7 +380,7 @@ func (a tx) GetParameterHistory(in *ssm.GetParameterHistoryInput) (*ssm.GetParam
 		}
 		all = append(all, types.ParameterHistory{
 			Name: aws.String(p.Name), Type: p.Type, Value: &value, Version: v.Number, LastModifiedDate: aws.Time(v.Changed), Labels: slices.Clone(v.Labels),
-			Tier: types.ParameterTierStandard, DataType: aws.String("text"), Description: kernel.NonEmpty(p.Description),
+			Tier: p.tier(), DataType: aws.String("text"), Description: kernel.NonEmpty(p.Description),
 		})
 	}
 	page, next, err := ssmPage(all, in.MaxResults, 50, in.NextToken)
