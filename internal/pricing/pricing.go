@@ -41,6 +41,8 @@ type Usage struct {
 	Secrets int32
 	// LoadBalancer and Database say whether there is one.
 	LoadBalancer, Database bool
+	// BalancerSubnets is in how many subnets the load balancer has a public address.
+	BalancerSubnets int32
 	// DBClass is such as db.t4g.micro, DBStorage in GiB, and BackupDays how long
 	// automated backups are kept. DBMultiAZ is a standby in another zone. They are
 	// ignored without a Database.
@@ -214,7 +216,7 @@ func items() []item {
 		{"public addresses", nil, func(u Usage, p regionPrices) (float64, string) {
 			addresses, note := u.Tasks, fmt.Sprintf("%d of tasks", u.Tasks)
 			if u.LoadBalancer {
-				addresses, note = addresses+2, "2 of the load balancer, "+note
+				addresses, note = addresses+u.BalancerSubnets, fmt.Sprintf("%d of the load balancer, %s", u.BalancerSubnets, note)
 			}
 			return float64(addresses) * month * p.IPv4Hour, note
 		}},

@@ -21,7 +21,7 @@ import (
 
 // small is the smallest stack.
 func small() pricing.Usage {
-	return pricing.Usage{Tasks: 1, CPU: 256, Memory: 512, Arch: "amd64", LoadBalancer: true, Database: true, DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7, Secrets: 1}
+	return pricing.Usage{Tasks: 1, CPU: 256, Memory: 512, Arch: "amd64", LoadBalancer: true, BalancerSubnets: 2, Database: true, DBClass: "db.t4g.micro", DBStorage: 20, BackupDays: 7, Secrets: 1}
 }
 
 func TestCostOfTheSmallestStack(t *testing.T) {

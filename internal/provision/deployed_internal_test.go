@@ -46,6 +46,9 @@ func TestUsageIsWhatExists(t *testing.T) {
 	if none := cost(func(d *Deployed) { d.exists.service, d.exists.tasks = false, 0 }); none["tasks"].Monthly != 0 || none["public addresses"].Monthly != all["public addresses"].Monthly/2 {
 		t.Errorf("without a service: %v", none)
 	}
+	if wide := cost(func(d *Deployed) { d.Subnets = "subnet-1,subnet-2,subnet-3" })["public addresses"]; wide.Monthly != all["public addresses"].Monthly/4*5 || !strings.Contains(wide.Note, "3 of the load balancer") {
+		t.Errorf("with a load balancer in three subnets: %+v", wide)
+	}
 	grown := cost(func(d *Deployed) { d.exists.gib = 2 * d.DBStorage })
 	if grown["database storage"].Monthly != 2*all["database storage"].Monthly {
 		t.Errorf("with twice the storage that is recorded: %v", grown["database storage"])

@@ -5,7 +5,9 @@ import "github.com/bookctl/bookctl/internal/pricing"
 // Usage is what a stack with these settings has that costs: what each has, and what the
 // rows of the table of settings say.
 func (s Settings) Usage() pricing.Usage {
-	u := pricing.Usage{LoadBalancer: true, Secrets: s.ownSecrets()}
+	// A load balancer has an address in each of its subnets; those that a stack makes or chooses
+	// are two.
+	u := pricing.Usage{LoadBalancer: true, BalancerSubnets: max(2, int32(len(idList(s.Subnets)))), Secrets: s.ownSecrets()}
 	for _, row := range Table() {
 		if row.uses != nil {
 			row.uses(s, &u)
