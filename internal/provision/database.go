@@ -405,7 +405,12 @@ func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
 	if st.Phase == graph.Unrecoverable {
 		status := aws.ToString(live.instance.DBInstanceStatus)
 		st.Next = d.remedy(live.instance, d.options.restore)
-		if status == "storage-full" && hasField(st.Drift, "storage") || status == dbStopped {
+		switch more := pendingStorage(live.instance); {
+		case status == "storage-full" && more > 0:
+			// RDS shows it as full until it has the storage that it was given.
+			st.Phase, st.Next = graph.Pending, hint.Message{}
+			st.Note = fmt.Sprintf("%s, its storage grows: %s → %s", status, gib(aws.ToInt32(live.instance.AllocatedStorage)), gib(more))
+		case status == "storage-full" && hasField(st.Drift, "storage"), status == dbStopped:
 			st.Phase, st.Next = graph.Ready, hint.Message{}
 		}
 	}

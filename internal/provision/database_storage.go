@@ -50,6 +50,14 @@ func optimizing(err error) bool {
 	return says(err, "InvalidParameterCombination", "being optimized") || says(err, "InvalidDBInstanceState", "being optimized")
 }
 
+// pendingStorage is how much storage RDS has yet to give an instance, 0 for none.
+func pendingStorage(db *types.DBInstance) int32 {
+	if db == nil || db.PendingModifiedValues == nil {
+		return 0
+	}
+	return aws.ToInt32(db.PendingModifiedValues.AllocatedStorage)
+}
+
 // coming is what an instance will be when RDS has made the changes that are pending.
 func coming(live databaseSpec, p *types.PendingModifiedValues) databaseSpec {
 	if p == nil {
