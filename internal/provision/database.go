@@ -219,7 +219,7 @@ type liveDatabase struct {
 	groups            []string
 	parameters        string
 	reboot            bool     // before which not all of these are in force
-	oldParameters     []string // the groups that it has no more
+	oldParameters     []string // the groups that neither it nor another instance has any more
 	subnets           string
 	logs              []string
 	secretVersion     string // whose password it has
@@ -302,7 +302,6 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	for _, p := range db.DBParameterGroups {
 		live.parameters, live.reboot = aws.ToString(p.DBParameterGroupName), aws.ToString(p.ParameterApplyStatus) == "pending-reboot"
 	}
-	live.oldParameters = d.parameters.others()
 	if db.DBSubnetGroup != nil {
 		live.subnets = aws.ToString(db.DBSubnetGroup.DBSubnetGroupName)
 	}
@@ -389,8 +388,54 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		live.current = live.secretVersion
 	}
 	st.Retained = d.retain(live, want)
+	if st.Phase == graph.Ready && live.parameters == want.parameters && major(live.version) == major(want.version) {
+		free, kept, err := d.oldParameters(ctx)
+		if err != nil {
+			return nil, graph.State{}, err
+		}
+		live.oldParameters, st.Retained = free, append(st.Retained, kept...)
+	}
 	live.wanted = want
 	return live, st, nil
+}
+
+// oldParameters are the stack's parameter groups that the database has no more. Those that
+// another instance has, such as a copy that was restored by hand, or that RDS keeps, are kept:
+// they cost nothing, and a later run deletes them.
+func (d *Database) oldParameters(ctx context.Context) (free []string, kept []graph.Change, err error) {
+	groups := d.parameters.others()
+	if len(groups) == 0 {
+		return nil, nil, nil
+	}
+	users := map[string][]string{}
+	pages := rds.NewDescribeDBInstancesPaginator(d.rds, &rds.DescribeDBInstancesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if _, denied := Denied(err); denied {
+			break // RDS refuses to delete one that is in use
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("describe the databases: %w", err)
+		}
+		for _, db := range page.DBInstances {
+			for _, p := range db.DBParameterGroups {
+				name := aws.ToString(p.DBParameterGroupName)
+				users[name] = append(users[name], aws.ToString(db.DBInstanceIdentifier))
+			}
+		}
+	}
+	for _, name := range groups {
+		why := d.parameters.refused[name]
+		if len(users[name]) > 0 {
+			why = "database " + strings.Join(users[name], ", ") + " has it"
+		}
+		if why == "" {
+			free = append(free, name)
+			continue
+		}
+		kept = append(kept, graph.Change{Field: "old-parameter-group", Have: name, Want: "none", Blocked: why + "; it costs nothing, and goes with the first up after that"})
+	}
+	return free, kept, nil
 }
 
 // Wanted implements graph.Shape. What is wanted follows from what there is.
@@ -620,10 +665,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		graph.Field("user", func(l *liveDatabase) string { return l.user }, graph.Fixed("a database keeps the user that it was made with")),
 		d.versionAttribute(putNow(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
 		// RDS deletes none that the database has.
-		graph.Field("old-parameter-group", func(l *liveDatabase) string { return inAnyOrder(l.oldParameters) }, graph.SetBy(d.parameters.deleteOthers)).
-			When(func(live, want *liveDatabase) bool {
-				return live.parameters == want.parameters && major(live.version) == major(want.version)
-			}),
+		graph.Field("old-parameter-group", func(l *liveDatabase) string { return inAnyOrder(l.oldParameters) }, graph.SetBy(d.parameters.deleteOthers)),
 		graph.Compared("password", func(live, want *liveDatabase) (string, string, bool) {
 			return cmp.Or(live.password, "that of another version of the secret"), "the secret's",
 				live.unusable != "" || want.secretVersion != "" && live.secretVersion != want.secretVersion

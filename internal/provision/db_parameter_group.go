@@ -25,6 +25,8 @@ type DBParameterGroup struct {
 	graph.NodeOf[*liveParameters]
 	databases
 	family string // "" for any that is there, or else the default version's
+	// refused are the groups that RDS did not delete in this run, and why.
+	refused map[string]string
 	// made is what the call answered that created it, until that is looked at.
 	made *types.DBParameterGroup
 }
@@ -216,15 +218,25 @@ func (g *DBParameterGroup) others() []string {
 }
 
 // deleteOthers removes the stack's groups of other families, which the database had
-// before it was upgraded.
+// before it was upgraded. RDS is asked once: it keeps a group as long as an instance has it, and
+// that is nothing to wait for.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBParameterGroup.html
 func (g *DBParameterGroup) deleteOthers(ctx context.Context, _ []graph.Change) error {
+	var kept []string
 	for _, name := range g.others() {
-		if err := g.deleteGroup(ctx, name); err != nil {
+		err := g.deleteGroup(ctx, name)
+		if isCode(err, "InvalidDBParameterGroupState") {
+			if g.refused == nil {
+				g.refused = map[string]string{}
+			}
+			kept, g.refused[name], err = append(kept, name), message(err), nil
+		}
+		if err != nil {
 			return err
 		}
 	}
 	live := *g.Last()
-	live.others = nil
+	live.others = kept
 	g.Learn(&live)
 	return nil
 }
