@@ -99,13 +99,18 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 	if err != nil {
 		return err
 	}
-	s.rds = c.RDS
+	s.rds, s.gateways = c.RDS, have.VPC == ""
 	holders, err := s.holders(ctx)
 	if err != nil {
 		return err
 	}
 	if holders == nil {
 		return nil
+	}
+	if lent := slices.IndexFunc(holders, func(h Holder) bool { return h.Kind == "internet gateway" }); lent >= 0 && len(holders) == 1 {
+		h := holders[lent]
+		return hint.Add(&HeldError{stack, holders}, hint.New("give that VPC another internet gateway, or none, and detach this one: %s; then run the same command again",
+			hint.AWS("ec2", "detach-internet-gateway", "--internet-gateway-id", h.ID, "--vpc-id", h.Holds[0])))
 	}
 	next := hint.New("delete them, or move them out of the stack's network and remove its tag from them; then run the same command again")
 	return hint.Add(&HeldError{stack, holders}, hint.Join("; ", guardDutyHint(holders), next))
@@ -167,9 +172,10 @@ func filter(name string, values ...string) types.Filter {
 // holderSearch is a look for holders.
 type holderSearch struct {
 	network
-	rds    *rds.Client           // nil does not look for databases
-	vpcs   []string              // the stack's own; nil where it is in one that was given
-	groups []types.SecurityGroup // those of the VPCs, or the stack's
+	rds      *rds.Client           // nil does not look for databases
+	gateways bool                  // looks for the stack's internet gateways in VPCs of others
+	vpcs     []string              // the stack's own; nil where it is in one that was given
+	groups   []types.SecurityGroup // those of the VPCs, or the stack's
 }
 
 // holders finds what is not the stack's in or at its network. What can't be asked for,
@@ -179,6 +185,9 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 	var finds []func(context.Context) ([]Holder, error)
 	if s.rds != nil {
 		finds = append(finds, s.databases)
+	}
+	if s.gateways {
+		finds = append(finds, s.lentGateways)
 	}
 	if s.vpcs != nil || len(s.groups) > 0 {
 		finds = append(finds, s.otherGroups, s.interfaces)
@@ -266,6 +275,31 @@ func (s holderSearch) otherGroups(ctx context.Context) ([]Holder, error) {
 			}
 			out = append(out, s.holder(groupHolder, g.GroupId, fmt.Sprintf("%q", aws.ToString(g.GroupName)), g.Tags, g.OwnerId,
 				"of "+aws.ToString(g.VpcId)+" refers to "+strings.Join(named, ", "), named...))
+		}
+	}
+	return out, nil
+}
+
+// lentGateways are internet gateways of the stack that somebody attached to a VPC that is not
+// the stack's, which would lose its way out. One whose VPC can't be seen yet, of a run that
+// was cut off, is none.
+func (s holderSearch) lentGateways(ctx context.Context) ([]Holder, error) {
+	found, err := s.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: s.all()})
+	if err != nil {
+		return nil, err
+	}
+	var out []Holder
+	for _, g := range found.InternetGateways {
+		vpc := attachedTo(&g)
+		if vpc == "" || slices.Contains(s.vpcs, vpc) {
+			continue
+		}
+		in, err := s.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: []types.Filter{filter("vpc-id", vpc)}})
+		if err != nil {
+			return out, err
+		}
+		if len(in.Vpcs) > 0 && !s.ours(in.Vpcs[0].Tags) {
+			out = append(out, s.holder("internet gateway", g.InternetGatewayId, "the stack's", nil, nil, "is attached to "+vpc+", which is not the stack's", vpc))
 		}
 	}
 	return out, nil

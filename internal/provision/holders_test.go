@@ -97,3 +97,47 @@ func TestAGroupWithTheStacksTagThatBookctlDidNotCreateBlocksADestroy(t *testing.
 		t.Errorf("what blocks the destroy is %v, not %s", err, copied)
 	}
 }
+
+// TestAnInternetGatewayThatServesAnotherVPCBlocksADestroy has somebody detach the stack's
+// gateway, and attach it to a VPC that is not the stack's.
+func TestAnInternetGatewayThatServesAnotherVPCBlocksADestroy(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	c := (&wire{}).clients(endpoint)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tags := func(kind ec2types.ResourceType, resource string) []ec2types.TagSpecification {
+		return []ec2types.TagSpecification{{ResourceType: kind, Tags: []ec2types.Tag{
+			{Key: aws.String(provision.TagStack), Value: aws.String("book")}, {Key: aws.String(provision.TagResource), Value: &resource},
+		}}}
+	}
+	own, err := c.EC2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: tags(ec2types.ResourceTypeVpc, "vpc")})
+	must(err)
+	other, err := c.EC2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.1.0.0/16")})
+	must(err)
+	gateway, err := c.EC2.CreateInternetGateway(ctx, &ec2.CreateInternetGatewayInput{TagSpecifications: tags(ec2types.ResourceTypeInternetGateway, "internet-gateway")})
+	must(err)
+	id := gateway.InternetGateway.InternetGatewayId
+	must(provision.CheckHolders(ctx, c, "book", provision.Deployed{})) // attached to none
+	attach := func(vpc *string) {
+		t.Helper()
+		_, err := c.EC2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{InternetGatewayId: id, VpcId: vpc})
+		must(err)
+	}
+	attach(own.Vpc.VpcId)
+	must(provision.CheckHolders(ctx, c, "book", provision.Deployed{}))
+	_, err = c.EC2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: id, VpcId: own.Vpc.VpcId})
+	must(err)
+	attach(other.Vpc.VpcId)
+	err = provision.CheckHolders(ctx, c, "book", provision.Deployed{})
+	if want := "internet gateway " + *id + " (the stack's) is attached to " + *other.Vpc.VpcId + ", which is not the stack's"; err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "nothing was touched") {
+		t.Errorf("what blocks the destroy is %v, without %q", err, want)
+	}
+	if want := "'aws ec2 detach-internet-gateway --internet-gateway-id " + *id + " --vpc-id " + *other.Vpc.VpcId + "'"; !strings.Contains(hint.Of(err).String(), want) {
+		t.Errorf("the next step is %q, without %q", hint.Of(err), want)
+	}
+}
