@@ -249,7 +249,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	}
 
 	// The topic's policy is the one of a new topic, which does not let EventBridge publish.
-	const unpublished = "is not reported failed releases: its policy does not let events.amazonaws.com do sns:Publish"
+	const unpublished = "gets no notifications of failed releases: its policy does not let events.amazonaws.com do sns:Publish"
 	settings := []string{"up", "--local", "--image", ownService(t), "--no-database", "--alarm-topic", topic}
 	failed := s.run(append(settings, "--command", "exit 3")...)
 	if failed.code != 1 || !strings.Contains(failed.err, unpublished) {
@@ -295,8 +295,8 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	}
 	known = len(s.mails())
 	for key, says := range map[string]string{
-		"alias/aws/sns": "is told of nothing: it is encrypted with SNS's own key",
-		"alias/ops":     "it is told only if the policy of that key lets cloudwatch.amazonaws.com and events.amazonaws.com do kms:Decrypt and kms:GenerateDataKey*",
+		"alias/aws/sns": "gets no notifications: it is encrypted with SNS's own key",
+		"alias/ops":     "it gets notifications only if the policy of that key lets cloudwatch.amazonaws.com and events.amazonaws.com do kms:Decrypt and kms:GenerateDataKey*",
 	} {
 		attribute("KmsMasterKeyId", key)
 		if out := s.must("alarm", "list", "--local"); !strings.Contains(out, says) {
@@ -307,7 +307,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	untold("of an alarm to an encrypted topic", known)
 	attribute("KmsMasterKeyId", "")
 	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"Service":"events.amazonaws.com"},"Action":"sns:Publish","Resource":"`+topic+`"}]}`)
-	if out := s.must("status", "--local"); !strings.Contains(out, "is not reported alarms: its policy does not let cloudwatch.amazonaws.com do sns:Publish") || strings.Contains(out, "failed releases") {
+	if out := s.must("status", "--local"); !strings.Contains(out, "gets no alarms: its policy does not let cloudwatch.amazonaws.com do sns:Publish") || strings.Contains(out, "failed releases") {
 		t.Errorf("the status with a topic that CloudWatch may not publish to:\n%s", out)
 	}
 	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["sns:Publish"],"Resource":"`+topic+`"}]}`)

@@ -326,16 +326,16 @@ func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string,
 	var warnings []string
 	switch key := out.Attributes[topicKey]; {
 	case ownKey(key):
-		return fmt.Sprintf("topic %s is told of nothing: it is encrypted with SNS's own key, which CloudWatch and EventBridge may not use; encrypt it with another one, or not at all", arn), nil
+		return fmt.Sprintf("topic %s gets no notifications: it is encrypted with SNS's own key, which CloudWatch and EventBridge may not use; encrypt it with another one, or not at all", arn), nil
 	case key != "":
-		warnings = append(warnings, fmt.Sprintf("topic %s is encrypted with key %s: it is told only if the policy of that key lets %s and %s do kms:Decrypt and kms:GenerateDataKey*, which can't be seen from here", arn, key, cloudWatch, eventBridge))
+		warnings = append(warnings, fmt.Sprintf("topic %s is encrypted with key %s: it gets notifications only if the policy of that key lets %s and %s do kms:Decrypt and kms:GenerateDataKey*, which can't be seen from here", arn, key, cloudWatch, eventBridge))
 	}
 	policy := out.Attributes["Policy"]
 	if always, sometimes := letsPublish(policy, cloudWatch); !always && !sometimes {
-		warnings = append(warnings, fmt.Sprintf("topic %s is not told of alarms: its policy does not let %s do sns:Publish", arn, cloudWatch))
+		warnings = append(warnings, fmt.Sprintf("topic %s gets no alarms: its policy does not let %s do sns:Publish", arn, cloudWatch))
 	}
 	if always, _ := letsPublish(policy, eventBridge); !always {
-		warnings = append(warnings, fmt.Sprintf("topic %s is not told of failed releases: its policy does not let %s do sns:Publish, without a condition", arn, eventBridge))
+		warnings = append(warnings, fmt.Sprintf("topic %s gets no notifications of failed releases: its policy does not let %s do sns:Publish, without a condition", arn, eventBridge))
 	}
 	return strings.Join(warnings, "; "), nil
 }
