@@ -167,12 +167,18 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	if !purge {
 		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
 	}
-	isBackup := func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot }
-	going := slices.DeleteFunc(slices.Clone(snapshots), isBackup)
-	stay := slices.DeleteFunc(slices.Clone(snapshots), func(s provision.Snapshot) bool { return !isBackup(s) })
+	stays := func(of func(provision.Snapshot) bool) []provision.Snapshot {
+		return slices.DeleteFunc(slices.Clone(snapshots), func(s provision.Snapshot) bool { return !of(s) })
+	}
+	going := slices.DeleteFunc(slices.Clone(snapshots), provision.Snapshot.Stays)
+	stay := stays(func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
+	foreign := stays(func(s provision.Snapshot) bool { return s.Region != "" })
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
 	if len(stay) > 0 {
 		question = fmt.Sprintf("Destroy stack %s in %s with its data. AWS Backup keeps, and bookctl can't delete:\n%s", g.stack, t.place, snapshotLines(stay))
+	}
+	if len(foreign) > 0 {
+		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(foreign)
 	}
 	if len(going) > 0 {
 		question += "\nThese go too:\n" + snapshotLines(going)
@@ -183,7 +189,7 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 func snapshotLines(snapshots []provision.Snapshot) string {
 	lines := make([]string, len(snapshots))
 	for i, x := range snapshots {
-		lines[i] = fmt.Sprintf("  %s (%s, %d GiB, %s)", x.ID, x.Kind, x.GiB, ago(x.Created))
+		lines[i] = fmt.Sprintf("  %s (%s, %d GiB, %s)", x.ID, x.What(), x.GiB, ago(x.Created))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -282,15 +288,19 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 func onward(kept []provision.Snapshot) hint.Message {
 	var restore hint.Message
 	switch {
-	case !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot }):
-		restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", kept[len(kept)-1].ID))
+	case !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot && s.Region == "" }):
+		for _, s := range kept { // the newest
+			if s.Kind != provision.RetainedBackup {
+				restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", s.ID))
+			}
+		}
 	case len(kept) == 1:
 		restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", "latest"))
 	default:
 		restore = hint.New("%s creates the stack again from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
-	ours := slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot })
-	var purge, backups hint.Message
+	ours := slices.DeleteFunc(slices.Clone(kept), provision.Snapshot.Stays)
+	var purge, backups, foreign hint.Message
 	switch {
 	case len(ours) == 0:
 	case len(kept) == 1 || ours[0].Kind == provision.CopiedSnapshot && len(ours) == len(kept):
@@ -300,10 +310,13 @@ func onward(kept []provision.Snapshot) hint.Message {
 	default:
 		purge = hint.New("%s deletes the others", hint.Command("destroy", "--purge-snapshots"))
 	}
-	if len(ours) < len(kept) {
+	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Region != "" }) {
+		foreign = hint.New("what is of another region may be another stack's, and only %s deletes it", hint.AWS("rds", "delete-db-snapshot", "…"))
+	}
+	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot }) {
 		backups = hint.New("only %s deletes the snapshots of AWS Backup", hint.AWS("backup", "delete-recovery-point", "…"))
 	}
-	return hint.New("%s.", hint.Join("; ", restore, purge, backups))
+	return hint.New("%s.", hint.Join("; ", restore, purge, backups, foreign))
 }
 
 // taken is the note that this run took a final snapshot, or "".

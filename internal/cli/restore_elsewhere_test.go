@@ -175,3 +175,41 @@ func TestTheDataOfAnotherStackRegionOrAccountIsRestored(t *testing.T) {
 		t.Errorf("snapshot %s is not encrypted", final)
 	}
 }
+
+// TestTheSnapshotsOfANamesakeInAnotherRegionAreSpared has somebody copy a snapshot of the
+// stack of the same name in another region here, with its tags, as for a disaster: destroy
+// does not delete it, and the newest snapshot is never that one.
+func TestTheSnapshotsOfANamesakeInAnotherRegionAreSpared(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()...)
+	h.database()
+	client, ctx := rds.NewFromConfig(h.Config), t.Context()
+	h.must(ok(client.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: aws.String("nightly")})))
+	available := func(name string) bool {
+		out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name})
+		h.must(err)
+		return *out.DBSnapshots[0].Status == "available"
+	}
+	until(t, "the snapshot is complete", func() bool { return available("nightly") })
+	far := s.place(t, "nightly", url.Values{"region": {"eu-west-1"}})
+	h.must(ok(client.CopyDBSnapshot(ctx, &rds.CopyDBSnapshotInput{
+		SourceDBSnapshotIdentifier: &far, TargetDBSnapshotIdentifier: aws.String("disaster"), SourceRegion: aws.String("eu-west-1"), KmsKeyId: aws.String("alias/aws/rds"), CopyTags: aws.Bool(true),
+	})))
+	until(t, "the copy is complete", func() bool { return available("disaster") })
+
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left", "disaster (copy of eu-west-1, 20 GiB", "what is of another region may be another stack's")
+	if !available("disaster") {
+		t.Error("the copy is gone")
+	}
+	if out := s.must("db", "snapshots", "--local"); !strings.Contains(out, "disaster (copy of eu-west-1, 20 GiB") {
+		t.Errorf("the snapshots are\n%s", out)
+	}
+	s.run(append([]string{"plan", "--local", "--restore", "latest"}, imageless()[1:]...)...).says(t, 1, "stack book has no snapshot of its own to restore")
+	s.run(append([]string{"plan", "--local"}, imageless()[1:]...)...).says(t, 2, "snapshot disaster (available) is of region eu-west-1", "'bookctl up --local --restore disaster' in its place starts from that")
+	s.up(append(imageless(), "--restore", "disaster")...)
+}

@@ -498,7 +498,7 @@ func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
 		o.rows(row)
 	}
 	for i, x := range o.Snapshots {
-		row(label(i, "Snapshots"), "%s (%s, %s, %d GiB, %s)", x.ID, x.Kind, x.Status, x.GiB, ago(x.Created))
+		row(label(i, "Snapshots"), "%s (%s, %s, %d GiB, %s)", x.ID, x.What(), x.Status, x.GiB, ago(x.Created))
 	}
 	if o.Lock != nil {
 		row("Locked", "by %s since %s", o.Lock.Holder, o.Lock.Since.UTC().Format("15:04:05Z"))

@@ -294,7 +294,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	case p.have.HasData():
 		return hint.Message{}, nil
 	case from != nil:
-		return hint.New("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.Kind, from.GiB, ago(from.Created)), nil
+		return hint.New("the database starts with the data of snapshot %s (%s, %d GiB, made %s)", from.ID, from.What(), from.GiB, ago(from.Created)), nil
 	}
 	kept, err := p.have.Snapshots(ctx, p.target.clients.RDS, p.spec.Stack)
 	if err != nil {
@@ -302,13 +302,15 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	}
 	var copied *provision.Snapshot                                   // the newest
 	kept = slices.DeleteFunc(kept, func(s provision.Snapshot) bool { // another database's data
-		if s.Kind != provision.CopiedSnapshot {
+		if s.Kind != provision.CopiedSnapshot && s.Region == "" {
 			return false
 		}
 		copied = &s
 		return true
 	})
 	switch {
+	case len(kept) == 0 && copied != nil && copied.Region != "":
+		return hint.New("the database starts empty, and snapshot %s (%s) is of region %s; %s in its place starts from that", copied.ID, copied.Status, copied.Region, hint.Command("up", "--restore", copied.ID)), nil
 	case len(kept) == 0 && copied != nil: // by a restore that was cut off, or a database that is gone
 		which := copied.ID
 		if copied.Status != "available" && copied.Source != "" {

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
+
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -116,12 +119,43 @@ func TestSnapshotsOfANamesakeAreSpared(t *testing.T) {
 		{Snapshot: Snapshot{ID: "untagged-namesake", Resource: "db-OTHER"}},
 		{Snapshot: Snapshot{ID: "without-resource"}},
 		{owner: "other", Snapshot: Snapshot{ID: "other-stack", Resource: "db-LIVE"}},
+		// Copied from a stack of the same name in another region, with its tags and without.
+		{owner: "book", region: "us-east-1", Snapshot: Snapshot{ID: "far", Resource: "db-FAR"}},
+		{owner: "book", region: "us-east-1", Snapshot: Snapshot{ID: "far-backups", Kind: RetainedBackup, Resource: "db-FAR"}},
+		{region: "us-east-1", Snapshot: Snapshot{ID: "untagged-far", Resource: "db-FAR"}},
+		{Snapshot: Snapshot{ID: "untagged-here", Resource: "db-FAR"}},
+		// A copy that the stack was restored from is its own.
+		{owner: "book", region: "us-east-1", Snapshot: Snapshot{ID: "book-final-copy-1", Kind: CopiedSnapshot, Resource: "db-FAR"}},
+		{owner: "book", region: "eu-west-1", Snapshot: Snapshot{ID: "here", Resource: "db-OLD"}},
 	}
-	var ids []string
-	for _, s := range ofStack("book", found) {
+	var ids, purged, latest []string
+	for _, s := range ofStack("book", "eu-west-1", found) {
 		ids = append(ids, s.ID)
+		if s.Purgeable() {
+			purged = append(purged, s.ID)
+		}
+		if s.Taken() {
+			latest = append(latest, s.ID)
+		}
 	}
-	if want := []string{"tagged", "untagged-of-live", "untagged-of-old"}; !slices.Equal(ids, want) {
+	own := []string{"here", "tagged", "untagged-of-live", "untagged-of-old"}
+	if want := append([]string{"book-final-copy-1", "far", "far-backups"}, own...); !slices.Equal(ids, want) {
 		t.Errorf("of the stack: %v, want %v", ids, want)
+	}
+	if want := append([]string{"book-final-copy-1"}, own...); !slices.Equal(purged, want) {
+		t.Errorf("purged are %v, want %v", purged, want)
+	}
+	if !slices.Equal(latest, own) {
+		t.Errorf("the newest is one of %v, want %v", latest, own)
+	}
+}
+
+func TestAReplicatedBackupIsOfTheRegionOfItsInstance(t *testing.T) {
+	t.Parallel()
+	for here, want := range map[string]string{"us-east-1": "us-east-1", "eu-west-1": "us-east-1"} {
+		b := types.DBInstanceAutomatedBackup{DBInstanceArn: aws.String("arn:aws:rds:us-east-1:123456789012:db:book-database"), Region: aws.String(here)}
+		if got := backupRegion(b, here); got != want {
+			t.Errorf("in %s: %s, want %s", here, got, want)
+		}
 	}
 }

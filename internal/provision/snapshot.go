@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
@@ -56,6 +57,10 @@ type Snapshot struct {
 	// Resource is the immutable id of the instance that it is of.
 	Resource string `json:"resource" doc:"The immutable id of the instance that it was taken of."`
 
+	// Region is the region that somebody copied it from, or RDS replicated it; "" for what
+	// was taken in this one, and for a CopiedSnapshot. It may be of a stack of the same name
+	// there, and so it is restored only by its id, and never deleted.
+	Region string `json:"region,omitempty" doc:"The region that somebody copied it from, or RDS replicated it. It may be of a stack of the same name there: it is restored only by its id, and never deleted."`
 	// Source is the ARN of the snapshot that a copy is of; "" for others.
 	Source string `json:"source,omitempty" doc:"The ARN of the one that a copy is of."`
 	// elsewhere is the ARN of a snapshot of another region or account, which is copied
@@ -73,7 +78,20 @@ type Snapshot struct {
 }
 
 // Taken reports whether the snapshot is of the stack's own database and can be restored.
-func (s Snapshot) Taken() bool { return s.Kind != RetainedBackup && s.Kind != CopiedSnapshot }
+func (s Snapshot) Taken() bool {
+	return s.Kind != RetainedBackup && s.Kind != CopiedSnapshot && s.Region == ""
+}
+
+// What describes the snapshot to people: its kind, or where it is from.
+func (s Snapshot) What() string {
+	switch {
+	case s.Region == "":
+		return string(s.Kind)
+	case s.Kind == RetainedBackup:
+		return string(s.Kind) + " of " + s.Region
+	}
+	return "copy of " + s.Region
+}
 
 // Elsewhere reports whether the snapshot is in another region or account.
 func (s Snapshot) Elsewhere() bool { return s.elsewhere != "" }
@@ -116,7 +134,8 @@ func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 // carry the stack's tag, which they do because the instance copies its tags:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
 // A copy of another region or account has its instance's name from there, and is found
-// among all manual snapshots, of which RDS gives an account 100.
+// among all manual snapshots, of which RDS gives an account 100. The tags name no region:
+// what somebody copied from another one with its tags has Snapshot.Region.
 func Snapshots(ctx context.Context, client *rds.Client, stack string) ([]Snapshot, error) {
 	return snapshotsOf(ctx, client, stack, backupsIfListed)
 }
@@ -200,7 +219,7 @@ func noDatabase(stack string) error {
 // coming reports whether it is a final snapshot that is being taken: it is newer than all
 // others.
 func (s Snapshot) coming() bool {
-	return s.Kind == FinalSnapshot && s.Status != "available" && s.Status != "failed"
+	return s.Kind == FinalSnapshot && s.Region == "" && s.Status != "available" && s.Status != "failed"
 }
 
 func notComplete(s Snapshot) error {
@@ -264,8 +283,9 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 		return nil, err
 	}
 	found = append(found, copies...)
+	region := client.Options().Region
 	if what < backupsIfListed {
-		return ofStack(stack, found), nil
+		return ofStack(stack, region, found), nil
 	}
 	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
 	for backups.HasMorePages() {
@@ -284,13 +304,23 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 			if aws.ToString(b.Status) != "retained" {
 				continue // the backup of a live instance is part of it
 			}
-			found = append(found, candidate{owner: rdsTagMap(b.TagList)[TagStack], Snapshot: Snapshot{
+			found = append(found, candidate{owner: rdsTagMap(b.TagList)[TagStack], region: backupRegion(b, region), Snapshot: Snapshot{
 				ID: aws.ToString(b.DBInstanceAutomatedBackupsArn), Kind: RetainedBackup, Status: "retained", Created: aws.ToTime(b.InstanceCreateTime),
 				GiB: aws.ToInt32(b.AllocatedStorage), Version: aws.ToString(b.EngineVersion), Resource: aws.ToString(b.DbiResourceId),
 			}})
 		}
 	}
-	return ofStack(stack, found), nil
+	return ofStack(stack, region, found), nil
+}
+
+// backupRegion is the region of the instance that automated backups are of. RDS replicates
+// them into another region, where they have the ARN of that instance.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/AutomatedBackups.Replicating.Describe.html
+func backupRegion(b types.DBInstanceAutomatedBackup, here string) string {
+	if of, err := arn.Parse(aws.ToString(b.DBInstanceArn)); err == nil && of.Region != here {
+		return of.Region
+	}
+	return aws.ToString(b.Region)
 }
 
 // copiesFor lists the copies of snapshots that were made for a stack.
@@ -327,23 +357,28 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.FinalSnapshotPrefix(out.Resource)):
 		out.Kind = FinalSnapshot
 	}
-	return candidate{owner: rdsTagMap(s.TagList)[TagStack], Snapshot: out}
+	return candidate{owner: rdsTagMap(s.TagList)[TagStack], region: aws.ToString(s.SourceRegion), Snapshot: out}
 }
 
 // candidate is a snapshot whose owner is not known yet. One without an id is the live
 // instance.
 type candidate struct {
 	Snapshot
-	owner string // the ownership tag, or "" for none
+	owner  string // the ownership tag, or "" for none
+	region string // in which it was taken, or from which it was copied; "" is this one
 }
 
 // ofStack selects what is tagged as the stack's, and what is of an instance of which
 // something is; a tag of another stack always takes precedence. A copy is of an instance of
-// another stack.
-func ofStack(stack string, found []candidate) []Snapshot {
+// another stack, and what is from another region than this one may be.
+func ofStack(stack, region string, found []candidate) []Snapshot {
 	ours := map[string]bool{}
-	for _, c := range found {
-		if c.owner == stack && c.Resource != "" && c.Kind != CopiedSnapshot {
+	for i := range found {
+		c := &found[i]
+		if c.region != region && c.Kind != CopiedSnapshot {
+			c.Region = c.region
+		}
+		if c.owner == stack && c.Resource != "" && c.Kind != CopiedSnapshot && c.Region == "" {
 			ours[c.Resource] = true
 		}
 	}
@@ -425,11 +460,16 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 
 // Purgeable reports whether PurgeSnapshots deletes the snapshot. Automated ones are deleted
 // with their instance.
-func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && s.Kind != BackupSnapshot }
+func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && !s.Stays() }
+
+// Stays reports whether no command deletes the snapshot: AWS Backup alone deletes its own,
+// and what is from another region may be the only copy of another stack's data.
+func (s Snapshot) Stays() bool { return s.Kind == BackupSnapshot || s.Region != "" }
 
 // PurgeSnapshots deletes every snapshot and retained backup of a stack whose database is
 // deleted, calls guard (which may be nil) before each, and returns what it deleted. It
-// leaves those of a database of the same name (see Snapshots), and those of AWS Backup. What
+// leaves those of a database of the same name (see Snapshots), and what stays (see
+// Snapshot.Stays). What
 // can't be deleted, such as a snapshot that is still being created, is an error, and the
 // others are deleted all the same.
 func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
@@ -458,7 +498,7 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 		if err != nil && !isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
 			// A copy without tags is not in the policy: its name does not prove whose it
 			// is.
-			failed := fmt.Errorf("delete %s %s: %w", s.Kind, s.ID, err)
+			failed := fmt.Errorf("delete %s %s: %w", s.What(), s.ID, err)
 			if isCode(err, "InvalidDBSnapshotState") {
 				failed = hint.With(failed, "run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
 			}
