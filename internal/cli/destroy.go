@@ -275,12 +275,12 @@ func some[T any](all []T) []T {
 	return all
 }
 
-// gone are the snapshots and backups that existed before and no longer do: automated ones
-// are deleted with their database.
+// gone are the automated snapshots that existed before and no longer do: they are deleted
+// with their database or its retained backup.
 func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	still := slices.Concat(removed, kept)
 	return slices.DeleteFunc(slices.Clone(before), func(b provision.Snapshot) bool {
-		return slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
+		return b.Kind != provision.AutomatedSnapshot || b.Region != "" || slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
 	})
 }
 

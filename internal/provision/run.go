@@ -263,19 +263,20 @@ type Removal struct {
 // Removed is the number of deleted resources.
 func (r Removal) Removed() int { return r.Report.Count(graph.Deleted) + len(r.Swept) }
 
-// Destroy deletes the stack and, with purge, its snapshots and backups; then it takes no
+// Destroy deletes the stack and, when purging, its snapshots and backups; then it takes no
 // final one. After the resources of the graph, it deletes whatever else the services list
 // for the stack, and retries while something holds that, until the timeout. After an
 // interrupted run it repeats until a pass finds nothing, because what that run created last
 // may become visible late.
 // With an error, the returned removal is what was done so far.
-func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Removal, error) {
-	r.Spec.SkipFinalSnapshot, r.Spec.destroying = purge, true
+func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (Removal, error) {
+	r.Spec.SkipFinalSnapshot, r.Spec.destroying = purging, true
 	var done Removal
 	err := r.Hold(ctx, func(lock *runlock.Lock) error {
 		if !lock.Follows(r.View) { // another run may have been at work until now
 			r.Spec.Deployed = nil
 		}
+		all := purge{client: r.Clients.RDS, stack: r.Spec.Stack, guard: lock.Guard}
 		for round := 0; ; round++ {
 			stack, err := NewStack(r.Clients, r.Spec)
 			if err != nil {
@@ -286,6 +287,13 @@ func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Re
 			}
 			r.Spec.Deployed = nil // it is of the first look alone
 			before := done.Removed()
+			if purging {
+				purged, err := all.untagged(ctx)
+				done.Purged = append(done.Purged, purged...)
+				if err != nil {
+					return err
+				}
+			}
 			report, err := graph.Destroy(ctx, stack.Resources(), r.options(stack, lock))
 			done.Report = done.Report.Followed(report)
 			done.Spared = append(done.Spared, stack.Spared()...)
@@ -297,8 +305,8 @@ func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Re
 			if err != nil {
 				return err
 			}
-			if purge {
-				purged, err := PurgeSnapshots(ctx, r.Clients.RDS, r.Spec.Stack, lock.Guard)
+			if purging {
+				purged, err := all.all(ctx)
 				done.Purged = append(done.Purged, purged...)
 				if err != nil {
 					return err
@@ -315,7 +323,7 @@ func (r Run) Destroy(ctx context.Context, purge bool, timeout time.Duration) (Re
 		if slices.ContainsFunc(done.Left, func(l inventory.Item) bool { return l.Service == "rds" }) {
 			done.Kept, err = Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
 		} else { // the proof has shown that there is no instance any more
-			done.Kept, err = snapshotsOfInstance(ctx, r.Clients.RDS, r.Spec.Stack, nil, backupsIfListed)
+			done.Kept, err = snapshotsOfInstance(ctx, r.Clients.RDS, r.Spec.Stack, nil, backupsIfListed, all.resources...)
 		}
 		return err
 	})

@@ -68,6 +68,8 @@ type Snapshot struct {
 	// account.
 	elsewhere string
 	shared    bool
+	// tagged reports whether it has the stack's tag.
+	tagged bool
 	// stored is when RDS had it: for a copy, when that was complete.
 	stored time.Time
 
@@ -250,10 +252,14 @@ const (
 	withBackups
 )
 
-// snapshotsOfInstance is Snapshots where the instance, if any, is known.
-func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, what listing) ([]Snapshot, error) {
+// snapshotsOfInstance is Snapshots where the instance, if any, is known, and so are instances
+// of the stack that are gone.
+func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, db *types.DBInstance, what listing, gone ...string) ([]Snapshot, error) {
 	name := aws.String(naming.Names{Stack: stack}.Database())
 	var found []candidate
+	for _, resource := range gone {
+		found = append(found, candidate{owner: stack, region: client.Options().Region, Snapshot: Snapshot{Resource: resource}})
+	}
 	if db != nil {
 		found = append(found, candidate{owner: rdsTagMap(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
 	}
@@ -384,7 +390,7 @@ func ofStack(stack, region string, found []candidate) []Snapshot {
 	}
 	var out []Snapshot
 	for _, c := range found {
-		if c.ID != "" && (c.owner == stack || c.owner == "" && ours[c.Resource]) {
+		if c.tagged = c.owner == stack; c.ID != "" && (c.tagged || c.owner == "" && ours[c.Resource]) {
 			out = append(out, c.Snapshot)
 		}
 	}
@@ -469,46 +475,108 @@ func (s Snapshot) Stays() bool { return s.Kind == BackupSnapshot || s.Region != 
 // PurgeSnapshots deletes every snapshot and retained backup of a stack whose database is
 // deleted, calls guard (which may be nil) before each, and returns what it deleted. It
 // leaves those of a database of the same name (see Snapshots), and what stays (see
-// Snapshot.Stays). What
-// can't be deleted, such as a snapshot that is still being created, is an error, and the
-// others are deleted all the same.
+// Snapshot.Stays). What can't be deleted, such as a snapshot that is still being created, is
+// an error, and the others are deleted all the same.
 func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
-	all, err := snapshotsOf(ctx, client, stack, withBackups)
+	return (&purge{client: client, stack: stack, guard: guard}).all(ctx)
+}
+
+// purge deletes the snapshots and backups of a stack. A snapshot without the stack's tag,
+// such as a copy made by hand, is the stack's only as long as something else of its instance
+// is there: the instance, or a snapshot with the tag. So those without one are deleted
+// before that.
+type purge struct {
+	client *rds.Client
+	stack  string
+	guard  func(context.Context) error // may be nil
+	// resources are the stack's instances, as far as they were seen, and live is the one
+	// that is there.
+	resources []string
+	live      string
+}
+
+// untagged deletes the snapshots without the stack's tag, while the database is there, and
+// returns what it deleted. What RDS refuses is left to all.
+func (p *purge) untagged(ctx context.Context) ([]Snapshot, error) {
+	found, err := p.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var (
-		removed []Snapshot
-		refused []error
-	)
-	for _, s := range all {
-		if !s.Purgeable() {
+	removed, _, err := p.delete(ctx, slices.DeleteFunc(found, func(s Snapshot) bool { return s.tagged }))
+	return removed, err
+}
+
+// all deletes all of them, those without the tag first, and returns what it deleted.
+func (p *purge) all(ctx context.Context) ([]Snapshot, error) {
+	found, err := p.list(ctx)
+	if err != nil {
+		return nil, err
+	}
+	isTagged := func(s Snapshot) bool { return s.tagged }
+	tagged := slices.DeleteFunc(slices.Clone(found), func(s Snapshot) bool { return !s.tagged })
+	removed, refused, err := p.delete(ctx, append(slices.DeleteFunc(found, isTagged), tagged...))
+	return removed, errors.Join(append(refused, err)...)
+}
+
+// list lists what there is, and notes the instances that it is of.
+func (p *purge) list(ctx context.Context) ([]Snapshot, error) {
+	db, err := (databases{identity: identity{stack: p.stack}, rds: p.client}).instance(ctx)
+	if err != nil {
+		return nil, err
+	}
+	found, err := snapshotsOfInstance(ctx, p.client, p.stack, db, withBackups, p.resources...)
+	if err != nil {
+		return nil, err
+	}
+	if p.live = ""; db != nil && rdsTagMap(db.TagList)[TagStack] == p.stack {
+		p.live = aws.ToString(db.DbiResourceId)
+		p.resources = append(p.resources, p.live)
+	}
+	for _, s := range found {
+		if s.tagged && s.Kind != CopiedSnapshot && s.Region == "" {
+			p.resources = append(p.resources, s.Resource)
+		}
+	}
+	return found, nil
+}
+
+// delete deletes snapshots, and returns what it deleted, what RDS refused, and what ended it.
+func (p *purge) delete(ctx context.Context, found []Snapshot) (removed []Snapshot, refused []error, err error) {
+	waits := map[string]string{} // by instance, a snapshot without a tag that is deleted later
+	for _, s := range found {
+		switch first := waits[s.Resource]; {
+		case !s.Purgeable():
+			continue
+		case s.tagged && first != "" && s.Resource != p.live:
+			refused = append(refused, fmt.Errorf("%s %s stays until %s is deleted, as it shows whose that is", s.What(), s.ID, first))
 			continue
 		}
-		if guard != nil {
-			if err := guard(ctx); err != nil {
-				return removed, errors.Join(append(refused, err)...)
+		if p.guard != nil {
+			if err := p.guard(ctx); err != nil {
+				return removed, refused, err
 			}
 		}
 		if s.Kind == RetainedBackup {
-			_, err = client.DeleteDBInstanceAutomatedBackup(ctx, &rds.DeleteDBInstanceAutomatedBackupInput{DbiResourceId: &s.Resource})
+			_, err = p.client.DeleteDBInstanceAutomatedBackup(ctx, &rds.DeleteDBInstanceAutomatedBackupInput{DbiResourceId: &s.Resource})
 		} else {
-			_, err = client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
+			_, err = p.client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
 		}
-		if err != nil && !isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
-			// A copy without tags is not in the policy: its name does not prove whose it
-			// is.
-			failed := fmt.Errorf("delete %s %s: %w", s.What(), s.ID, err)
-			if isCode(err, "InvalidDBSnapshotState") {
-				failed = hint.With(failed, "run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
-			}
-			refused = append(refused, failed)
-			if Expired(err) || ctx.Err() != nil {
-				break
-			}
+		if err == nil || isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
+			removed = append(removed, s)
 			continue
 		}
-		removed = append(removed, s)
+		// A copy without tags is not in the policy: its name does not prove whose it is.
+		failed := fmt.Errorf("delete %s %s: %w", s.What(), s.ID, err)
+		if Expired(err) || ctx.Err() != nil {
+			return removed, refused, failed
+		}
+		if isCode(err, "InvalidDBSnapshotState") {
+			failed = hint.With(failed, "run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
+			if !s.tagged {
+				waits[s.Resource] = s.ID
+			}
+		}
+		refused = append(refused, failed)
 	}
-	return removed, errors.Join(refused...)
+	return removed, refused, nil
 }
