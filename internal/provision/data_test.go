@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
@@ -229,5 +230,43 @@ func TestDataOutlivesTheStack(t *testing.T) {
 	}
 	if others, err := provision.Inventory(ctx, d.c, "other"); err != nil || len(others) != 3 {
 		t.Errorf("of another stack there are %v, %v", others, err)
+	}
+}
+
+// TestAPasswordThatRDSSetsIsNotRotated has somebody let RDS manage the password, which then
+// refuses another one: the secret keeps what it has. Before that, RDS would refuse the password
+// that somebody has put into the secret. No password is to be typed into a command line.
+func TestAPasswordThatRDSSetsIsNotRotated(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	endpoint := moto.Start(t)
+	d := data{t, endpoint, (&wire{}).clients(endpoint)}
+	secret, err := d.c.Secrets.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
+		Name: aws.String("book/database"), SecretString: aws.String("sh/ort"), Tags: []secrettypes.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}},
+	})
+	d.must(err)
+	stack := wired(t, &wire{}, endpoint, spec())
+	const put = "'aws secretsmanager put-secret-value --secret-id book/database --secret-string file:///dev/stdin' reads it from its input"
+	if _, err := graph.Up(t.Context(), stack.Resources(), soon(stack)); !strings.Contains(hint.Of(err).String(), put) {
+		t.Errorf("with a password that RDS refuses: %v; next: %s", err, hint.Of(err))
+	}
+	_, err = d.c.Secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: secret.ARN, SecretString: aws.String("Pass-word1")})
+	d.must(err)
+	up(t, endpoint)
+	_, before := d.secret()
+	_, err = d.c.RDS.ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{DBInstanceIdentifier: aws.String("book-database"), ManageMasterUserPassword: aws.Bool(true)})
+	d.must(err)
+	err = provision.RotatePassword(t.Context(), d.c, "book", func(string) {})
+	if err == nil || !strings.Contains(err.Error(), "RDS sets its password by itself") {
+		t.Errorf("a rotation: %v", err)
+	}
+	const off = "'aws rds modify-db-instance --db-instance-identifier book-database --no-manage-master-user-password --master-user-password file:///dev/stdin' turns that off"
+	if next := hint.Of(err).String(); !strings.Contains(next, off) || !strings.Contains(next, "then 'bookctl db rotate-password'") {
+		t.Errorf("next: %s", next)
+	}
+	if _, version := d.secret(); version != before {
+		t.Error("the secret has a new password, which the database has not")
 	}
 }

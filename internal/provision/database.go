@@ -539,6 +539,20 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 	return hint.New("it does not recover by itself: %s; once it is gone, %s", hint.Join("; ", first, deletedAlone(db)), again)
 }
 
+// standardInput is where the AWS CLI is to read a password from: an argument is shown to
+// others on the machine, and kept in the shell's history.
+// https://docs.aws.amazon.com/cli/latest/userguide/cli-usage-parameters-file.html
+const standardInput = "file:///dev/stdin"
+
+// unmanaged returns what has RDS no longer set the password by itself, for which it needs
+// another one. A line end is not part of a password.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
+func (d databases) unmanaged() hint.Message {
+	return hint.New("%s turns that off, with a password for the meantime on its input, without a line end (openssl rand -hex 20 | tr -d '\\n' prints one); then %s",
+		hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", d.databaseName(), "--no-manage-master-user-password", "--master-user-password", standardInput),
+		hint.Command("db", "rotate-password"))
+}
+
 // events is the command that shows what RDS says of the database.
 func (d databases) events() hint.Invocation {
 	return hint.AWS("rds", "describe-events", "--source-type", "db-instance", "--source-identifier", d.databaseName())
@@ -613,8 +627,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		}, put(func(in *rds.ModifyDBInstanceInput) { in.DBPortNumber = aws.Int32(postgresPort) })).Down(down),
 		graph.Field("password-managed-by", func(l *liveDatabase) string { return l.managed },
 			graph.Fixed("RDS sets the password by itself, and the tasks have that of the stack's secret").
-				Hint(hint.New("turn it off with %s and a new password, and then %s",
-					hint.AWS("rds", "modify-db-instance", "--no-manage-master-user-password"), hint.Command("db", "rotate-password")))),
+				Hint(d.unmanaged())),
 		d.storageAttribute(putNow(func(in *rds.ModifyDBInstanceInput) {
 			live := d.instanceSeen()
 			in.AllocatedStorage = &d.want.storage
@@ -778,7 +791,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		err = fmt.Errorf("the password in secret %s: %s", d.secret.secretName(), badPassword(c.Password))
 	}
 	if err != nil {
-		return "", hint.With(err, "put a password into it, plain or as JSON: %s", hint.AWS("secretsmanager", "put-secret-value", "--secret-id", d.secret.secretName(), "--secret-string", "…"))
+		return "", hint.With(err, "put a password into it, plain or as JSON: %s reads it from its input, up to Ctrl-D", hint.AWS("secretsmanager", "put-secret-value", "--secret-id", d.secret.secretName(), "--secret-string", standardInput))
 	}
 	c = d.secret.complete(c)
 	tags := d.tags(d.Name())
@@ -1207,6 +1220,9 @@ func RotatePassword(ctx context.Context, c Clients, stack string, progress func(
 	// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
 	if s := aws.ToString(db.DBInstanceStatus); s != "available" && s != "storage-optimization" {
 		return fmt.Errorf("database %s is %q: its password can be changed when it is available", d.databaseName(), s)
+	}
+	if m := db.MasterUserSecret; m != nil { // it would refuse what the secret then has already
+		return hint.Add(fmt.Errorf("database %s: RDS sets its password by itself, and keeps it in %s", d.databaseName(), cmp.Or(aws.ToString(m.SecretArn), "a secret of its own")), d.unmanaged())
 	}
 	s := newSecret(d.identity, c.Secrets, "", "")
 	st, err := s.Find(ctx)
