@@ -72,7 +72,8 @@ var reading = pattern.New("^(Describe|Get|List|Batch(Get|Check)|Filter)")
 // Call names the API call that a request is, and says whether it only reads. It
 // leaves the request as it was; an error is one of reading its body.
 func Call(r *http.Request) (action string, reads bool, err error) {
-	if r.Body == nil { // Route 53 is asked by method and path
+	// Route 53 is asked by method and path.
+	if r.Body == nil || strings.HasPrefix(r.URL.Path, "/2013-04-01/") {
 		return r.Method + " " + r.URL.Path, r.Method == http.MethodGet, nil
 	}
 	body, err := io.ReadAll(r.Body)

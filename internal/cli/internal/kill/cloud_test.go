@@ -83,7 +83,7 @@ type account struct {
 	view *runlock.View
 	// pace is provision.Run.Pace.
 	pace float64
-	// deployed has ups know what is deployed, as those of the command line do.
+	// deployed has ups and destroys know what is deployed, as those of the command line do.
 	deployed bool
 	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
 	visibilityDelay time.Duration
@@ -261,7 +261,15 @@ func (a *account) tidy(ctx context.Context) error {
 
 // destroy does what 'bookctl destroy --purge-snapshots' does over the wire.
 func (a *account) destroy(ctx context.Context, w *wire) error {
-	return a.run(w, a.spec, func(r provision.Run) error {
+	spec := a.spec
+	if a.deployed {
+		have, err := provision.ReadDeployed(ctx, provision.NewClients(a.config(w)), spec.Stack)
+		if err != nil {
+			return err
+		}
+		spec.Deployed, spec.Settings = &have, have.Settings
+	}
+	return a.run(w, spec, func(r provision.Run) error {
 		done, err := r.Destroy(ctx, true, time.Minute)
 		if err != nil {
 			return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/provision"
@@ -255,12 +256,79 @@ func TestKilledWhileAlarmsChange(t *testing.T) {
 
 // ofAlarms are the numbers of the writes that are of alarms.
 func ofAlarms(writes []string) (numbers []int) {
+	return numbersOf(writes, "Alarm", "Topic", "Subscri", "Rule", "Targets")
+}
+
+// numbersOf are the numbers of the writes whose names contain one of the words.
+func numbersOf(writes []string, words ...string) (numbers []int) {
 	for i, write := range writes {
-		if slices.ContainsFunc([]string{"Alarm", "Topic", "Subscri", "Rule", "Targets"}, func(word string) bool { return strings.Contains(write, word) }) && !strings.Contains(write, "SecurityGroup") {
+		if slices.ContainsFunc(words, func(word string) bool { return strings.Contains(write, word) }) && !strings.Contains(write, "SecurityGroup") {
 			numbers = append(numbers, i+1)
 		}
 	}
 	return numbers
+}
+
+// TestKilledWithADomain stops a first up and a destroy at the writes around those that are of
+// the domain. The next destroy learns the domain from what is there, and has to leave
+// nothing, also in the zone.
+func TestKilledWithADomain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		a.deployed = true
+		dns := route53.NewFromConfig(a.config(&wire{}))
+		zone, err := dns.CreateHostedZone(ctx, &route53.CreateHostedZoneInput{Name: aws.String("example.com"), CallerReference: aws.String("1")})
+		if err == nil {
+			a.empty, err = a.inventory(ctx)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		vanish := func() error {
+			if err := a.vanish(ctx); err != nil {
+				return err
+			}
+			out, err := dns.ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{HostedZoneId: zone.HostedZone.Id})
+			if err == nil && len(out.ResourceRecordSets) != 2 { // of the zone itself
+				err = fmt.Errorf("the zone has %d records", len(out.ResourceRecordSets))
+			}
+			return err
+		}
+		a.spec.Domain = "api.example.com"
+		up, destroy := &wire{}, &wire{}
+		if err := errors.Join(a.up(ctx, up), a.destroy(ctx, destroy), vanish()); err != nil {
+			t.Fatal(err)
+		}
+		words := []string{"Certificate", "rrset", "LoadBalancer", "TargetGroup", "Listener"}
+		ups, destroys := numbersOf(up.written(), words...), numbersOf(destroy.written(), words...)
+		if len(ups) < 8 || len(destroys) < 7 {
+			t.Fatalf("of the domain are only writes %v of a first up and %v of a destroy:\n%v\n%v", ups, destroys, up.written(), destroy.written())
+		}
+		for _, side := range []side{beforeSent, afterDone} {
+			for i := 0; i < len(ups); i += stride {
+				write, err := a.killed(ctx, a.up, ups[i], side)
+				if err == nil {
+					err = vanish()
+				}
+				if err == nil {
+					err = a.up(ctx, &wire{})
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of a first up, %s: %v", side, ups[i], write, err)
+				}
+				m := destroys[i%len(destroys)]
+				second, err := a.killed(ctx, a.destroy, m, side)
+				if err == nil {
+					err = vanish()
+				}
+				if err != nil {
+					t.Fatalf("%s write %d of a destroy, %s: %v", side, m, second, err)
+				}
+				t.Logf("%s writes %d and %d: %s, %s", side, ups[i], m, write, second)
+			}
+		}
+	})
 }
 
 // TestKilledWhileTagsChange stops an up that gives a stack other tags at each of its
