@@ -194,7 +194,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 			hint.New("enable the region in the account's settings, or choose another with --region"))
 	case "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault", "InsufficientInstanceCapacity":
 		return explanation("AWS has no capacity for this database now ("+code+"): "+message,
-			hint.New("try again later, or choose another class with --db-class or another region with --region"))
+			hint.Of(err).Or(hint.New("try again later, or choose another class with --db-class or another region with --region")))
 	}
 	if provision.NameTaken(err) {
 		return explanation("The name is taken"+during(doing)+" ("+code+"): "+message,

@@ -513,7 +513,7 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 	case "storage-full":
 		return hint.New("give it more storage: %s", hint.Command("up", "--db-storage", "N"))
 	case "insufficient-capacity":
-		return hint.New("AWS has no such instance free in its zone: try again later, or with another --db-class")
+		return withoutCapacity(db, restore)
 	case "incompatible-network":
 		return hint.New("RDS can't find addresses or its subnet group: %s shows more", d.events())
 	case "incompatible-parameters":
@@ -551,6 +551,30 @@ func (d databases) unmanaged() hint.Message {
 	return hint.New("%s turns that off, with a password for the meantime on its input, without a line end (openssl rand -hex 20 | tr -d '\\n' prints one); then %s",
 		hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", d.databaseName(), "--no-manage-master-user-password", "--master-user-password", standardInput),
 		hint.Command("db", "rotate-password"))
+}
+
+// withoutCapacity is what to do about an instance that RDS could not create: "delete your DB
+// instance, wait a few hours, and try to create again. Alternatively, create a new instance using
+// a different instance class or AZ." One that never ran has no data of its own.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
+func withoutCapacity(db *types.DBInstance, restore string) hint.Message {
+	if db.InstanceCreateTime != nil || db.LatestRestorableTime != nil {
+		return hint.New("AWS has no such instance free now: wait some hours; or %s", anotherClass())
+	}
+	again := []string{"up", "--db-class", "CLASS"}
+	if restore != "" {
+		again = append(again, "--restore", restore)
+	}
+	return hint.New("AWS has no such instance free now, and it never ran: %s; once it is gone, %s creates one of another class, or the same command some hours later one of this",
+		deletedAlone(db), hint.Command(again...))
+}
+
+// anotherClass is how a database that RDS can't start gets another class: that of a stopped one
+// can't be changed.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html#USER_StopInstance.Limitations
+func anotherClass() hint.Message {
+	return hint.New("%s leaves its final snapshot, and %s starts from that with another class",
+		hint.Command("destroy"), hint.Command("up", "--restore", "latest", "--db-class", "CLASS"))
 }
 
 // events is the command that shows what RDS says of the database.
@@ -693,10 +717,14 @@ func (d *Database) start(ctx context.Context, _ []graph.Change) error { return d
 
 // startInstance starts a stopped instance, which takes RDS minutes.
 func (d databases) startInstance(ctx context.Context) error {
-	if _, err := d.rds.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: aws.String(d.databaseName())}); err != nil {
-		return fmt.Errorf("start database %s: %w", d.databaseName(), err)
+	_, err := d.rds.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: aws.String(d.databaseName())})
+	if err != nil {
+		err = fmt.Errorf("start database %s: %w", d.databaseName(), err)
 	}
-	return nil
+	if isCode(err, "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault") {
+		err = hint.Add(err, hint.New("try again later; or %s", anotherClass()))
+	}
+	return err
 }
 
 // next is what the instance will be after its maintenance window.
