@@ -125,6 +125,11 @@ func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
 	return nil
 }
 
+// withoutTransactionTimeout is the last version without the setting that any newer pg_restore
+// begins with, whatever it writes into: "SET transaction_timeout = 0;"
+// https://github.com/postgres/postgres/blob/REL_17_STABLE/src/bin/pg_dump/pg_backup_archiver.c
+const withoutTransactionTimeout = 16
+
 func load(ctx context.Context, s streams, g *globals, path string, clean bool) error {
 	begun := time.Now()
 	file, err := os.Open(path)
@@ -143,6 +148,10 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool) e
 		}
 	}
 	err = withDatabase(ctx, s, g, "pg_restore", func(p program) error {
+		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine > withoutTransactionTimeout && its <= withoutTransactionTimeout {
+			return hint.With(fmt.Errorf("pg_restore of PostgreSQL %d can't write into a database of PostgreSQL %d, which does not know its settings", mine, its),
+				"install the PostgreSQL client of version %d, and make the dump with it, since it reads none of a newer one", withoutTransactionTimeout)
+		}
 		args := []string{"--dbname", p.to.Database, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", "--no-password"}
 		if clean {
 			args = append(args, "--clean", "--if-exists")

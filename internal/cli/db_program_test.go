@@ -83,7 +83,8 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 	}
 	s.run("db", "load", "db_program_test.go", "--local").says(t, 64, "is not a dump in pg_dump's custom format")
 
-	// An old pg_dump is found out before the file is begun.
+	// A pg_dump that is too old, and a pg_restore that is too new, are found out before anything
+	// is begun.
 	old := t.TempDir()
 	if err := os.WriteFile(filepath.Join(old, "pg_dump"), []byte("#!/bin/sh\necho 'pg_dump (PostgreSQL) 9.6.24'\n"), 0o755); err != nil {
 		t.Fatal(err)
@@ -93,6 +94,10 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 			s.env[i] = "PATH=" + old + string(filepath.ListSeparator) + path
 		}
 	}
+	if err := os.WriteFile(filepath.Join(old, "pg_restore"), []byte("#!/bin/sh\necho 'pg_restore (PostgreSQL) 17.6'\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s.run("db", "load", file, "--local").says(t, 1, "pg_restore of PostgreSQL 17 can't write into a database of PostgreSQL 15", "install the PostgreSQL client of version 16")
 	s.run("db", "dump", file+"2", "--local").says(t, 1, "pg_dump of PostgreSQL 9 can't read a database of PostgreSQL 15")
 	if left, err := filepath.Glob(file + "2*"); err != nil || len(left) > 0 {
 		t.Errorf("a dump that failed leaves %v, %v", left, err)
