@@ -356,6 +356,35 @@ func TestARollingUpdateFailsNoRequest(t *testing.T) {
 	}
 }
 
+// TestAnUnhealthyTaskIsReplacedFirst lets it run until its replacement is healthy, or fails too.
+func TestAnUnhealthyTaskIsReplacedFirst(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, localcloud.Config{Latencies: localcloud.Latencies{Scale: 0.01}})
+	s.create(t, s.definition(t, "serve", "good", nil), 1)
+	s.until(t, "complete", completed)
+	first := *s.tasks(t, types.DesiredStatusRunning)[0].TaskArn
+	wants := func(code string) {
+		t.Helper()
+		must[*elb.ModifyTargetGroupOutput](t)(s.elb.ModifyTargetGroup(t.Context(), &elb.ModifyTargetGroupInput{TargetGroupArn: &s.targets, Matcher: &elbtypes.Matcher{HttpCode: &code}}))
+	}
+	wants("299")
+	s.until(t, "both run", func(types.Service) bool {
+		running := s.tasks(t, types.DesiredStatusRunning)
+		return len(running) == 2 && slices.ContainsFunc(running, func(x types.Task) bool { return *x.TaskArn == first })
+	})
+	s.until(t, "one is stopped", func(types.Service) bool {
+		stopped := s.tasks(t, types.DesiredStatusStopped)
+		return len(stopped) > 0 && strings.HasPrefix(*stopped[0].StoppedReason, "Task failed ELB health checks")
+	})
+	wants("200")
+	s.until(t, "one serves", func(d types.Service) bool {
+		return d.RunningCount == 1 && len(s.tasks(t, types.DesiredStatusRunning)) == 1
+	})
+	if code, body := fetchBody(t, s.url); code != http.StatusOK || body != "good" {
+		t.Errorf("the service answers %d %q", code, body)
+	}
+}
+
 func TestABadReleaseIsRolledBackAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	// Scaled so that health checks come as fast as they can, not every 5 s.

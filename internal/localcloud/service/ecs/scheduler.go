@@ -175,6 +175,8 @@ type serviceTasks struct {
 	ready            map[*ecsTask]bool
 	// stopping counts those that have not stopped yet.
 	stopping int
+	// sick are those of wanted whose replacement is awaited before they are stopped.
+	sick int
 }
 
 func (a tx) tasksOf(s *service) serviceTasks {
@@ -214,13 +216,13 @@ func (w serviceTasks) readyOf(tasks []*ecsTask) (n int) {
 // scheduleService moves a service one step towards its desired state, and reports whether
 // it changed anything.
 func (a tx) scheduleService(s *service) (changed bool) {
-	if a.checkHealth(s) {
-		changed = true
-	}
+	sick, stopped := a.checkHealth(s)
+	changed = stopped
 	if a.breakCircuit(s) || a.judge(s) {
 		changed = true
 	}
 	w := a.tasksOf(s)
+	w.sick = sick
 	for _, t := range w.wanted {
 		if w.ready[t] = a.ready(t); w.ready[t] && !t.Served {
 			t.Served, changed = true, true
@@ -278,35 +280,59 @@ func (a tx) targetHealth(t *ecsTask, target taskTarget) (balancer.Health, bool) 
 	return a.needs.Groups.TargetHealth(a.Tx, target.Group, t.Address, target.Port)
 }
 
-// checkHealth stops the tasks that fail their health checks.
-func (a tx) checkHealth(s *service) (changed bool) {
+// checkHealth stops the tasks that fail their health checks, and returns how many it lets
+// run until their replacements are healthy, or fail as well:
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_services.html
+func (a tx) checkHealth(s *service) (sick int, changed bool) {
 	grace := time.Duration(aws.ToInt32(s.Grace)) * time.Second
-	for _, t := range a.tasksOf(s).wanted {
-		if *t.LastStatus != taskRunning {
-			continue
-		}
+	w := a.tasksOf(s)
+	var failing []*ecsTask
+	starting := 0
+	for _, t := range w.wanted {
 		// Checks of the container as well as those of its targets:
 		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_CreateService.html
-		if time.Since(*t.StartedAt) < a.ScaledTo(leastGrace, grace) {
-			continue
+		switch {
+		case *t.LastStatus == taskRunning && time.Since(*t.StartedAt) >= a.ScaledTo(leastGrace, grace) && a.unhealthy(t) != "":
+			failing = append(failing, t)
+		case !a.ready(t):
+			starting++
+		}
+	}
+	stop := len(failing)
+	// In a deployment others take their place.
+	if s.Deployments[0].State == types.DeploymentRolloutStateCompleted && s.Status == statusActive {
+		limit := max(int(*s.Rollout.MaximumPercent)*int(s.Desired)/100, 1)
+		stop = min(stop, max(0, len(w.wanted)-int(s.Desired)-starting))
+		if stop == 0 && starting == 0 && len(w.wanted) >= limit { // there is no room for another one
+			stop = min(len(failing), 1)
+		}
+	}
+	for _, t := range failing[:stop] {
+		reason := a.unhealthy(t)
+		for _, target := range t.Targets {
+			if h, ok := a.targetHealth(t, target); ok && h.State == balancer.Unhealthy && t.HealthStatus != types.HealthStatusUnhealthy {
+				a.serviceEvent(t.Service, "(port %d) is unhealthy in (target-group %s) due to (reason %s).", target.Port, target.Group, h.Description)
+			}
 		}
 		if t.HealthStatus == types.HealthStatusUnhealthy {
 			a.serviceEvent(t.Service, "(task %s) failed container health checks.", t.ID)
-			a.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, "Task failed container health checks")
-			changed = true
-			continue
 		}
-		for _, target := range t.Targets {
-			h, ok := a.targetHealth(t, target)
-			if !ok || h.State != balancer.Unhealthy || *t.DesiredStatus == taskStopped {
-				continue
-			}
-			a.serviceEvent(t.Service, "(port %d) is unhealthy in (target-group %s) due to (reason %s).", target.Port, target.Group, h.Description)
-			a.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, fmt.Sprintf("Task failed ELB health checks in (target-group %s)", target.Group))
-			changed = true
+		a.failTask(t, types.TaskStopCodeServiceSchedulerInitiated, reason)
+	}
+	return len(failing) - stop, stop > 0
+}
+
+// unhealthy is why a task is to be replaced, "" for one that is healthy.
+func (a tx) unhealthy(t *ecsTask) string {
+	if t.HealthStatus == types.HealthStatusUnhealthy {
+		return "Task failed container health checks"
+	}
+	for _, target := range t.Targets {
+		if h, ok := a.targetHealth(t, target); ok && h.State == balancer.Unhealthy {
+			return fmt.Sprintf("Task failed ELB health checks in (target-group %s)", target.Group)
 		}
 	}
-	return changed
+	return ""
 }
 
 // countFailure counts the failure of a service's task and delays the next start.
@@ -382,7 +408,7 @@ func (a tx) startTasks(s *service, w serviceTasks) bool {
 		return false
 	}
 	limit := int(*s.Rollout.MaximumPercent) * int(s.Desired) / 100
-	n := min(int(s.Desired)-len(w.new), max(limit, 1)-len(w.wanted))
+	n := min(int(s.Desired)+w.sick-len(w.new), max(limit, 1)-len(w.wanted))
 	if s.shifting() != nil { // it stands alongside the tasks before
 		n = int(s.Desired) - len(w.new)
 	}
@@ -492,7 +518,7 @@ func (a tx) stopOld(s *service, w serviceTasks) bool {
 
 // stopSurplus scales in: first tasks that do not serve, then the youngest.
 func (a tx) stopSurplus(s *service, w serviceTasks) bool {
-	surplus := len(w.new) - int(s.Desired)
+	surplus := len(w.new) - int(s.Desired) - w.sick
 	if surplus <= 0 {
 		return false
 	}
