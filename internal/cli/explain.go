@@ -85,8 +85,11 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 }
 
 // didNotComeUp reports whether the service was created or changed and then did not become
-// ready. A call that AWS rejected, or drift that bookctl refuses, is reported as such.
-func didNotComeUp(f *graph.Error) bool { return f.Node == "service" && f.Op == "wait" }
+// ready. A call that AWS rejected, or drift that bookctl refuses, is reported as such, and so
+// is what knows its own next step, as a health check that was given back does.
+func didNotComeUp(f *graph.Error) bool {
+	return f.Node == "service" && f.Op == "wait" && hint.Of(f.Err).Empty()
+}
 
 // clarified explains an error that is not explained yet.
 func clarified(err error) error {

@@ -36,6 +36,9 @@ release's migrations must let the previous release keep serving.
 While traffic is being shifted to a release (see --deploy of 'bookctl up'), that
 release is rolled back at once, without a rollout: the old tasks still run.
 
+If an interrupted run left the health check of a release that failed, the one of the
+release that serves is set again.
+
 The next 'bookctl up' that builds from source deploys the source again.`,
 		Example: `  bookctl rollback
   bookctl rollback --to 5`,
@@ -79,6 +82,14 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	release, err := provision.RollbackTarget(releases, to)
 	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && release.Serving && release.Served {
+		spec := provision.Spec{Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: have.Zones}
+		changes, err2 := changing(s, t, spec, "rollback").RestoreChecks(ctx)
+		if err2 != nil {
+			return err2
+		}
+		for _, c := range changes {
+			rep.note("the health check of revision %d is set again: %s", release.Revision, c)
+		}
 		if never {
 			rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, release.Revision)
 		} else {
@@ -92,7 +103,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		if err != nil {
 			return err
 		}
-		return rolledBack(s, g, t, url, release, "", nil, time.Since(begun))
+		return rolledBack(s, g, t, url, release, "", changes, time.Since(begun))
 	}
 	if errors.Is(err, provision.ErrOldest) {
 		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Since(release) != nil }); i >= 0 {

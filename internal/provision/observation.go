@@ -39,6 +39,8 @@ type observation struct {
 	tables        reading[[]ec2types.RouteTable]
 	given         reading[GivenNetwork]
 
+	deployed readings[revision] // of what a service runs, by its ARN
+
 	// Of a VPC, by its id.
 	groups readings[[]ec2types.SecurityGroup]
 	acls   readings[[]ec2types.NetworkAcl]

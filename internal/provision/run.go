@@ -217,6 +217,11 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 		if left := stack.abandonRelease(ctx); left != nil {
 			err = errors.Join(err, left)
 		}
+		if lock.Guard(context.WithoutCancel(ctx)) == nil {
+			if left := stack.abandonCheck(ctx); left != nil {
+				err = errors.Join(err, left)
+			}
+		}
 		return stack, report, err
 	}
 	if !lock.AfterDead() {

@@ -37,6 +37,7 @@ type Service struct {
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait       bool                                  // for the rollout to be over
 	shift      shifting
+	trial      trial
 	ownRelease
 }
 
@@ -161,6 +162,9 @@ func (s *Service) Expect() time.Duration {
 	if live := s.lastSeen(); live != nil && startedEarly(live) {
 		return 25 * time.Second // they run, and only have to be found healthy
 	}
+	if len(s.trial.before) > 0 {
+		return 6 * time.Second // a load balancer finds a task unhealthy soon
+	}
 	return 75 * time.Second
 }
 
@@ -203,6 +207,9 @@ type liveService struct {
 	kept          bool // its image is marked as one that served, or need not be
 	ready         bool // nothing is waited for, whatever is still to be set
 	former        bool // all tasks have the wanted port, and another one can still be reached
+	check         checkSpec
+	record        []graph.Change // how the record of the check differs
+	sick          string         // why the check that this run set is to be given back
 }
 
 // Longer implements graph.Longer: a release that is going on already may have a strategy
@@ -291,8 +298,15 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if st.Phase != graph.Ready && failures(live)+died > 0 && ours {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
+	have.check = s.checkSet(live)
+	if s.trial.failed != "" {
+		st = s.checkGivenBack(st)
+	}
 	if st.Phase == graph.Unrecoverable {
 		have.gaveUp = true
+		if len(s.trial.before) > 0 && aws.ToString(live.TaskDefinition) != s.definition.ID() {
+			have.sick = st.Note
+		}
 		return have, st, nil
 	}
 	have.renewed = s.renewed && st.Phase == graph.Ready
@@ -314,9 +328,19 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 		s.awaitHealthy(have.health, &st)
 	}
+	var watched bool
+	if have.sick, watched = s.try(have.health); watched {
+		st.Phase, st.Note = graph.Pending, st.Note+", to see whether they stay healthy by "+have.check.String()
+	}
 	have.ready = st.Phase == graph.Ready
 	if ours && !s.copied {
 		have.copy = s.cluster.copyDrift(copyByService)
+	}
+	if ours && s.trial.since.IsZero() {
+		have.record = s.definition.checkRecord()
+	}
+	if have.ready && completed(live) == s.definition.ID() && have.record == nil {
+		s.trial.before = nil // it is deployed
 	}
 	return have, st, nil
 }
@@ -711,6 +735,7 @@ func (s *Service) Wanted(live *liveService) *liveService {
 		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec, capacity: describeCapacity(s.want.strategy()),
 		secretVersion: s.definition.database.secretVersion(), kept: true, unmanaged: map[string]string{},
 	}
+	w.check = s.targets.want.spec()
 	w.strategy = s.strategyNow(live, w.targets)
 	c := s.rolloutConfiguration(w.strategy, live.judged)
 	w.rollout = describeRollout(c, &s.want.grace, true)
@@ -734,6 +759,9 @@ func (s *Service) Wanted(live *liveService) *liveService {
 // first.
 func (s *Service) Judge(live *liveService, st graph.State) graph.State {
 	switch {
+	case live.sick != "":
+		st.Drift = slices.DeleteFunc(st.Drift, func(c graph.Change) bool { return c.Field != fieldCheck })
+		st.Phase = graph.Ready
 	case live.gaveUp:
 		st.Drift = nil
 	case len(st.Drift) > 0:
@@ -824,6 +852,17 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		unmanaged(fieldLattice, func(in *ecs.UpdateServiceInput) { in.VpcLatticeConfigurations = []types.VpcLatticeConfiguration{} }),
 		graph.Field("launch-type", func(l *liveService) string { return l.launch }, graph.Fixed("a service keeps its launch type")).
 			When(func(live, _ *liveService) bool { return live.capacity == "" }), // with a strategy there is no launch type
+		graph.Field(fieldCheckPath, func(l *liveService) string { return l.check.path }, update.Put(func(*ecs.UpdateServiceInput) {})),
+		graph.Field(fieldCheckCodes, func(l *liveService) string { return l.check.codes }, update.Put(func(*ecs.UpdateServiceInput) {})),
+		graph.Compared(fieldCheck, func(live, want *liveService) (string, string, bool) {
+			return want.check.String() + ": " + live.sick, "as before", live.sick != ""
+		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			live := s.Last()
+			if !live.gaveUp {
+				s.trial.failed = live.sick
+			}
+			return s.giveBack(ctx)
+		})),
 		graph.Field("task-definition", func(l *liveService) string { return short(l.definition) }, update.Put(func(in *ecs.UpdateServiceInput) {
 			in.TaskDefinition = aws.String(s.definition.ID())
 		})),
@@ -887,8 +926,8 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			if len(keyDrift(live.tags, want.tags)) > 0 {
 				return nil // the copy is written after the tags
 			}
-			return live.copy
-		}, graph.SetBy(s.recordCopy)),
+			return append(slices.Clone(live.copy), live.record...)
+		}, graph.SetBy(s.recordAll)),
 	}
 }
 
@@ -901,6 +940,23 @@ func (s *Service) UpdatesSynchronously(changes []graph.Change) bool {
 	return live != nil && live.ready && !live.former && live.failing == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
 		return c.Field != fieldSecretVersion && c.Field != fieldGrace && c.Field != FieldKept
 	})
+}
+
+// recordAll writes what the service records on others. The check is recorded when the tasks
+// have stayed healthy by it.
+func (s *Service) recordAll(ctx context.Context, changes []graph.Change) error {
+	check := func(c graph.Change) bool {
+		return slices.Contains(checkTags, strings.TrimPrefix(c.Field, fieldRecorded))
+	}
+	if slices.ContainsFunc(changes, check) && s.trial.since.IsZero() {
+		if err := s.definition.recordCheck(ctx); err != nil {
+			return err
+		}
+	}
+	if slices.ContainsFunc(changes, func(c graph.Change) bool { return !check(c) }) {
+		return s.recordCopy(ctx, changes)
+	}
+	return nil
 }
 
 func (s *Service) recordCopy(ctx context.Context, _ []graph.Change) error {
@@ -1019,6 +1075,14 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 	if in.TaskDefinition != nil {
 		if err := s.markServed(ctx); err != nil {
 			return err
+		}
+	}
+	if hasField(changes, fieldCheckPath) || hasField(changes, fieldCheckCodes) {
+		if err := s.setCheck(ctx, in); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field != fieldCheckPath && c.Field != fieldCheckCodes }) {
+			return nil
 		}
 	}
 	password := hasField(changes, "password")

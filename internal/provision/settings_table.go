@@ -236,7 +236,7 @@ func containerSettings() []Setting {
 			Help:    "path that the load balancer requests from a task (default: the image's label, or /; 'image' returns to that)",
 			Example: "/healthz?full=1",
 			Choices: []string{"/", "/healthz", "image"},
-			Drives:  []ResourceField{{"target-group", "health-check-path"}},
+			Drives:  []ResourceField{{servicePart, fieldCheckPath}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html
 				refuse("health-path", !healthPath.MatchString(s.HealthPath), "health path %q: give a path such as /healthz, in ASCII and without spaces", s.HealthPath)
@@ -251,7 +251,7 @@ func containerSettings() []Setting {
 			Help:    "status codes of a healthy task for --health-path (default: the image's label, or 200-299; 'image' returns to that)",
 			Example: "200,301-302",
 			Choices: []string{"200", "200-299", "200-399", "image"},
-			Drives:  []ResourceField{{"target-group", "healthy-codes"}},
+			Drives:  []ResourceField{{servicePart, fieldCheckCodes}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_Matcher.html
 				refuse("health-status", !healthStatus.MatchString(s.HealthStatus), "health status %q: a load balancer takes codes and ranges from 200 to 499, such as 200-299 or 200,302", s.HealthStatus)

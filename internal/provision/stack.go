@@ -257,6 +257,15 @@ func (s *Stack) abandonRelease(ctx context.Context) error {
 	return s.release.abandon(ctx)
 }
 
+// abandonCheck gives back the health check that a failed run has set for a release that does
+// not serve.
+func (s *Stack) abandonCheck(ctx context.Context) error {
+	// Also when the run was interrupted.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
+	defer cancel()
+	return s.service.abandonCheck(ctx)
+}
+
 // URL returns the address of the service, or "" before the load balancer exists. It is
 // known after the graph was run or observed.
 func (s *Stack) URL() string {
@@ -559,6 +568,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service.reached = []*SecurityGroup{lb, task}
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, second, limits, spec.Paused)
 	service.inForce = scale.inForce
+	for _, g := range service.groups() {
+		g.inForce = run.checkInForce
+	}
 	after := []Resource{service, scale}   // in their order
 	if tell.wanted() || spec.destroying { // else the alarms go
 		after = append(after, newAlarmActions(tell, alarms, service, !spec.Paused && !spec.destroying))

@@ -24,6 +24,10 @@ type TargetGroup struct {
 	vpc  home
 	want targetSpec
 	name string // in AWS
+	// inForce tells by which check the tasks are to be judged that are registered; nil
+	// outside a stack.
+	inForce func(context.Context) (checkInForce, error)
+	judged  *checkInForce // what it told
 }
 
 // targetSpec is what of a target group can be wanted.
@@ -63,17 +67,21 @@ func (t *TargetGroup) groupName() string { return t.name }
 // check finds a task healthy 10 s after it answers, where the defaults (30 s, five
 // times) take 150 s. Of bookapi it asks only whether the process is up: a check that
 // asks the database would have every task replaced when the database is out.
-func (w targetSpec) check() map[string]string {
+func (w targetSpec) check() map[string]string { return w.spec().fields() }
+
+func (w targetSpec) spec() checkSpec { return checkSpec{w.path, w.codes} }
+
+func (c checkSpec) fields() map[string]string {
 	return map[string]string{
 		"health-check":          "true",
-		"health-check-path":     w.path,
+		fieldCheckPath:          c.path,
 		"health-check-port":     "traffic-port",
 		"health-check-protocol": "HTTP",
 		"health-check-interval": "5",
 		"health-check-timeout":  "3",
 		"healthy-threshold":     "2",
 		"unhealthy-threshold":   "2",
-		"healthy-codes":         w.codes,
+		fieldCheckCodes:         c.codes,
 	}
 }
 
@@ -112,6 +120,7 @@ type liveTargetGroup struct {
 	protocol, version string // of HTTP
 	addresses         string // of IP
 	check, attributes map[string]string
+	inForce           checkInForce
 }
 
 // Read looks the group up by its name.
@@ -138,7 +147,7 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 		check: map[string]string{
 			"health-check":          strconv.FormatBool(tg.HealthCheckEnabled == nil || *tg.HealthCheckEnabled),
 			"health-check-port":     aws.ToString(tg.HealthCheckPort),
-			"health-check-path":     aws.ToString(tg.HealthCheckPath),
+			fieldCheckPath:          aws.ToString(tg.HealthCheckPath),
 			"health-check-protocol": string(tg.HealthCheckProtocol),
 			"health-check-interval": decimal(tg.HealthCheckIntervalSeconds),
 			"health-check-timeout":  decimal(tg.HealthCheckTimeoutSeconds),
@@ -148,12 +157,34 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 		attributes: readTags(attributes.Attributes, func(a types.TargetGroupAttribute) (*string, *string) { return a.Key, a.Value }),
 	}
 	if tg.Matcher != nil {
-		live.check["healthy-codes"] = aws.ToString(tg.Matcher.HttpCode)
+		live.check[fieldCheckCodes] = aws.ToString(tg.Matcher.HttpCode)
 		if tg.Matcher.GrpcCode != nil {
-			live.check["healthy-codes"] += " and of gRPC " + *tg.Matcher.GrpcCode
+			live.check[fieldCheckCodes] += " and of gRPC " + *tg.Matcher.GrpcCode
 		}
 	}
+	if t.inForce != nil && t.judged == nil && tags[TagStack] == t.stack {
+		now, err := t.inForce(ctx)
+		if err != nil {
+			return nil, graph.State{}, err
+		}
+		t.judged = &now
+	}
+	if t.judged != nil {
+		live.inForce = *t.judged
+	}
 	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack]}, nil
+}
+
+// settled is the check that the group has when it is ready: that of the release that
+// serves. Another one comes with its release; see Service.setCheck.
+func (t *TargetGroup) settled(live *liveTargetGroup) checkSpec {
+	switch {
+	case live == nil || live.inForce == checkInForce{}:
+		return t.want.spec()
+	case live.inForce.both:
+		return checkSpec{live.check[fieldCheckPath], live.check[fieldCheckCodes]}
+	}
+	return live.inForce.checkSpec
 }
 
 // describe returns the group with its tags, or none.
@@ -219,13 +250,13 @@ func number(s string) *int32 {
 }
 
 // Wanted implements graph.Shape.
-func (t *TargetGroup) Wanted(*liveTargetGroup) *liveTargetGroup {
+func (t *TargetGroup) Wanted(live *liveTargetGroup) *liveTargetGroup {
 	attributes := maps.Clone(targetDefaults)
 	maps.Copy(attributes, t.want.attributes())
 	return &liveTargetGroup{
 		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp),
 		version: "HTTP1", addresses: string(types.TargetGroupIpAddressTypeEnumIpv4),
-		check: t.want.check(), attributes: attributes,
+		check: t.settled(live).fields(), attributes: attributes,
 	}
 }
 
@@ -246,7 +277,7 @@ func (t *TargetGroup) Attributes() graph.Attributes[*liveTargetGroup] {
 		fixed("address-type", func(l *liveTargetGroup) string { return l.addresses }).
 			When(func(live, _ *liveTargetGroup) bool { return live.addresses != "" }),
 	}
-	check := graph.SetBy(t.setCheck)
+	check := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return t.setCheck(ctx, t.settled(t.Last())) })
 	for _, key := range slices.Sorted(maps.Keys(t.want.check())) {
 		out = append(out, graph.Field(key, func(l *liveTargetGroup) string { return l.check[key] }, check))
 	}
@@ -273,10 +304,10 @@ func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 	out, err := t.elb.CreateTargetGroup(ctx, &elb.CreateTargetGroupInput{
 		Name: aws.String(t.groupName()), TargetType: types.TargetTypeEnumIp, VpcId: aws.String(t.vpc.ID()),
 		Protocol: types.ProtocolEnumHttp, Port: &t.want.port,
-		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
+		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c[fieldCheckPath]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
-		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])}, Tags: elbTags(tags),
+		Matcher: &types.Matcher{HttpCode: aws.String(c[fieldCheckCodes])}, Tags: elbTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create target group %s: %w", t.groupName(), err)
@@ -289,16 +320,21 @@ func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 	return arn, nil
 }
 
-func (t *TargetGroup) setCheck(ctx context.Context, _ []graph.Change) error {
-	c := t.want.check()
+func (t *TargetGroup) setCheck(ctx context.Context, to checkSpec) error {
+	c := to.fields()
 	_, err := t.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{
-		TargetGroupArn: aws.String(t.ID()), HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c["health-check-path"]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
+		TargetGroupArn: aws.String(t.ID()), HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c[fieldCheckPath]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
-		Matcher: &types.Matcher{HttpCode: aws.String(c["healthy-codes"])},
+		Matcher: &types.Matcher{HttpCode: aws.String(c[fieldCheckCodes])},
 	})
 	if err != nil {
 		return fmt.Errorf("set the health check of target group %s: %w", t.groupName(), err)
+	}
+	if last := t.Last(); last != nil {
+		live := *last
+		live.check, live.inForce = c, checkInForce{checkSpec: to}
+		t.Learn(&live)
 	}
 	return nil
 }

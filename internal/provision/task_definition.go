@@ -115,6 +115,9 @@ type liveDefinition struct {
 	revision          // to go by
 	newest   revision // of the stack's
 	fields   definitionFields
+	// recordLater reports whether the service runs it by another health check than the
+	// wanted one, which is recorded when that has proved itself; see Service.setCheck.
+	recordLater bool
 }
 
 // definitionFields are the fields of a revision, registered or wanted.
@@ -170,6 +173,9 @@ func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State
 		return nil, absent, err
 	}
 	live := compare(inUse, last)
+	if live.recordLater, err = t.servesByAnother(ctx, live); err != nil {
+		return nil, absent, err
+	}
 	return live, graph.State{
 		Phase: graph.Ready, ID: aws.ToString(live.live.TaskDefinitionArn), Owner: live.tags[TagStack],
 		Note: "revision " + strconv.Itoa(int(live.live.Revision)),
@@ -180,7 +186,32 @@ func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State
 func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
 	w := &liveDefinition{revision: revision{tags: t.tags(t.Name())}, fields: wantedFields(t.definition())}
 	withoutDefaults(live.newest.tags, w.tags)
+	if live.recordLater {
+		for _, key := range checkTags {
+			if value, recorded := live.tags[key]; recorded {
+				w.tags[key] = value
+			} else {
+				delete(w.tags, key)
+			}
+		}
+	}
 	return w
+}
+
+// servesByAnother finds liveDefinition.recordLater.
+func (t *TaskDefinition) servesByAnother(ctx context.Context, live *liveDefinition) (bool, error) {
+	if t.destroying || live.tags[TagStack] != t.stack {
+		return false, nil
+	}
+	want := t.Wanted(live)
+	if drift, _ := t.Attributes().Compare(live, want); NewRelease(drift) {
+		return false, nil
+	}
+	if same := func(key string) bool { return live.tags[key] == want.tags[key] }; same(checkTags[0]) && same(checkTags[1]) {
+		return false, nil
+	}
+	service, err := t.service().describe(ctx)
+	return service != nil && aws.ToString(service.TaskDefinition) == aws.ToString(live.live.TaskDefinitionArn), err
 }
 
 // Attributes implements graph.Shape. A revision never changes, so each field that differs

@@ -1,5 +1,5 @@
-// Command app is a service that is not bookapi: it answers every request with 200,
-// and has the commands that people run alongside a service.
+// Command app is a service that is not bookapi: it answers every request but that of /nope
+// with 200, and has the commands that people run alongside a service.
 package main
 
 import (
@@ -57,8 +57,12 @@ func main() {
 func serve() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintln(w, "ready") // to whatever is asked
+	server := &http.Server{Addr: "127.0.0.1:" + os.Getenv("PORT"), Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/nope" {
+			http.NotFound(w, r)
+			return
+		}
+		fmt.Fprintln(w, "ready")
 	})}
 	go func() {
 		<-ctx.Done()
