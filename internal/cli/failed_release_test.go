@@ -3,6 +3,7 @@ package cli_test
 import (
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -120,6 +123,69 @@ func TestAHealthCheckThatTasksFailIsGivenBack(t *testing.T) {
 	}
 	s.run("plan", "--local").says(t, 0)
 	s.run("up", "--local", "--output", "json").shows(t, 0, `"apiWrites":0`)
+}
+
+// TestAFailedReleaseLeavesWhatTheOneBeforeNeeds takes a secret away from a service by releases
+// that fail, and then stops its task, for which the next one needs the secret.
+func TestAFailedReleaseLeavesWhatTheOneBeforeNeeds(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	made := done[*secretsmanager.CreateSecretOutput](t)(secretsmanager.NewFromConfig(s.config()).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("key"), SecretString: aws.String("of the house")}))
+	s.up("--no-database", "--image", ownService(t), "--secret", "KEY="+*made.ARN)
+	containers, cluster := ecs.NewFromConfig(s.config()), aws.String("book-cluster")
+	running := func() []string {
+		t.Helper()
+		return done[*ecs.ListTasksOutput](t)(containers.ListTasks(t.Context(), &ecs.ListTasksInput{Cluster: cluster, ServiceName: aws.String("book-service")})).TaskArns
+	}
+	replaced := func(why string) {
+		t.Helper()
+		before := running()
+		if len(before) != 1 {
+			t.Fatalf("%s, these tasks run: %v", why, before)
+		}
+		done[*ecs.StopTaskOutput](t)(containers.StopTask(t.Context(), &ecs.StopTaskInput{Cluster: cluster, Task: &before[0]}))
+		until(t, why+", a stopped task is replaced", func() bool {
+			now := running()
+			if len(now) != 1 || now[0] == before[0] {
+				return false
+			}
+			task := done[*ecs.DescribeTasksOutput](t)(containers.DescribeTasks(t.Context(), &ecs.DescribeTasksInput{Cluster: cluster, Tasks: now})).Tasks[0]
+			return *task.LastStatus == "RUNNING" && strings.HasSuffix(*task.TaskDefinitionArn, "/book-app:1")
+		})
+	}
+	may := func() string {
+		t.Helper()
+		roles := iam.NewFromConfig(s.config())
+		for _, r := range done[*iam.ListRolesOutput](t)(roles.ListRoles(t.Context(), &iam.ListRolesInput{})).Roles {
+			if strings.Contains(*r.RoleName, "execution") {
+				out := done[*iam.GetRolePolicyOutput](t)(roles.GetRolePolicy(t.Context(), &iam.GetRolePolicyInput{RoleName: r.RoleName, PolicyName: aws.String("bookctl")}))
+				text, err := url.PathUnescape(*out.PolicyDocument)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return text
+			}
+		}
+		t.Fatal("there is no execution role")
+		return ""
+	}
+	s.run("up", "--local", "--unset-env", "KEY", "--release-command", "exit 3").says(t, 1, "the service is unchanged")
+	replaced("behind a release command that failed")
+	s.run("up", "--local", "--unset-env", "KEY", "--release-command", "none", "--command", "exit 3").says(t, 1, "book-app:1")
+	replaced("behind tasks that failed")
+	if policy := may(); !strings.Contains(policy, *made.ARN) {
+		t.Errorf("the execution role may not read what the service needs: %s", policy)
+	}
+
+	s.run("up", "--local", "--command", "none").says(t, 0, "former-permissions")
+	if policy := may(); strings.Contains(policy, *made.ARN) {
+		t.Errorf("the execution role may read what nothing needs any more: %s", policy)
+	}
+	s.run("plan", "--local").says(t, 0)
 }
 
 // TestACanaryHasItsOwnHealthCheck releases with another health check than that of the tasks

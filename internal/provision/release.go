@@ -190,6 +190,36 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 	return out, err
 }
 
+// formerNeeds is what a role has to allow besides for the tasks of the releases that the
+// service runs, or is leaving: each of them may have to be started again. May returns what a
+// role allows for a release, and have is what it allows for the wanted one.
+func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) ([]statement, error) {
+	live, err := c.service().describe(ctx)
+	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+		return nil, err
+	}
+	arns := []string{aws.ToString(live.TaskDefinition)}
+	for _, d := range live.Deployments {
+		if arn := aws.ToString(d.TaskDefinition); arn != "" && !slices.Contains(arns, arn) {
+			arns = append(arns, arn)
+		}
+	}
+	var out []statement
+	for _, arn := range arns {
+		r, err := c.deployed(ctx, arn)
+		if err != nil {
+			return nil, err
+		}
+		if r.live == nil || r.tags[TagStack] != c.stack {
+			continue
+		}
+		settings, image := wanted, imageOf(r.live)
+		Release{definition: r, Image: image, RegistrySecret: registrySecretOf(container(r.live))}.Contract(&settings)
+		out = append(out, beyond(may(settings, image), slices.Concat(have, out))...)
+	}
+	return out, nil
+}
+
 // imageOf is what the books container of a definition runs.
 func imageOf(def *types.TaskDefinition) string {
 	return aws.ToString(container(def).Image)

@@ -37,7 +37,11 @@ type Role struct {
 	account identified
 	// permissions are asked when the resources that they name have ARNs.
 	permissions func() []statement
-	made        bool // by this run, so that nobody else has given it a policy
+	// former returns what the tasks need besides that still serve, since they may have to be
+	// started again; nil for a role that tasks of any release use alike.
+	former func(context.Context) ([]statement, error)
+	needed *[]statement // what it returned
+	made   bool         // by this run, so that nobody else has given it a policy
 	// forECS reports whether it is ECS itself, and not tasks, that assumes the role.
 	forECS bool
 }
@@ -52,6 +56,26 @@ type statement struct {
 	Resource  []string          `json:"Resource,omitempty"`
 	Principal map[string]string `json:"Principal,omitempty"`
 	Condition condition         `json:"Condition,omitempty"`
+}
+
+// beyond is what statements allow and others don't.
+func beyond(may, have []statement) []statement {
+	alike := func(a, b statement) bool {
+		a.Resource, b.Resource = nil, nil
+		return policy(a) == policy(b)
+	}
+	var out []statement
+	for _, m := range may {
+		for _, h := range have {
+			if alike(m, h) {
+				m.Resource = slices.DeleteFunc(slices.Clone(m.Resource), func(r string) bool { return slices.Contains(h.Resource, r) })
+			}
+		}
+		if len(m.Resource) > 0 {
+			out = append(out, m)
+		}
+	}
+	return out
 }
 
 func policy(statements ...statement) string {
@@ -81,10 +105,10 @@ func newRole(i identity, client *iam.Client, name, boundary string, account iden
 
 func (r *Role) roleName() *string { return aws.String(r.names().Role(r.name)) }
 
-// inline is the stack's own policy of the role, "" for a role that may do nothing: IAM
+// inline is the stack's own policy of the role, with what a former release needs; "" for a role that may do nothing: IAM
 // takes no policy without a statement.
-func (r *Role) inline() string {
-	may := r.permissions()
+func (r *Role) inline(former []statement) string {
+	may := append(r.permissions(), former...)
 	if len(may) == 0 {
 		return ""
 	}
@@ -188,10 +212,50 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if isCode(err, "NoSuchEntity") {
 		return nil, absent, nil // gone since
 	}
+	if err == nil {
+		live.former, err = r.formerNeeds(ctx)
+	}
 	if err != nil {
 		return nil, graph.State{}, err
 	}
 	return live, st, nil
+}
+
+// formerNeeds finds liveRole.former, once in a run.
+func (r *Role) formerNeeds(ctx context.Context) ([]statement, error) {
+	if r.former != nil && r.needed == nil {
+		needed, err := r.former(ctx)
+		if err != nil {
+			return nil, err
+		}
+		r.needed = &needed
+	}
+	if r.needed == nil {
+		return nil, nil
+	}
+	return *r.needed, nil
+}
+
+// formerLast is the liveRole.former that was last read.
+func (r *Role) formerLast() []statement {
+	if live := r.Last(); live != nil {
+		return live.former
+	}
+	return nil
+}
+
+// leaveFormer takes away what only the tasks of a former release needed, which are gone.
+func (r *Role) leaveFormer(ctx context.Context) error {
+	if len(r.formerLast()) == 0 {
+		return nil
+	}
+	if err := r.putPermissions(ctx, r.inline(nil)); err != nil {
+		return fmt.Errorf("set the permissions of role %s: %w", *r.roleName(), err)
+	}
+	live := *r.Last()
+	live.former, r.needed = nil, &[]statement{}
+	r.Learn(&live)
+	return nil
 }
 
 // inlinePolicies returns the stack's own policy of the role and the names of all
@@ -259,11 +323,13 @@ type liveRole struct {
 	tags                    map[string]string
 	trust, inline, boundary string
 	others, attached        []string // what nobody of the stack gave it
+	// former is what the releases need that the service runs, and the wanted one does not.
+	former []statement
 }
 
 // Wanted implements graph.Shape.
 func (r *Role) Wanted(live *liveRole) *liveRole {
-	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(), boundary: r.boundary}
+	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(live.former), boundary: r.boundary}
 }
 
 // Attributes implements graph.Shape. The boundary comes first: it may be what the caller
@@ -344,14 +410,18 @@ func (r *Role) setTrust(ctx context.Context) error {
 }
 
 func (r *Role) setPermissions(ctx context.Context) error {
-	if r.inline() == "" {
+	return r.putPermissions(ctx, r.inline(r.formerLast()))
+}
+
+func (r *Role) putPermissions(ctx context.Context, document string) error {
+	if document == "" {
 		_, err := r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName)})
 		if isCode(err, "NoSuchEntity") {
 			return nil
 		}
 		return err
 	}
-	_, err := r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: aws.String(r.inline())})
+	_, err := r.iam.PutRolePolicy(ctx, &iam.PutRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName), PolicyDocument: &document})
 	return err
 }
 

@@ -32,6 +32,7 @@ type Service struct {
 	targets    *TargetGroup
 	group      *SecurityGroup
 	reached    []*SecurityGroup // those whose rules let the load balancer reach the tasks
+	roles      []*Role          // those of the tasks
 	subnets    []subnetwork
 	want       serviceSpec
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
@@ -118,6 +119,10 @@ const FieldKept = "image-kept"
 // fieldFormerPort is updated when no task serves on another port any more: until then
 // the security groups let the load balancer reach it.
 const fieldFormerPort = "former-port"
+
+// fieldFormerPermissions is updated when all tasks are of the wanted release: until then the
+// roles allow what the one before needs, which may have to start tasks.
+const fieldFormerPermissions = "former-permissions"
 
 // rolloutTimeout is how long a rollout may take.
 const rolloutTimeout = 20 * time.Minute
@@ -207,6 +212,7 @@ type liveService struct {
 	kept          bool // its image is marked as one that served, or need not be
 	ready         bool // nothing is waited for, whatever is still to be set
 	former        bool // all tasks have the wanted port, and another one can still be reached
+	formerRoles   bool // all tasks are of the wanted release, and the roles allow more than it needs
 	check         checkSpec
 	record        []graph.Change // how the record of the check differs
 	sick          string         // why the check that this run set is to be given back
@@ -313,6 +319,9 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.early.awaits || completed(live) != s.definition.ID()
 	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
 		return len(g.formerLast()) > 0
+	})
+	have.formerRoles = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.roles, func(r *Role) bool {
+		return len(r.formerLast()) > 0
 	})
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
@@ -916,6 +925,16 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			}
 			return nil
 		})).Alone(),
+		graph.Compared(fieldFormerPermissions, func(live, _ *liveService) (string, string, bool) {
+			return "allowed", "taken away", live.formerRoles
+		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			for _, r := range s.roles {
+				if err := r.leaveFormer(ctx); err != nil {
+					return err
+				}
+			}
+			return nil
+		})).Alone(),
 		graph.Compared(fieldFailing, func(live, _ *liveService) (string, string, bool) {
 			return live.failing, "taken back", live.failing != ""
 		}, graph.SetBy(s.takeBack)).Alone(),
@@ -937,7 +956,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
 func (s *Service) UpdatesSynchronously(changes []graph.Change) bool {
 	live := s.Last()
-	return live != nil && live.ready && !live.former && live.failing == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
+	return live != nil && live.ready && !live.former && !live.formerRoles && live.failing == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
 		return c.Field != fieldSecretVersion && c.Field != fieldGrace && c.Field != FieldKept
 	})
 }

@@ -438,12 +438,14 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		environment = newEnvironmentSecret(who, c.Secrets)
 		execution = append(execution, environment)
 	}
-	executionRole := newRole(who, c.IAM, naming.ExecutionRole, spec.Boundary, logGroup, execution, func() []statement {
+	// What a role has to allow for a release: for its tasks that are started, and for those
+	// that run.
+	forExecution := func(s Settings, image string) []statement {
 		images := []string{repository.ID()}
-		if arn := repositoryARN(ready); arn != "" && arn != repository.ID() {
+		if arn := repositoryARN(image); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
 		}
-		may := append(registryLogin(spec.RegistrySecret), spec.secretReads()...)
+		may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
 		if !spec.NoDatabase {
 			may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}})
 		}
@@ -454,12 +456,12 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: images},
 			{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{logGroup.ID() + ":*"}},
 		}...)
-	})
-	taskRole := newRole(who, c.IAM, naming.TaskRole, spec.Boundary, logGroup, credentialed, func() []statement {
+	}
+	forTask := func(s Settings, _ string) []statement {
 		// Tasks that start before the database read its address from the secret; they have
 		// the rest in their environment.
 		var may []statement
-		if spec.LocatesDatabase && !spec.NoDatabase {
+		if s.LocatesDatabase && !spec.NoDatabase {
 			may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{secret.ID()}})
 		}
 		if spec.Exec {
@@ -470,7 +472,18 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 			}})
 		}
 		return may
-	})
+	}
+	roleOf := func(name string, needs []graph.Finder, may func(Settings, string) []statement) *Role {
+		permissions := func() []statement { return may(spec.Settings, ready) }
+		r := newRole(who, c.IAM, name, spec.Boundary, logGroup, needs, permissions)
+		if !spec.destroying {
+			r.former = func(ctx context.Context) ([]statement, error) {
+				return run.formerNeeds(ctx, spec.Settings, may, permissions())
+			}
+		}
+		return r
+	}
+	executionRole, taskRole := roleOf(naming.ExecutionRole, execution, forExecution), roleOf(naming.TaskRole, credentialed, forTask)
 
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, net.gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, net.public...)
@@ -565,7 +578,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, ports, ports
 	service.shift.second, service.shift.front, service.shift.role = second, front, balancingRole
-	service.reached = []*SecurityGroup{lb, task}
+	service.reached, service.roles = []*SecurityGroup{lb, task}, []*Role{executionRole, taskRole}
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, second, limits, spec.Paused)
 	service.inForce = scale.inForce
 	for _, g := range service.groups() {

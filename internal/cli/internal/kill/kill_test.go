@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/provision"
@@ -540,6 +541,56 @@ func TestKilledWhileAStackLearnsToShift(t *testing.T) {
 				}
 			}
 			if most+stride <= 8 { // lock, group, listener, role, its policy, service, its strategy, tags
+				t.Errorf("an up was killed at writes up to %d only", most)
+			}
+		}
+	})
+}
+
+// TestKilledWhileTheHealthCheckChanges stops an up with another health check, one whose
+// release has another one besides, and one whose release has a secret less, at each of
+// their writes, which the same up then has to complete.
+func TestKilledWhileTheHealthCheckChanges(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, ctx := openInMemory(t), t.Context()
+		a.deployed = true
+		made, err := secretsmanager.NewFromConfig(a.config(&wire{})).CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: aws.String("key"), SecretString: aws.String("of the house")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key := provision.NewPairs(map[string]string{"KEY": *made.ARN})
+		for _, side := range []side{beforeSent, afterDone} {
+			most := 0
+			for n, some := 1, true; some; n += stride {
+				some = false
+				a.spec.HealthPath, a.spec.Memory, a.spec.Secrets = "/startupz", 512, key
+				if err := a.up(ctx, &wire{}); err != nil {
+					t.Fatal(err)
+				}
+				for _, s := range []struct {
+					path   string
+					memory int32
+					secret provision.Pairs
+				}{{"/a", 512, key}, {"/b", 1024, key}, {"/b", 1024, ""}} {
+					a.spec.HealthPath, a.spec.Memory, a.spec.Secrets = s.path, s.memory, s.secret
+					write, err := a.killed(ctx, a.up, n, side)
+					if err == nil {
+						err = a.up(ctx, &wire{})
+					}
+					if err == nil {
+						err = a.quiet(ctx)
+					}
+					if err != nil {
+						t.Fatalf("%s write %d of an up with %s, %d MiB and secret %q, %s: %v", side, n, s.path, s.memory, s.secret, write, err)
+					}
+					if write != "" {
+						some, most = true, n
+						t.Logf("%s write %d with %s: %s", side, n, s.path, write)
+					}
+				}
+			}
+			if most+stride <= 6 { // lock, check, definition, its record, service, permissions
 				t.Errorf("an up was killed at writes up to %d only", most)
 			}
 		}
