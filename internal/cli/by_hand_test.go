@@ -122,3 +122,41 @@ func TestDriftThatDecidesWhetherItServes(t *testing.T) {
 		t.Errorf("plan after up: %d\n%s%s", r.code, r.out, r.err)
 	}
 }
+
+// TestWhatMayNotBeRepairedOfANetworkACLIsSaid changes the network ACLs of a stack, for which
+// the policy that bookctl prints is not enough.
+func TestWhatMayNotBeRepairedOfANetworkACLIsSaid(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, ctx := newShell(t), t.Context()
+	h := s.byHand(t, nil)
+	up := append([]string{"up", "--local"}, imageless()...)
+	s.must(up...)
+	network := ec2.NewFromConfig(h.Config)
+	own := []ec2types.Filter{{Name: aws.String("tag:bookctl:stack"), Values: []string{"book"}}}
+	vpc := done[*ec2.DescribeVpcsOutput](t)(network.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: own})).Vpcs[0]
+	in := []ec2types.Filter{{Name: aws.String("vpc-id"), Values: []string{*vpc.VpcId}}}
+	acl := done[*ec2.DescribeNetworkAclsOutput](t)(network.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{Filters: in})).NetworkAcls[0]
+	closed := done[*ec2.CreateNetworkAclOutput](t)(network.CreateNetworkAcl(ctx, &ec2.CreateNetworkAclInput{VpcId: vpc.VpcId})).NetworkAcl
+	h.must(ok(network.ReplaceNetworkAclAssociation(ctx, &ec2.ReplaceNetworkAclAssociationInput{
+		AssociationId: acl.Associations[0].NetworkAclAssociationId, NetworkAclId: closed.NetworkAclId,
+	})))
+	h.must(ok(network.CreateNetworkAclEntry(ctx, &ec2.CreateNetworkAclEntryInput{
+		NetworkAclId: acl.NetworkAclId, RuleNumber: aws.Int32(50), Egress: aws.Bool(true), RuleAction: ec2types.RuleActionDeny, Protocol: aws.String("-1"), CidrBlock: aws.String("192.0.2.0/24"),
+	})))
+	h.must(ok(network.DeleteNetworkAclEntry(ctx, &ec2.DeleteNetworkAclEntryInput{NetworkAclId: acl.NetworkAclId, RuleNumber: aws.Int32(100), Egress: aws.Bool(false)})))
+	h.faults(map[string]any{"deny": []string{"ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAclEntry", "ec2:ReplaceNetworkAclAssociation"}})
+	said := []string{
+		"network ACL entry too many: egress 50 stays deny protocol -1 of 192.0.2.0/24: your credentials may not change it",
+		"network ACL entry missing: ingress 100 stays (allow everything is recorded): your credentials may not change it",
+		"ec2:CreateNetworkAclEntry and ec2:DeleteNetworkAclEntry on " + *acl.NetworkAclId,
+		"network-acl stays " + *closed.NetworkAclId, "ec2:ReplaceNetworkAclAssociation on " + *acl.NetworkAclId,
+	}
+	s.run("up", "--local", "--wait=false", "--log-days", "30").says(t, 0, append(said, "3 updated")...) // both log groups, and the service, which records it
+	s.run("plan", "--local").shows(t, 0, said...)
+	h.faults(map[string]any{})
+	s.run("up", "--local", "--wait=false").says(t, 0, "1 network ACL entry missing, 1 network ACL entry too many", " 2 updated")
+	s.run("plan", "--local").says(t, 0)
+}

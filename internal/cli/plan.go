@@ -316,7 +316,14 @@ func (g *globals) shown(changes []graph.Change) []graph.Change {
 func retainedText(kept []graph.Change) string {
 	var out []string
 	for _, c := range kept {
-		out = append(out, fmt.Sprintf("%s stays %s (%s is recorded): %s", c.Field, c.Have, c.Want, c.Blocked))
+		text := c.Field + " stays"
+		if c.Have != "" {
+			text += " " + c.Have
+		}
+		if c.Want != "" {
+			text += " (" + c.Want + " is recorded)"
+		}
+		out = append(out, text+": "+c.Blocked)
 	}
 	return strings.Join(out, "; ")
 }

@@ -100,13 +100,14 @@ var grants = []grant{
 	// so is allowed by NewNetwork alone.
 	{sid: "OwnNetwork", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
 		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc DetachInternetGateway DisassociateRouteTable " +
-		"ModifySubnetAttribute ModifyVpcAttribute ReplaceNetworkAclAssociation ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: allOfEC2, when: ours},
-	// A VPC's default group and network ACL and the account's DHCP options can't be told
-	// from others' by a tag: AWS makes them without. What is nobody's may be put right, and
-	// nothing else.
-	{sid: "Untagged", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions CreateNetworkAclEntry DeleteNetworkAclEntry ReplaceNetworkAclAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-		resources: networkParts("dhcp-options", "network-acl", "security-group"), when: condition{"Null": {stackTag: {"true"}}}},
+	// A VPC's default group and the account's DHCP options can't be told from others' by a
+	// tag: AWS makes them without. Rules may be taken from such a group, and the DHCP options
+	// given to the stack's VPC. A default network ACL has no tag either, but changing its
+	// entries, or which subnets are with it, opens and shuts the networks of others.
+	{sid: "Untagged", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
+		resources: networkParts("dhcp-options", "security-group"), when: condition{"Null": {stackTag: {"true"}}}},
 
 	// In a VPC that was given there are security groups of the stack, and nothing else of
 	// EC2's. A group is created in a VPC, which is asked for as well.

@@ -125,6 +125,31 @@ func (n network) openACL(ctx context.Context, acl *string, changes []graph.Chang
 	return nil
 }
 
+// mayOpenACL asks by a dry run whether these credentials may repair the default ACL. Else
+// it returns why it stays as it is: by no tag and no name can a policy tell the default ACL
+// of this VPC from those of others, so bookctl's own does not allow that.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateNetworkAclEntry.html
+func (n network) mayOpenACL(ctx context.Context, acl *string) string {
+	_, err := n.ec2.CreateNetworkAclEntry(ctx, &ec2.CreateNetworkAclEntryInput{
+		DryRun: aws.Bool(true), NetworkAclId: acl, Egress: aws.Bool(false), RuleNumber: aws.Int32(openEntry), RuleAction: types.RuleActionAllow,
+		Protocol: aws.String("-1"), CidrBlock: aws.String(anywhere),
+	})
+	return keptACL(err, aws.ToString(acl), "ec2:CreateNetworkAclEntry and ec2:DeleteNetworkAclEntry")
+}
+
+// mayMoveACL is mayOpenACL for the association of a subnet.
+func (n network) mayMoveACL(ctx context.Context, association, acl *string) string {
+	_, err := n.ec2.ReplaceNetworkAclAssociation(ctx, &ec2.ReplaceNetworkAclAssociationInput{DryRun: aws.Bool(true), AssociationId: association, NetworkAclId: acl})
+	return keptACL(err, aws.ToString(acl), "ec2:ReplaceNetworkAclAssociation")
+}
+
+func keptACL(err error, acl, actions string) string {
+	if _, denied := Denied(err); !denied {
+		return ""
+	}
+	return fmt.Sprintf("your credentials may not change it, and bookctl's policy leaves that out, since IAM can't limit it to this VPC; the next up of somebody who is allowed %s on %s repairs it", actions, acl)
+}
+
 // association is what a subnet is with: the ACL, and the id by which it is moved.
 func association(all []types.NetworkAcl, subnet string) (acl, id string) {
 	for _, l := range all {

@@ -43,6 +43,7 @@ type liveSubnet struct {
 	vpc    string
 	public bool   // it gives addresses
 	acl    string // the network ACL that it is with, or vpcACL
+	stays  string // why it stays with that, "" if it is to be moved
 	route  string // where the default route of one that was given leads, "" for nowhere
 }
 
@@ -62,7 +63,7 @@ func (s *Subnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 	}
 	live := describeSubnet(sub)
 	if last := s.Last(); !s.destroying && (last == nil || last.acl != vpcACL) { // one look that finds it there is enough
-		if live.acl, err = s.withACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
+		if live.acl, live.stays, err = s.withACL(ctx, aws.ToString(sub.SubnetId)); err != nil {
 			return nil, graph.State{}, err
 		}
 	}
@@ -107,21 +108,23 @@ func (s *Subnet) Attributes() graph.Attributes[*liveSubnet] {
 		graph.Field("cidr", func(l *liveSubnet) string { return l.cidr }, fixed),
 		graph.Field("zone", func(l *liveSubnet) string { return l.zone }, fixed),
 		graph.Flag("public-addresses", func(l *liveSubnet) bool { return l.public }, graph.SetBy(s.keepPrivate)),
-		graph.Field("network-acl", func(l *liveSubnet) string { return l.acl }, graph.SetBy(s.withOwnACL)),
+		graph.Field("network-acl", func(l *liveSubnet) string { return l.acl }, graph.SetBy(s.withOwnACL)).
+			Retain(func(live, _ *liveSubnet) string { return live.stays }),
 	}
 }
 
-// withACL is the network ACL that a subnet is with, or vpcACL.
-func (s *Subnet) withACL(ctx context.Context, id string) (string, error) {
+// withACL is the network ACL that a subnet is with, or vpcACL, and why it stays with it.
+func (s *Subnet) withACL(ctx context.Context, id string) (acl, stays string, err error) {
 	all, err := s.allACLs(ctx, s.vpc.ID())
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	acl, _ := association(all, id)
-	if own := defaultACL(all); own == nil || acl == "" || acl == aws.ToString(own.NetworkAclId) {
-		return vpcACL, nil
+	acl, by := association(all, id)
+	own := defaultACL(all)
+	if own == nil || acl == "" || acl == aws.ToString(own.NetworkAclId) {
+		return vpcACL, "", nil
 	}
-	return acl, nil
+	return acl, s.mayMoveACL(ctx, &by, own.NetworkAclId), nil
 }
 
 // withOwnACL moves the subnet to the VPC's own network ACL.

@@ -47,6 +47,7 @@ type surroundings struct {
 	resolvers string            // as its DHCP options name them
 	resolving *string           // the id of DHCP options that name Amazon's resolver; nil where there are none
 	acl       *types.NetworkAcl // the default one; nil where it is not known
+	aclStays  string            // why its entries stay as they are, "" if they are to be repaired
 }
 
 // clean reports whether there is nothing to repair.
@@ -123,6 +124,9 @@ func (v *VPC) surroundings(ctx context.Context, vpc *types.Vpc) (surroundings, e
 		return s, err
 	}
 	s.acl = defaultACL(all)
+	if missing, extra := aclDrift(s.acl); len(missing)+len(extra) > 0 {
+		s.aclStays = v.mayOpenACL(ctx, s.acl.NetworkAclId)
+	}
 	out, err := v.ec2.DescribeDhcpOptions(ctx, &ec2.DescribeDhcpOptionsInput{})
 	if err != nil {
 		return s, fmt.Errorf("describe the DHCP options of %s: %w", aws.ToString(vpc.VpcId), err)
@@ -193,6 +197,7 @@ func (v *VPC) Attributes() graph.Attributes[*liveVPC] {
 	openACL := graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		return v.openACL(ctx, v.Last().around.acl.NetworkAclId, changes)
 	})
+	stays := func(live, _ *liveVPC) string { return live.around.aclStays }
 	return graph.Attributes[*liveVPC]{
 		duplicateAttribute(func(l *liveVPC) []string { return l.duplicates }, &v.made, func(ctx context.Context, other *string) error {
 			_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
@@ -215,11 +220,11 @@ func (v *VPC) Attributes() graph.Attributes[*liveVPC] {
 		graph.Many(extraEntry, func(live, _ *liveVPC) []graph.Change {
 			_, extra := aclDrift(live.around.acl)
 			return extra
-		}, openACL), // those too many first: one may have the number that is needed
+		}, openACL).Retain(stays), // those too many first: one may have the number that is needed
 		graph.Many(missingEntry, func(live, _ *liveVPC) []graph.Change {
 			missing, _ := aclDrift(live.around.acl)
 			return missing
-		}, openACL),
+		}, openACL).Retain(stays),
 	}
 }
 
