@@ -344,3 +344,34 @@ func TestAStackInAGivenVPCPassesUnderItsPolicy(t *testing.T) {
 	j.step("destroy", "--yes", "--purge-snapshots")
 	g.unchanged("after all", before)
 }
+
+// TestAVPCThatTheInternetIsKeptOutOfIsNotCreated has VPC Block Public Access of the account
+// on, before there is a stack.
+func TestAVPCThatTheInternetIsKeptOutOfIsNotCreated(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, ctx := newShell(t), t.Context()
+	h := s.byHand(t, nil)
+	network, before := ec2.NewFromConfig(h.Config), h.inventory()
+	mode := func(m ec2types.InternetGatewayBlockMode) {
+		t.Helper()
+		h.must(ok(network.ModifyVpcBlockPublicAccessOptions(ctx, &ec2.ModifyVpcBlockPublicAccessOptionsInput{InternetGatewayBlockMode: m})))
+	}
+	up := append([]string{"up", "--local"}, imageless()...)
+	mode(ec2types.InternetGatewayBlockModeBlockIngress)
+	r := s.run(up...)
+	r.says(t, 1, "VPC Block Public Access of this account and region (block-ingress)", "which can't be excluded before it exists", "--vpc")
+	h.same("what is refused left something", before)
+	if r := s.run(append([]string{"plan", "--local"}, imageless()[1:]...)...); r.code != 1 {
+		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+	mode(ec2types.InternetGatewayBlockModeOff)
+	// The account's default VPC is one that another account shares.
+	vpcs := done[*ec2.DescribeVpcsOutput](t)(network.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})).Vpcs
+	h.faults(map[string]any{"sharedBy": "222233334444"})
+	s.run(append(up, "--vpc", *vpcs[0].VpcId)...).says(t, 1, *vpcs[0].VpcId+" is a VPC of account 222233334444, which shares it with this one", "choose a VPC of this account with --vpc")
+	h.faults(map[string]any{})
+	h.same("a shared VPC that is refused has something of the stack", before)
+}

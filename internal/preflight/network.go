@@ -34,6 +34,18 @@ func (in Intent) checkMove() error {
 	return nil
 }
 
+// checkOwner refuses a VPC that another account shares. Its main route table is not shown, so
+// that nobody can tell its public subnets, and what is created in it has to be allowed on the
+// VPC of that account.
+// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
+func (in Intent) checkOwner(g provision.GivenNetwork, account string) error {
+	if g.Owner == "" || g.Owner == account || in.Deployed.VPC == g.VPC {
+		return nil
+	}
+	return hint.With(fmt.Errorf("%s is a VPC of account %s, which shares it with this one, %s: a stack can't be created in it", g.VPC, g.Owner, account),
+		"choose a VPC of this account with --vpc, or leave --vpc out, and the stack has its own")
+}
+
 // placed reports whether the stack has its subnets, and keeps them.
 func (in Intent) placed() bool {
 	have, want := in.Deployed, in.Settings

@@ -136,6 +136,10 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 	if err := in.chooseVersion(&env, f); err != nil {
 		return env, err
 	}
+	if f.blocked != "" {
+		return env, hint.With(fmt.Errorf("VPC Block Public Access of this account and region (%s) would keep the internet out of the stack's VPC, which can't be excluded before it exists", f.blocked),
+			"whoever manages the account can turn it off here, or create a VPC and exclude that; --vpc creates the stack in it")
+	}
 	if f.vpcs >= defaultVPCs {
 		env.Warnings = append(env.Warnings, fmt.Sprintf("%s has %d VPCs already, and the quota is %d unless it was raised (Service Quotas, 'VPCs per Region', L-F678F1CE)", in.Region, f.vpcs, defaultVPCs))
 	}
@@ -182,6 +186,7 @@ type found struct {
 	offered  offers
 	snapshot *provision.Snapshot
 	vpcs     int
+	blocked  string   // how VPC Block Public Access keeps the internet out, "" for not at all
 	standard string   // the version that RDS gives a new database
 	targets  []string // the versions that the database can be upgraded to
 	given    *provision.GivenNetwork
@@ -216,7 +221,7 @@ func (in Intent) find(ctx context.Context, c provision.Clients, account string) 
 	}
 	if in.Deployed.Zones == [2]string{} && in.Settings.VPC == "" {
 		reads.Go(func() (err error) {
-			f.vpcs, err = countVPCs(ctx, c.EC2)
+			f.vpcs, f.blocked, err = readVPCs(ctx, c.EC2, account)
 			return err
 		})
 	}
@@ -265,6 +270,9 @@ func (in Intent) choosePlace(env *Environment, f found) (err error) {
 	var subnets subnetChoice
 	zones := f.zones
 	if f.given != nil {
+		if err := in.checkOwner(*f.given, env.Account); err != nil {
+			return err
+		}
 		if subnets, err = in.subnetsOf(*f.given, zones); err != nil {
 			return err
 		}
@@ -372,17 +380,26 @@ func (in Intent) unchanged() bool {
 // https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 const defaultVPCs = 5
 
-func countVPCs(ctx context.Context, client *ec2.Client) (int, error) {
-	n := 0
+// readVPCs returns how many VPCs there are, and the mode of VPC Block Public Access where it
+// is on. The account has one in each region, and each VPC of the account tells it, but
+// perhaps not one that is excluded.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockPublicAccessStates.html
+func readVPCs(ctx context.Context, client *ec2.Client, account string) (n int, blocked string, err error) {
 	pages := ec2.NewDescribeVpcsPaginator(client, &ec2.DescribeVpcsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return 0, fmt.Errorf("count the VPCs: %w", err)
+			return 0, "", fmt.Errorf("count the VPCs: %w", err)
 		}
 		n += len(page.Vpcs)
+		for _, v := range page.Vpcs {
+			own := v.OwnerId == nil || *v.OwnerId == account
+			if b := v.BlockPublicAccessStates; own && b != nil && b.InternetGatewayBlockMode != "" && b.InternetGatewayBlockMode != ec2types.BlockPublicAccessModeOff {
+				blocked = string(b.InternetGatewayBlockMode)
+			}
+		}
 	}
-	return n, nil
+	return n, blocked, nil
 }
 
 // openZones returns the availability zones that a stack can use, without Local and

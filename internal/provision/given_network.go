@@ -39,6 +39,8 @@ const given = "given, not managed"
 // be in it.
 type GivenNetwork struct {
 	VPC string
+	// Owner is the account of the VPC, "" if the endpoint does not say.
+	Owner string
 	// DNSSupport and DNSHostnames are whether the VPC's resolver answers, and public names are given.
 	DNSSupport, DNSHostnames bool
 	// Blocked is how the account keeps the internet out of it, "off" where it does not.
@@ -122,6 +124,7 @@ func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (Gi
 	if len(vpcs) == 0 {
 		return g, hint.With(fmt.Errorf("VPC %s does not exist in this account and region", vpc), "%s lists them", hint.AWS("ec2", "describe-vpcs"))
 	}
+	g.Owner = aws.ToString(vpcs[0].OwnerId)
 	if b := vpcs[0].BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
 		g.Blocked = string(b.InternetGatewayBlockMode)
 	}

@@ -66,7 +66,7 @@ var table = spreadOut(map[string][]rule{
 	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 	"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
 		"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
-		"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs": {everywhere},
+		"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs ModifyVpcBlockPublicAccessOptions": {everywhere},
 	"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {on("vpc/", "VpcId")},
 	"ec2:CreateVpc":                                             {made("vpc/*")},
 	"ec2:CreateInternetGateway":                                 {made("internet-gateway/*")},

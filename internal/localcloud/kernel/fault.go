@@ -68,6 +68,10 @@ type Faults struct {
 	// first time.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/using-service-linked-roles.html
 	NoServiceLinkedRoles bool `json:"noServiceLinkedRoles,omitempty"`
+	// SharedBy is the account that owns the default VPC and its subnets, and shares them
+	// with this one, "" for none.
+	// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
+	SharedBy string `json:"sharedBy,omitempty"`
 	// ZonesWithoutClass are the database classes that a zone does not offer, by zone
 	// name; "*" means all classes.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity

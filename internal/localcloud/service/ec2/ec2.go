@@ -29,6 +29,8 @@ type state struct {
 	DHCPOptions []*dhcpOptionsSet   `json:"dhcpOptions,omitempty"`
 	Interfaces  []*networkInterface `json:"interfaces,omitempty"`
 	Attached    []*attachment       `json:"attached,omitempty"`
+	// BlockMode is that of VPC Block Public Access; "" is off.
+	BlockMode string `json:"blockMode,omitempty"`
 	// Tokens are the client tokens seen.
 	Tokens map[string]clientToken `json:"tokens,omitempty"`
 	// Started reports whether the account has been given its default VPC, which may
@@ -171,6 +173,7 @@ func (s *Service) API() kernel.Service {
 		dryable("ModifySecurityGroupRules", tx.ModifySecurityGroupRules),
 		dryable("ModifySubnetAttribute", tx.ModifySubnetAttribute),
 		dryable("ModifyVpcAttribute", tx.ModifyVpcAttribute),
+		dryable("ModifyVpcBlockPublicAccessOptions", tx.ModifyVpcBlockPublicAccessOptions),
 		dryable("ReplaceNetworkAclAssociation", tx.ReplaceNetworkAclAssociation),
 		dryable("ReplaceNetworkAclEntry", tx.ReplaceNetworkAclEntry),
 		dryable("ReplaceRoute", tx.ReplaceRoute),

@@ -137,7 +137,10 @@ func (a tx) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTab
 }
 
 func (a tx) DescribeRouteTables(in *ec2.DescribeRouteTablesInput) (*ec2.DescribeRouteTablesOutput, error) {
-	page, next, err := described(a, kindTable, a.state().Tables, in.RouteTableIds, in.Filters, in.MaxResults, in.NextToken, a.table)
+	// Who shares a VPC does not show its main route table:
+	// https://github.com/hashicorp/terraform-provider-aws/issues/22708
+	tables := slices.DeleteFunc(slices.Clone(a.state().Tables), func(t *routeTable) bool { return t.main() && a.isShared(t.VPC) })
+	page, next, err := described(a, kindTable, tables, in.RouteTableIds, in.Filters, in.MaxResults, in.NextToken, a.table)
 	return &ec2.DescribeRouteTablesOutput{RouteTables: page, NextToken: next}, err
 }
 

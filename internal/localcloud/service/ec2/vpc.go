@@ -39,12 +39,12 @@ func (v *vpc) fields() map[string][]string {
 func (a tx) vpc(v *vpc) types.Vpc {
 	return types.Vpc{
 		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
-		OwnerId: aws.String(a.Account()), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: writeTags(v.Tags),
+		OwnerId: aws.String(a.ownerOf(v.ID)), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: writeTags(v.Tags),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
 			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
 		}},
-		BlockPublicAccessStates: openToTheInternet(),
+		BlockPublicAccessStates: a.blockedAccess(),
 	}
 }
 
@@ -138,10 +138,37 @@ func (a tx) DescribeVpcs(in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, er
 	return &ec2.DescribeVpcsOutput{Vpcs: page, NextToken: next}, err
 }
 
-// openToTheInternet is what an account without a block says of its VPCs and
-// subnets (https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html).
-func openToTheInternet() *types.BlockPublicAccessStates {
-	return &types.BlockPublicAccessStates{InternetGatewayBlockMode: types.BlockPublicAccessModeOff}
+// ownerOf is the account of a VPC and its subnets.
+func (a tx) ownerOf(vpc string) string {
+	if a.isShared(vpc) {
+		return a.Faults().SharedBy
+	}
+	return a.Account()
+}
+
+// isShared reports whether another account shares a VPC with this one.
+func (a tx) isShared(id string) bool {
+	return a.Faults().SharedBy != "" && slices.ContainsFunc(a.state().VPCs, func(v *vpc) bool { return v.ID == id && v.Default })
+}
+
+// blockedAccess is what VPCs and subnets say of VPC Block Public Access, of which the
+// account has one mode, and here no exclusions
+// (https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html).
+func (a tx) blockedAccess() *types.BlockPublicAccessStates {
+	return &types.BlockPublicAccessStates{InternetGatewayBlockMode: cmp.Or(types.BlockPublicAccessMode(a.state().BlockMode), types.BlockPublicAccessModeOff)}
+}
+
+// ModifyVpcBlockPublicAccessOptions sets the mode of the account.
+func (a tx) ModifyVpcBlockPublicAccessOptions(in *ec2.ModifyVpcBlockPublicAccessOptionsInput) (*ec2.ModifyVpcBlockPublicAccessOptionsOutput, error) {
+	if !slices.Contains(in.InternetGatewayBlockMode.Values(), in.InternetGatewayBlockMode) {
+		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter InternetGatewayBlockMode is invalid.", in.InternetGatewayBlockMode)
+	}
+	a.state().BlockMode = string(in.InternetGatewayBlockMode)
+	return &ec2.ModifyVpcBlockPublicAccessOptionsOutput{VpcBlockPublicAccessOptions: &types.VpcBlockPublicAccessOptions{
+		AwsAccountId: aws.String(a.Account()), AwsRegion: aws.String(a.Region()), InternetGatewayBlockMode: in.InternetGatewayBlockMode,
+		ExclusionsAllowed: types.VpcBlockPublicAccessExclusionsAllowedAllowed, ManagedBy: types.ManagedByAccount, State: types.VpcBlockPublicAccessStateUpdateComplete,
+		LastUpdateTimestamp: aws.Time(a.Now()),
+	}}, nil
 }
 
 func (a tx) DescribeVpcAttribute(in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
