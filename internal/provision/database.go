@@ -311,7 +311,9 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
-	if st.Phase == graph.Ready && !d.sent.changed {
+	// A full one takes more storage.
+	idle := (st.Phase == graph.Ready || status == storageFull) && !d.sent.changed
+	if idle {
 		live.pending = pendingValues(db)
 	}
 	if next := coming(live.databaseSpec, db.PendingModifiedValues); next != live.databaseSpec {
@@ -319,7 +321,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		// modifying. What is pending else waits for the maintenance window, unless a
 		// change of this run takes it along.
 		switch {
-		case st.Phase == graph.Ready && !d.sent.changed:
+		case idle:
 			live.scheduled = &next
 		case st.Phase == graph.Ready:
 			st.Phase, st.Note = graph.Pending, status+", pending: "+pendingText(live.databaseSpec, next)
@@ -451,12 +453,13 @@ func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
 		status := aws.ToString(live.instance.DBInstanceStatus)
 		st.Next = d.remedy(live.instance, d.options.restore)
 		switch more := pendingStorage(live.instance); {
-		case status == "storage-full" && more > 0:
-			// RDS shows it as full until it has the storage that it was given.
+		case status == storageFull && hasField(st.Drift, "storage"), status == dbStopped:
+			st.Phase, st.Next = graph.Ready, hint.Message{}
+		case status == storageFull && more > 0 && (d.sent.changed || d.sent.busy != ""):
+			// It is shown as full until it has the storage that this run gave it. What
+			// somebody has scheduled would come in the maintenance window only.
 			st.Phase, st.Next = graph.Pending, hint.Message{}
 			st.Note = fmt.Sprintf("%s, its storage grows: %s → %s", status, gib(aws.ToInt32(live.instance.AllocatedStorage)), gib(more))
-		case status == "storage-full" && hasField(st.Drift, "storage"), status == dbStopped:
-			st.Phase, st.Next = graph.Ready, hint.Message{}
 		}
 	}
 	return st
@@ -484,6 +487,9 @@ func portOfItsOwn(e *types.Endpoint) bool {
 	return *e.Address != "localhost" && (err != nil || !address.IsLoopback())
 }
 
+// storageFull is RDS's word.
+const storageFull = "storage-full"
+
 // databasePhase sorts RDS's statuses:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 func databasePhase(status string) graph.Phase {
@@ -493,7 +499,7 @@ func databasePhase(status string) graph.Phase {
 		return graph.Ready // all of them serve
 	case "deleting", "delete-precheck":
 		return graph.Terminating
-	case "failed", "restore-error", "storage-full", dbStopped, "insufficient-capacity",
+	case "failed", "restore-error", storageFull, dbStopped, "insufficient-capacity",
 		"inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
 		return graph.Unrecoverable
 	}
@@ -510,7 +516,7 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 	switch status {
 	case dbStopped:
 		return hint.New("%s starts it", hint.Command("up"))
-	case "storage-full":
+	case storageFull:
 		return hint.New("give it more storage: %s", hint.Command("up", "--db-storage", "N"))
 	case "insufficient-capacity":
 		return withoutCapacity(db, restore)
