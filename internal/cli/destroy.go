@@ -100,6 +100,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return errors.Join(err, end.unfinished(ctx, s, g, t))
 	}
 	if err != nil {
+		if len(end.Purged) > 0 {
+			rep.note("Deleted snapshots and backups:\n%s", snapshotLines(end.Purged))
+		}
 		return err
 	}
 	rep.close()

@@ -278,7 +278,7 @@ func ofDenial(err error, message, doing string) diagnosis.Explanation {
 	} else {
 		text += during(doing)
 	}
-	next := hint.New("allow the action; %s prints the least policy that is needed", hint.Command("policy"))
+	next := hint.Of(err).Or(hint.New("allow the action; %s prints the least policy that is needed", hint.Command("policy")))
 	if strings.Contains(message, "service control policy") {
 		next = ofControlPolicy(action, encoded)
 	}

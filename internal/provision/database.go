@@ -94,9 +94,10 @@ type askedUpgrade struct {
 type databaseOptions struct {
 	restore      string // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
-	destroying   bool // it is only to be removed, which needs nothing of the secret
-	paused       bool // it is to be stopped
-	urls         bool // the secret is to have the connection as URLs as well
+	beforeGoing  func(context.Context) error // Spec.beforeDatabaseGoes
+	destroying   bool                        // it is only to be removed, which needs nothing of the secret
+	paused       bool                        // it is to be stopped
+	urls         bool                        // the secret is to have the connection as URLs as well
 }
 
 func databaseSpecOf(s Settings) databaseSpec {
@@ -1075,6 +1076,11 @@ func (d *Database) Delete(ctx context.Context) error {
 	}
 	if err := d.removable(db, d.options.skipSnapshot); err != nil {
 		return err
+	}
+	if d.options.beforeGoing != nil {
+		if err := d.options.beforeGoing(ctx); err != nil {
+			return fmt.Errorf("database %s was not touched: %w", *d.identifier(), err)
+		}
 	}
 	in := &rds.DeleteDBInstanceInput{
 		DBInstanceIdentifier: d.identifier(), SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(true),

@@ -282,6 +282,14 @@ func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (
 			r.Spec.Deployed = nil
 		}
 		all := purge{client: r.Clients.RDS, stack: r.Spec.Stack, guard: lock.Guard}
+		untagged := func(ctx context.Context) error {
+			purged, err := all.untagged(ctx)
+			done.Purged = append(done.Purged, purged...)
+			return err
+		}
+		if purging {
+			r.Spec.beforeDatabaseGoes = untagged
+		}
 		for round := 0; ; round++ {
 			stack, err := NewStack(r.Clients, r.Spec)
 			if err != nil {
@@ -293,10 +301,14 @@ func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (
 			r.Spec.Deployed = nil // it is of the first look alone
 			before := done.Removed()
 			if purging {
-				purged, err := all.untagged(ctx)
-				done.Purged = append(done.Purged, purged...)
+				going, err := all.look(ctx, stack.database.databases)
 				if err != nil {
 					return err
+				}
+				if going { // nothing keeps it, and what is refused now is reported at the end
+					if err := untagged(ctx); err != nil && !isRefused(err) {
+						return err
+					}
 				}
 			}
 			report, err := graph.Destroy(ctx, stack.Resources(), r.options(stack, lock))

@@ -484,7 +484,7 @@ func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard
 // purge deletes the snapshots and backups of a stack. A snapshot without the stack's tag,
 // such as a copy made by hand, is the stack's only as long as something else of its instance
 // is there: the instance, or a snapshot with the tag. So those without one are deleted
-// before that.
+// before that, which stays as long as one of them can't be deleted.
 type purge struct {
 	client *rds.Client
 	stack  string
@@ -495,14 +495,37 @@ type purge struct {
 	live      string
 }
 
-// untagged deletes the snapshots without the stack's tag, while the database is there, and
-// returns what it deleted. What RDS refuses is left to all.
+// look notes the stack's instance, and reports whether that is being deleted.
+func (p *purge) look(ctx context.Context, d databases) (going bool, err error) {
+	db, err := d.instance(graph.WhileObserving(ctx))
+	if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != p.stack {
+		return false, err
+	}
+	p.resources = append(p.resources, aws.ToString(db.DbiResourceId))
+	return databasePhase(aws.ToString(db.DBInstanceStatus)) == graph.Terminating, nil
+}
+
+// refusedError is the error of snapshots that RDS does not delete.
+type refusedError struct{ error }
+
+func (e refusedError) Unwrap() error { return e.error }
+
+func isRefused(err error) bool {
+	_, refused := errors.AsType[refusedError](err)
+	return refused
+}
+
+// untagged deletes the snapshots of the instance that is there without the stack's tag, and
+// returns what it deleted. What RDS refuses is a refusedError.
 func (p *purge) untagged(ctx context.Context) ([]Snapshot, error) {
 	found, err := p.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	removed, _, err := p.delete(ctx, slices.DeleteFunc(found, func(s Snapshot) bool { return s.tagged }))
+	removed, refused, err := p.delete(ctx, slices.DeleteFunc(found, func(s Snapshot) bool { return s.tagged || s.Resource != p.live }))
+	if err == nil && refused != nil {
+		err = refusedError{errors.Join(refused...)}
+	}
 	return removed, err
 }
 
@@ -565,18 +588,32 @@ func (p *purge) delete(ctx context.Context, found []Snapshot) (removed []Snapsho
 			removed = append(removed, s)
 			continue
 		}
-		// A copy without tags is not in the policy: its name does not prove whose it is.
 		failed := fmt.Errorf("delete %s %s: %w", s.What(), s.ID, err)
 		if Expired(err) || ctx.Err() != nil {
 			return removed, refused, failed
 		}
-		if isCode(err, "InvalidDBSnapshotState") {
-			failed = hint.With(failed, "run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
-			if !s.tagged {
-				waits[s.Resource] = s.ID
-			}
+		if !s.tagged {
+			waits[s.Resource] = s.ID
 		}
-		refused = append(refused, failed)
+		refused = append(refused, hint.Add(failed, s.undeleted(err)))
 	}
 	return removed, refused, nil
+}
+
+// undeleted is the next step where RDS refused to delete the snapshot.
+func (s Snapshot) undeleted(err error) hint.Message {
+	byHand := hint.AWS("rds", "delete-db-snapshot", "--db-snapshot-identifier", s.ID)
+	if s.Kind == RetainedBackup {
+		byHand = hint.AWS("rds", "delete-db-instance-automated-backup", "--dbi-resource-id", s.Resource)
+	}
+	_, denied := Denied(err)
+	switch {
+	case isCode(err, "InvalidDBSnapshotState") && !s.tagged:
+		return hint.New("run the same command again when %s shows it as available, or delete it then with %s", hint.Command("db", "snapshots"), byHand)
+	case isCode(err, "InvalidDBSnapshotState"):
+		return hint.New("run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
+	case denied && !s.tagged: // its name does not prove whose it is, and the policy allows nothing else
+		return hint.New("%s has no tag of the stack, and what %s prints does not allow to delete it: %s does, for those who may; then run the same command again", s.ID, hint.Command("policy"), byHand)
+	}
+	return hint.Message{}
 }

@@ -103,6 +103,9 @@ type Spec struct {
 	UpgradeFrom string
 	// SkipFinalSnapshot makes destroy delete the database without a final snapshot.
 	SkipFinalSnapshot bool
+	// beforeDatabaseGoes deletes what is only known to be the stack's while its database is
+	// there; Run.Destroy sets it. While it fails, the database stays. Nil for nothing.
+	beforeDatabaseGoes func(context.Context) error
 }
 
 func (s Spec) check() error {
@@ -415,7 +418,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		restore = copied.copyName()
 	}
 	db := newDatabase(data, c.Secrets, secret, database, dbSubnets, dbParameters, dbLogs, upgraded, copied, want, spec.Said, databaseOptions{
-		restore: restore, skipSnapshot: spec.SkipFinalSnapshot, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
+		restore: restore, skipSnapshot: spec.SkipFinalSnapshot, beforeGoing: spec.beforeDatabaseGoes, destroying: spec.destroying, urls: !spec.LocatesDatabase, paused: spec.Paused,
 	})
 	logGroup := newLogGroup(logs, retention)
 	run := containers{identity: who, ecs: c.ECS}

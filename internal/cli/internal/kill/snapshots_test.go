@@ -1,8 +1,12 @@
 package kill_test
 
 import (
+	"bytes"
 	"context"
+	"io"
+	"net/http"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -86,6 +91,74 @@ func TestAPurgeDeletesTheCopiesThatPeopleMade(t *testing.T) {
 		out, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{})
 		if err != nil || len(out.DBSnapshots) > 0 {
 			t.Errorf("there are still %d snapshots: %v", len(out.DBSnapshots), err)
+		}
+	})
+}
+
+// refusing answers the calls that contain a text with an error.
+type refusing struct {
+	text, answer string
+	by           http.RoundTripper
+}
+
+func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	if call := req.Header.Get("X-Amz-Target") + string(body); !strings.Contains(call, r.text) {
+		req.Body = io.NopCloser(bytes.NewReader(body))
+		return r.by.RoundTrip(req)
+	}
+	return &http.Response{
+		StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+		Body: io.NopCloser(strings.NewReader(r.answer)), Request: req,
+	}, nil
+}
+
+// TestTheDatabaseStaysWhileACopyOfItCannotBeDeleted has a copy that has no tag, and which the
+// policy therefore does not allow to delete, or which is not complete. Without the database
+// nothing would show whose it is.
+func TestTheDatabaseStaysWhileACopyOfItCannotBeDeleted(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		id := copyByHand(t, c)
+		by := a.by
+		for refusal, next := range map[string]string{
+			`<Code>AccessDenied</Code><Message>not authorized to perform: rds:DeleteDBSnapshot</Message>`:                                                    "'aws rds delete-db-snapshot --db-snapshot-identifier " + id + "' does, for those who may; then run the same command again",
+			`<Code>InvalidDBSnapshotState</Code><Message>Cannot delete the snapshot because it is not currently in the available or failed state.</Message>`: "run the same command again when 'bookctl db snapshots' shows it as available",
+		} {
+			a.by = refusing{"Action=DeleteDBSnapshot&DBSnapshotIdentifier=" + id, `<ErrorResponse><Error>` + refusal + `</Error></ErrorResponse>`, by}
+			err := a.destroy(t.Context(), &wire{})
+			a.by = by
+			if err == nil || !strings.Contains(err.Error(), id) || !strings.Contains(hint.Of(err).String(), next) {
+				t.Errorf("with the answer %s: %v; next: %s", refusal, err, hint.Of(err))
+			}
+			databaseOf(t, c) // is there
+		}
+		if err := a.destroy(t.Context(), &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		out, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{})
+		if err != nil || len(out.DBSnapshots) > 0 {
+			t.Errorf("there are still %d snapshots: %v", len(out.DBSnapshots), err)
+		}
+	})
+}
+
+// TestARefusedDestroyDeletesNoCopy has IAM refuse the first call of a destroy of everything.
+func TestARefusedDestroyDeletesNoCopy(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		id, by := copyByHand(t, c), a.by
+		a.by = refusing{".DeleteService", `{"__type":"AccessDeniedException","message":"not authorized to perform: ecs:DeleteService"}`, by}
+		err := a.destroy(t.Context(), &wire{})
+		a.by = by
+		if _, denied := provision.Denied(err); !denied {
+			t.Fatalf("the destroy ended with %v", err)
+		}
+		if _, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &id}); err != nil {
+			t.Error(err)
 		}
 	})
 }
