@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,11 @@ func notDeployed(ctx context.Context, t *target, g *globals, err error, next hin
 	here := slices.IndexFunc(stacks, func(s provision.Summary) bool { return s.Stack == g.stack })
 	switch {
 	case here >= 0 && stacks[here].State == "destroyed":
-		return hint.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "%s creates it again from the newest snapshot", hint.Command("up", "--restore", "latest"))
+		from := "latest"
+		if kept, err := provision.Snapshots(ctx, t.clients.RDS, g.stack); err == nil {
+			from = cmp.Or(provision.Restorable(kept), from)
+		}
+		return hint.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "%s creates it again from the newest snapshot", hint.Command("up", "--restore", from))
 	case here >= 0:
 		return hint.Add(err, next)
 	case len(stacks) > 0:

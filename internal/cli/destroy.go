@@ -290,13 +290,10 @@ func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 // onward returns the next steps with what was kept.
 func onward(kept []provision.Snapshot) hint.Message {
 	var restore hint.Message
-	switch {
-	case !slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind != provision.CopiedSnapshot && s.Region == "" }):
-		for _, s := range kept { // the newest
-			if s.Kind != provision.RetainedBackup {
-				restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", s.ID))
-			}
-		}
+	switch from := provision.Restorable(kept); {
+	case from == "":
+	case from != "latest":
+		restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", from))
 	case len(kept) == 1:
 		restore = hint.New("%s creates the stack again from it", hint.Command("up", "--restore", "latest"))
 	default:

@@ -209,7 +209,9 @@ func TestTheSnapshotsOfANamesakeInAnotherRegionAreSpared(t *testing.T) {
 	if out := s.must("db", "snapshots", "--local"); !strings.Contains(out, "disaster (copy of eu-west-1, 20 GiB") {
 		t.Errorf("the snapshots are\n%s", out)
 	}
-	s.run(append([]string{"plan", "--local", "--restore", "latest"}, imageless()[1:]...)...).says(t, 1, "stack book has no snapshot of its own to restore")
+	s.run(append([]string{"plan", "--local", "--restore", "latest"}, imageless()[1:]...)...).says(t, 1, "stack book has no snapshot of its own to restore", "'bookctl up --local --restore disaster' starts from disaster")
+	s.run("status", "--local").shows(t, 3, "'bookctl up --local --restore disaster' creates the stack again with the data of the newest copy")
+	s.run("logs", "--local").says(t, 1, "'bookctl up --local --restore disaster' creates it again")
 	s.run(append([]string{"plan", "--local"}, imageless()[1:]...)...).says(t, 2, "snapshot disaster (available) is of region eu-west-1", "'bookctl up --local --restore disaster' in its place starts from that")
 	s.up(append(imageless(), "--restore", "disaster")...)
 }

@@ -459,8 +459,10 @@ func (o *statusOutput) next() hint.Message {
 	switch {
 	case o.Lock != nil:
 		return hint.New("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch"))
-	case !o.found && len(o.Snapshots) > 0:
+	case !o.found && provision.Restorable(o.Snapshots) == "latest":
 		return hint.New("%s creates the stack again with the data of the newest snapshot.", hint.Command("up", "--restore", "latest"))
+	case !o.found && provision.Restorable(o.Snapshots) != "":
+		return hint.New("%s creates the stack again with the data of the newest copy.", hint.Command("up", "--restore", provision.Restorable(o.Snapshots)))
 	case len(o.kept) > 0:
 		return hint.New("%s creates it, and gives its tasks the secrets that are set: %s.", hint.Command("up"), strings.Join(o.kept, ", "))
 	case !o.found:

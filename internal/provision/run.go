@@ -67,16 +67,16 @@ func (r Run) lockStore() runlock.Store {
 	return parameterstore.New(r.Clients.SSM, r.Spec.Stack, r.Spec.Version).Tagged(givenTags(r.Spec.Tags))
 }
 
-func (r Run) options(s *Stack, lock *runlock.Lock) graph.Options {
+func (r Run) options(ctx context.Context, s *Stack, lock *runlock.Lock) graph.Options {
 	o := s.Options()
 	o.Guard, o.Observe, o.Pace, o.AfterCutOff = lock.Guard, r.Observe, r.Pace, lock.AfterDead()
-	o.Allow = r.Spec.allowDatabase
+	o.Allow = func(found []graph.Finding) error { return r.allowDatabase(ctx, found) }
 	return o
 }
 
 // allowDatabase fails where the run would create a database that it must not; see
 // Spec.NewDatabase.
-func (s Spec) allowDatabase(found []graph.Finding) error {
+func (r Run) allowDatabase(ctx context.Context, found []graph.Finding) error {
 	phases := map[string]graph.Phase{}
 	for _, f := range found {
 		if f.Err == nil {
@@ -86,10 +86,10 @@ func (s Spec) allowDatabase(found []graph.Finding) error {
 	service, known := phases[servicePart]
 	database, wanted := phases[databasePart]
 	gone := wanted && (database == graph.Absent || database == graph.Terminating)
-	if s.NewDatabase || !known || service == graph.Absent || !gone {
+	if r.Spec.NewDatabase || !known || service == graph.Absent || !gone {
 		return nil
 	}
-	return noDatabase(s.Stack)
+	return noDatabase(ctx, r.Clients.RDS, r.Spec.Stack)
 }
 
 // Up creates what is missing of the stack and repairs drift. A run with nothing to do takes
@@ -121,7 +121,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 	if err := reads.Wait(); err != nil {
 		return stack, graph.Report{}, err
 	}
-	if err := r.Spec.allowDatabase(found); err != nil {
+	if err := r.allowDatabase(ctx, found); err != nil {
 		return stack, graph.Report{}, err
 	}
 	if r.Allow != nil {
@@ -203,7 +203,7 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 	if r.Begin != nil {
 		r.Begin(stack.Resources())
 	}
-	o := r.options(stack, lock)
+	o := r.options(ctx, stack, lock)
 	if refuse := o.Allow; allow != nil {
 		o.Allow = func(found []graph.Finding) error {
 			if err := refuse(found); err != nil {
@@ -235,7 +235,7 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 	if upToDate(graph.Observe(ctx, again.Resources(), again.Options())) {
 		return stack, report, nil
 	}
-	more, err := graph.Up(ctx, again.Resources(), r.options(again, lock))
+	more, err := graph.Up(ctx, again.Resources(), r.options(ctx, again, lock))
 	return again, report.Followed(more), err
 }
 
@@ -311,7 +311,7 @@ func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (
 					}
 				}
 			}
-			report, err := graph.Destroy(ctx, stack.Resources(), r.options(stack, lock))
+			report, err := graph.Destroy(ctx, stack.Resources(), r.options(ctx, stack, lock))
 			done.Report = done.Report.Followed(report)
 			done.Spared = append(done.Spared, stack.Spared()...)
 			if err != nil {

@@ -84,6 +84,22 @@ func (s Snapshot) Taken() bool {
 	return s.Kind != RetainedBackup && s.Kind != CopiedSnapshot && s.Region == ""
 }
 
+// Restorable returns what to restore a stack from: "latest" where all has a snapshot that is
+// the stack's own, otherwise the id of the newest that was copied, and "" where there is
+// none. All are sorted as by Snapshots.
+func Restorable(all []Snapshot) string {
+	id := ""
+	for _, s := range all {
+		switch {
+		case s.Taken() && s.Status != "failed":
+			return "latest"
+		case s.Kind != RetainedBackup && s.Status != "failed":
+			id = s.ID
+		}
+	}
+	return id
+}
+
 // What describes the snapshot to people: its kind, or where it is from.
 func (s Snapshot) What() string {
 	switch {
@@ -210,12 +226,21 @@ func (d Deployed) CheckData(ctx context.Context, client *rds.Client, stack strin
 	if db, err := d.instance(ctx, client, stack); db != nil || err != nil {
 		return err // it is not the stack's, which the run says
 	}
-	return noDatabase(stack)
+	return noDatabase(ctx, client, stack)
 }
 
-func noDatabase(stack string) error {
-	return hint.With(fmt.Errorf("the database of stack %s is gone, and a new one would be empty", stack),
-		"%s starts from the newest snapshot of those that %s lists, and %s starts empty", hint.Command("up", "--restore", "latest"), hint.Command("db", "snapshots"), hint.Command("up"))
+// noDatabase is the error of a command that would make a new database. Its next step
+// depends on the snapshots that there are, if these can be listed.
+func noDatabase(ctx context.Context, client *rds.Client, stack string) error {
+	err := fmt.Errorf("the database of stack %s is gone, and a new one would be empty", stack)
+	all, lookErr := Snapshots(ctx, client, stack)
+	switch from := Restorable(all); {
+	case lookErr == nil && from == "":
+		return hint.With(err, "there is no snapshot that it could start from, and %s starts empty", hint.Command("up"))
+	case lookErr == nil && from != "latest":
+		return hint.With(err, "%s starts from the newest copy of those that %s lists, and %s starts empty", hint.Command("up", "--restore", from), hint.Command("db", "snapshots"), hint.Command("up"))
+	}
+	return hint.With(err, "%s starts from the newest snapshot of those that %s lists, and %s starts empty", hint.Command("up", "--restore", "latest"), hint.Command("db", "snapshots"), hint.Command("up"))
 }
 
 // coming reports whether it is a final snapshot that is being taken: it is newer than all
@@ -421,7 +446,11 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 				return s, nil
 			}
 		}
-		return Snapshot{}, hint.With(fmt.Errorf("stack %s has no snapshot of its own to restore", stack), "leave --restore out for an empty database")
+		err = fmt.Errorf("stack %s has no snapshot of its own to restore", stack)
+		if copied := Restorable(all); copied != "" && copied != "latest" {
+			return Snapshot{}, hint.With(err, "%s starts from %s, which was copied here", hint.Command("up", "--restore", copied), copied)
+		}
+		return Snapshot{}, hint.With(err, "leave --restore out for an empty database")
 	}
 	away, err := elsewhere(which, client.Options().Region, account)
 	if err != nil {
