@@ -4,6 +4,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -47,8 +48,8 @@ func (s *shell) isAsBefore(t *testing.T, address string, checks map[string]strin
 }
 
 // TestAFailedReleaseLeavesTheHealthCheck deploys releases with a health check that the tasks
-// before them fail: one whose release command fails, one whose tasks fail, and one whose run
-// is killed.
+// before them fail: one whose release command fails, one whose tasks fail, one whose run is
+// killed, and one that another run waits for.
 func TestAFailedReleaseLeavesTheHealthCheck(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
@@ -73,12 +74,13 @@ func TestAFailedReleaseLeavesTheHealthCheck(t *testing.T) {
 	}
 	run.end(t)
 	containers := ecs.NewFromConfig(s.config())
-	until(t, "ECS goes back", func() bool {
+	serves := func() bool { // the first revision, or is to again
 		out := done[*ecs.DescribeServicesOutput](t)(containers.DescribeServices(t.Context(), &ecs.DescribeServicesInput{Cluster: aws.String("book-cluster"), Services: []string{"book-service"}}))
 		return slices.ContainsFunc(out.Services[0].Deployments, func(d ecstypes.Deployment) bool {
 			return *d.Status == "PRIMARY" && strings.HasSuffix(*d.TaskDefinition, "/book-app:1")
 		})
-	})
+	}
+	until(t, "ECS goes back", serves)
 	if got := s.checks(t)["book-tasks"]; got != "/ 204" {
 		t.Fatalf("behind a run that was killed the health check is %s", got)
 	}
@@ -86,11 +88,28 @@ func TestAFailedReleaseLeavesTheHealthCheck(t *testing.T) {
 	if diff := cmp.Diff(checks, s.checks(t)); diff != "" {
 		t.Errorf("behind a rollback the health checks are (-before +now):\n%s", diff)
 	}
-	until(t, "it serves", func() bool {
+	serving := func() bool {
 		code, _ := call(t, http.MethodGet, address, "")
 		return code == http.StatusOK
-	})
+	}
+	until(t, "it serves", serving)
 	s.run("rollback", "--local", "--output", "json").shows(t, 0, `"changes":[]`)
+
+	// The release of a run that was interrupted fails while another run waits for it.
+	run = s.begin(t, "up", "--local", "--health-status", "204", "--command", "sleep 4s")
+	until(t, "the release begins", func() bool { return !serves() })
+	if err := run.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	run.end(t)
+	if serves() {
+		t.Fatal("the release failed before another run could wait for it")
+	}
+	s.run("up", "--local").says(t, 1, "rolled back to book-app:1")
+	if diff := cmp.Diff(checks, s.checks(t)); diff != "" {
+		t.Errorf("behind a run that waited for the release of another one the health checks are (-before +now):\n%s", diff)
+	}
+	until(t, "it serves", serving)
 }
 
 // TestAHealthCheckThatTasksFailIsGivenBack sets one without a release.

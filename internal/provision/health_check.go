@@ -96,7 +96,8 @@ func (c containers) deployed(ctx context.Context, arn string) (revision, error) 
 
 // trial is what this run does to the health checks of a service.
 type trial struct {
-	// before are the checks of the groups that this run has set another one of.
+	// before are the checks of the groups that this run, or the one whose release it waits
+	// for, has set another one of.
 	before map[*TargetGroup]checkSpec
 	// since is when that was, of tasks that serve and stay; zero where there are none, or the
 	// check is that of a release to come. healthy are those that were healthy before.
@@ -165,12 +166,7 @@ func (s *Service) setCheck(ctx context.Context, in *ecs.UpdateServiceInput) erro
 				}
 			}
 		}
-		if s.trial.before == nil {
-			s.trial.before = map[*TargetGroup]checkSpec{}
-		}
-		if _, known := s.trial.before[g]; !known {
-			s.trial.before[g] = g.settled(last)
-		}
+		s.changedFrom(g, g.settled(last))
 		if err := g.setCheck(ctx, s.targets.want.spec()); err != nil {
 			return err
 		}
@@ -205,7 +201,33 @@ func (s *Service) idle(ctx context.Context) (*TargetGroup, error) {
 	return s.shift.second, nil
 }
 
-// giveBack sets the checks that the groups had before this run.
+// findCheckBefore finds the check of the release that serves again, for the groups that
+// another run gave the one of the release that failed: this run only waited for that.
+func (s *Service) findCheckBefore(ctx context.Context, live *types.Service) error {
+	r, err := s.deployed(ctx, aws.ToString(live.TaskDefinition))
+	if r.live == nil || err != nil {
+		return err
+	}
+	check := checkOf(r)
+	for _, g := range s.groups() {
+		if last := g.Last(); last != nil && last.spec() != check {
+			s.changedFrom(g, check)
+		}
+	}
+	return nil
+}
+
+// changedFrom notes the check that a group is to have again if the release fails.
+func (s *Service) changedFrom(g *TargetGroup, check checkSpec) {
+	if s.trial.before == nil {
+		s.trial.before = map[*TargetGroup]checkSpec{}
+	}
+	if _, known := s.trial.before[g]; !known {
+		s.trial.before[g] = check
+	}
+}
+
+// giveBack sets the checks that the groups had before.
 func (s *Service) giveBack(ctx context.Context) error {
 	for _, g := range s.groups() {
 		if before, set := s.trial.before[g]; set {

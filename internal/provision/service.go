@@ -310,7 +310,13 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	}
 	if st.Phase == graph.Unrecoverable {
 		have.gaveUp = true
-		if len(s.trial.before) > 0 && aws.ToString(live.TaskDefinition) != s.definition.ID() {
+		if aws.ToString(live.TaskDefinition) == s.definition.ID() {
+			return have, st, nil
+		}
+		if err := s.findCheckBefore(ctx, live); err != nil {
+			return nil, graph.State{}, err
+		}
+		if len(s.trial.before) > 0 {
 			have.sick = st.Note
 		}
 		return have, st, nil

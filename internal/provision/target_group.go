@@ -182,9 +182,14 @@ func (t *TargetGroup) settled(live *liveTargetGroup) checkSpec {
 	case live == nil || live.inForce == checkInForce{}:
 		return t.want.spec()
 	case live.inForce.both:
-		return checkSpec{live.check[fieldCheckPath], live.check[fieldCheckCodes]}
+		return live.spec()
 	}
 	return live.inForce.checkSpec
+}
+
+// spec is the check that the group has.
+func (l *liveTargetGroup) spec() checkSpec {
+	return checkSpec{l.check[fieldCheckPath], l.check[fieldCheckCodes]}
 }
 
 // describe returns the group with its tags, or none.
