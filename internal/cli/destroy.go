@@ -27,7 +27,8 @@ func newDestroy(s streams, g *globals) *cobra.Command {
 every service for orphans. A final snapshot of the database is taken first and
 kept. With --purge-snapshots none is taken, and every snapshot and automated
 backup of the stack is deleted as well: the data is lost. Only snapshots of AWS
-Backup stay, because only AWS Backup can delete them.`,
+Backup stay, because only AWS Backup can delete them, and what was copied from
+another region, because it may be another stack's.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
@@ -177,8 +178,11 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	stay := stays(func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
 	foreign := stays(func(s provision.Snapshot) bool { return s.Region != "" })
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
+	if len(stay)+len(foreign) > 0 {
+		question = fmt.Sprintf("Destroy stack %s in %s with its data.", g.stack, t.place)
+	}
 	if len(stay) > 0 {
-		question = fmt.Sprintf("Destroy stack %s in %s with its data. AWS Backup keeps, and bookctl can't delete:\n%s", g.stack, t.place, snapshotLines(stay))
+		question += " AWS Backup keeps, and bookctl can't delete:\n" + snapshotLines(stay)
 	}
 	if len(foreign) > 0 {
 		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(foreign)
@@ -310,8 +314,18 @@ func onward(kept []provision.Snapshot) hint.Message {
 	default:
 		purge = hint.New("%s deletes the others", hint.Command("destroy", "--purge-snapshots"))
 	}
-	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Region != "" }) {
-		foreign = hint.New("what is of another region may be another stack's, and only %s deletes it", hint.AWS("rds", "delete-db-snapshot", "…"))
+	foreignOnes := slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { return s.Region == "" })
+	isBackup := func(s provision.Snapshot) bool { return s.Kind == provision.RetainedBackup }
+	copied := hint.AWS("rds", "delete-db-snapshot", "…")
+	switch at := slices.IndexFunc(foreignOnes, isBackup); {
+	case len(foreignOnes) == 0:
+	case at < 0:
+		foreign = hint.New("what is of another region may be another stack's, and only %s deletes it", copied)
+	default:
+		foreign = hint.New("what is of another region may be another stack's, and only %s deletes it", hint.AWS("rds", "delete-db-instance-automated-backup", "--db-instance-automated-backups-arn", foreignOnes[at].ID))
+		if slices.ContainsFunc(foreignOnes, func(s provision.Snapshot) bool { return !isBackup(s) }) {
+			foreign = hint.New("%s, and its snapshots %s", foreign, copied)
+		}
 	}
 	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot }) {
 		backups = hint.New("only %s deletes the snapshots of AWS Backup", hint.AWS("backup", "delete-recovery-point", "…"))

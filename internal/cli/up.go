@@ -300,27 +300,34 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 	if err != nil {
 		return hint.Message{}, fmt.Errorf("look for snapshots of the stack: %w", err)
 	}
+	return emptyNote(kept), nil
+}
+
+// emptyNote describes what a new, empty database could have started with.
+func emptyNote(kept []provision.Snapshot) hint.Message {
 	var copied *provision.Snapshot                                   // the newest
 	kept = slices.DeleteFunc(kept, func(s provision.Snapshot) bool { // another database's data
 		if s.Kind != provision.CopiedSnapshot && s.Region == "" {
 			return false
 		}
-		copied = &s
+		if s.Kind != provision.RetainedBackup { // which --restore does not take
+			copied = &s
+		}
 		return true
 	})
 	switch {
 	case len(kept) == 0 && copied != nil && copied.Region != "":
-		return hint.New("the database starts empty, and snapshot %s (%s) is of region %s; %s in its place starts from that", copied.ID, copied.Status, copied.Region, hint.Command("up", "--restore", copied.ID)), nil
+		return hint.New("the database starts empty, and snapshot %s (%s) is of region %s; %s in its place starts from that", copied.ID, copied.Status, copied.Region, hint.Command("up", "--restore", copied.ID))
 	case len(kept) == 0 && copied != nil: // by a restore that was cut off, or a database that is gone
 		which := copied.ID
 		if copied.Status != "available" && copied.Source != "" {
 			which = copied.Source // whose restore waits for the copy, or makes it again
 		}
-		return hint.New("the database starts empty, and snapshot %s (%s) was copied for the stack; %s in its place starts from that", copied.ID, copied.Status, hint.Command("up", "--restore", which)), nil
+		return hint.New("the database starts empty, and snapshot %s (%s) was copied for the stack; %s in its place starts from that", copied.ID, copied.Status, hint.Command("up", "--restore", which))
 	case len(kept) == 0:
-		return hint.Message{}, nil
+		return hint.Message{}
 	}
-	return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), kept[len(kept)-1].ID, hint.Command("up", "--restore", "latest")), nil
+	return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), kept[len(kept)-1].ID, hint.Command("up", "--restore", "latest"))
 }
 
 // run creates what is missing, and repairs drift.
