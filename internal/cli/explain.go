@@ -86,9 +86,11 @@ func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hin
 
 // didNotComeUp reports whether the service was created or changed and then did not become
 // ready. A call that AWS rejected, or drift that bookctl refuses, is reported as such, and so
-// is what knows its own next step, as a health check that was given back does.
+// is a state that has its own next step, as that of a health check that was given back. The
+// end of the time has one as well, and does not say why.
 func didNotComeUp(f *graph.Error) bool {
-	return f.Node == "service" && f.Op == "wait" && hint.Of(f.Err).Empty()
+	known := errors.Is(f.Err, graph.ErrUnrecoverable) && !hint.Of(f.Err).Empty()
+	return f.Node == "service" && f.Op == "wait" && !known
 }
 
 // clarified explains an error that is not explained yet.
