@@ -381,7 +381,8 @@ func (s *shell) leadToFormer(zone, domain string) {
 }
 
 // TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn has the domain lead to a load balancer
-// that somebody has deleted: up leads it to the new one, and destroy deletes it.
+// that somebody has deleted: up leads it to the new one, and destroy deletes it. Neither
+// does while the stack's own load balancer is there, nor once a destroy has removed that.
 func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -392,7 +393,11 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	var made struct{ HostedZone struct{ ID string } }
 	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
 	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
-	s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)
+	up := func() {
+		t.Helper()
+		s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)
+	}
+	up()
 	unbalanced := func() {
 		t.Helper()
 		var arns []string
@@ -400,6 +405,30 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 		s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn", arns[0])
 		s.leadToFormer(zone, "api.example.com")
 	}
+	elsewhere := func() {
+		t.Helper()
+		if out := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone); !strings.Contains(out, "book-lb-1234567890") {
+			t.Fatalf("the domain was taken from the other account: %s", out)
+		}
+		s.deleteRecord(t, zone, "A", "api.example.com.")
+	}
+	// While the stack's own is there, that is the load balancer of another account's stack,
+	// which took the domain over: production.
+	s.leadToFormer(zone, "api.example.com")
+	s.run("plan", "--local").shows(t, 1, "is not managed by this stack")
+	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 1, "is not managed by this stack")
+	s.leadToFormer(zone, "api.example.com")
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+	elsewhere()
+	up()
+	unbalanced()
+	var services []string
+	decode(t, s.aws("ecs", "list-services", "--cluster", "book-cluster", "--query", "serviceArns"), &services)
+	s.aws("ecs", "delete-service", "--cluster", "book-cluster", "--force", "--service", services[0]) // as a destroy does first
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+	elsewhere()
+	up()
+
 	unbalanced()
 	s.run("plan", "--local").shows(t, 2, "alias: book-lb-1234567890.us-east-1.elb.amazonaws.com. → the new load balancer")
 	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 0)

@@ -119,8 +119,8 @@ func sameRecord(have, want *types.ResourceRecordSet) bool {
 }
 
 // DNSRecord is the alias by which the domain leads to the load balancer. A
-// record carries no tags: it is ours if it leads to our load balancer, or to an earlier one
-// that somebody has deleted. One that leads anywhere else is another owner's, which is
+// record carries no tags: it is ours if it leads to our load balancer, or, where that is
+// gone, to one that was called as ours is; see isFormer. One that leads anywhere else is another owner's, which is
 // refused and left alone.
 type DNSRecord struct {
 	graph.NodeOf[*liveDNSRecord]
@@ -129,6 +129,13 @@ type DNSRecord struct {
 	lb   *LoadBalancer
 	// of is the certificate of the domain; nil for one that is not the stack's.
 	of *Certificate
+	// service is asked whether the stack stands. It is none of the needs.
+	service *Service
+
+	// former is the alias to an earlier load balancer that the first look found, or "".
+	// looked reports whether that look is over.
+	former string
+	looked bool
 }
 
 func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificate) *DNSRecord {
@@ -155,6 +162,12 @@ func (d *DNSRecord) within() *hostedZone {
 
 // Read looks the record up by the domain.
 func (d *DNSRecord) Read(ctx context.Context) (*liveDNSRecord, graph.State, error) {
+	live, st, err := d.read(ctx)
+	d.looked = d.looked || err == nil
+	return live, st, err
+}
+
+func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, error) {
 	zone := d.within()
 	if zone.domain == "" {
 		return nil, absent, nil
@@ -171,7 +184,16 @@ func (d *DNSRecord) Read(ctx context.Context) (*liveDNSRecord, graph.State, erro
 	if have.AliasTarget != nil {
 		leads = strings.TrimPrefix(dotted(aws.ToString(have.AliasTarget.DNSName)), "dualstack.")
 	}
-	if leads == "" || leads != d.target() && !d.isFormer(leads) {
+	if !d.looked {
+		former, err := d.isFormer(ctx, leads)
+		if err != nil {
+			return nil, graph.State{}, err
+		}
+		if former {
+			d.former = leads
+		}
+	}
+	if leads == "" || leads != d.target() && leads != d.former {
 		st.Note, st.Next = "the domain leads elsewhere", hint.New("take the A record of the domain away first, or choose another with --domain")
 		return nil, st, nil
 	}
@@ -201,17 +223,23 @@ func (d *DNSRecord) Attributes() graph.Attributes[*liveDNSRecord] {
 	}
 }
 
-// isFormer reports whether an alias leads to an earlier load balancer of the stack. AWS makes
-// the address of a load balancer from its name, of which there is one in an account and
-// region, and a number. The same name in another account is told by the certificate: without
-// one, the stack has never had the domain.
-func (d *DNSRecord) isFormer(leads string) bool {
+// isFormer reports whether an alias leads to an earlier load balancer of the stack, as far as
+// that can be told before the run changes anything. AWS makes the address of a load balancer
+// from its name, of which there is one in an account and region, and a number. A stack of the
+// same name in another account has the same, and the domain may have moved there. So the stack
+// must have had the domain, which its certificate tells, and have lost its load balancer but
+// not its service, which a destroy that did not end has removed first.
+func (d *DNSRecord) isFormer(ctx context.Context, leads string) (bool, error) {
 	number, ok := strings.CutPrefix(leads, strings.ToLower(d.lb.loadBalancerName())+"-")
 	number, host, _ := strings.Cut(number, ".")
 	if !ok || strings.Trim(number, "0123456789") != "" || host != dotted(d.region+".elb."+partition.Of(d.region).Suffix) {
-		return false
+		return false, nil
 	}
-	return d.destroying || d.of != nil && d.of.Last() != nil
+	if d.target() != "" || !d.destroying && (d.of == nil || d.of.Last() == nil) {
+		return false, nil
+	}
+	service, err := d.service.describe(ctx)
+	return service != nil && aws.ToString(service.Status) == "ACTIVE", err
 }
 
 func (d *DNSRecord) alias() *types.ResourceRecordSet {

@@ -130,7 +130,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		}
 	}
 	r.Spec.startEarly = stack.canStartEarly()
-	if !view.Abandoned(r.Lock.Force) && upToDate(found) {
+	if !view.Abandoned(r.Lock.Force) && upToDate(found, r.Spec.Stack) {
 		report := graph.Report{}
 		for _, f := range found {
 			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
@@ -232,7 +232,7 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 	if err != nil {
 		return stack, report, err
 	}
-	if upToDate(graph.Observe(ctx, again.Resources(), again.Options())) {
+	if upToDate(graph.Observe(ctx, again.Resources(), again.Options()), r.Spec.Stack) {
 		return stack, report, nil
 	}
 	more, err := graph.Up(ctx, again.Resources(), r.options(ctx, again, lock))
@@ -241,9 +241,9 @@ func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Fi
 
 // upToDate reports whether every resource exists, is managed by this stack, and has no
 // drift.
-func upToDate(found []graph.Finding) bool {
+func upToDate(found []graph.Finding, stack string) bool {
 	for _, f := range found {
-		done := f.Phase == graph.Ready || f.Phase == graph.Absent && f.Unwanted
+		done := f.Phase == graph.Ready && f.Owner == stack || f.Phase == graph.Absent && f.Unwanted
 		if f.Err != nil || !done || len(f.Drift) > 0 {
 			return false
 		}

@@ -502,6 +502,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var redirected []graph.Finder
 	var front *Listener // that forwards
 	var own *Certificate
+	var record *DNSRecord
 	if spec.Secure() || spec.destroying { // which may not know any more how the stack was served
 		secure := listenerSpec{port: spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return spec.Certificate }}
 		zone := &hostedZone{client: c.Route53, domain: spec.Domain}
@@ -515,7 +516,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		front = secured
 		https = append(https, secured)
 		if spec.Domain != "" || spec.destroying {
-			https = append(https, newDNSRecord(who, zone, balancer, own))
+			record = newDNSRecord(who, zone, balancer, own)
+			https = append(https, record)
 		}
 		// HTTP is redirected only once HTTPS works.
 		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
@@ -584,6 +586,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service.reached, service.roles = []*SecurityGroup{lb, task}, []*Role{executionRole, taskRole}
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, second, limits, spec.Paused)
 	service.inForce = scale.inForce
+	if record != nil {
+		record.service = service
+	}
 	for _, g := range service.groups() {
 		g.inForce = run.checkInForce
 	}
