@@ -367,6 +367,18 @@ func TestAVPCThatTheInternetIsKeptOutOfIsNotCreated(t *testing.T) {
 	if r := s.run(append([]string{"plan", "--local"}, imageless()[1:]...)...); r.code != 1 {
 		t.Errorf("plan: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+	// A run has left the stack's VPC, which somebody can exclude since. Here nobody does.
+	left := done[*ec2.CreateVpcOutput](t)(network.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: []ec2types.TagSpecification{{
+		ResourceType: ec2types.ResourceTypeVpc, Tags: []ec2types.Tag{{Key: aws.String("bookctl:stack"), Value: aws.String("book")}},
+	}}}))
+	r = s.run(up...)
+	if r.says(t, 1, "can exclude this VPC"); strings.Contains(r.err, "before it exists") {
+		t.Errorf("the stack's VPC exists: %s", r.err)
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0)
+	if vpcs, err := network.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{VpcIds: []string{*left.Vpc.VpcId}}); err == nil {
+		t.Errorf("behind a destroy there is %v", vpcs.Vpcs)
+	}
 	mode(ec2types.InternetGatewayBlockModeOff)
 	// The account's default VPC is one that another account shares.
 	vpcs := done[*ec2.DescribeVpcsOutput](t)(network.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})).Vpcs

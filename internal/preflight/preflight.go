@@ -221,7 +221,7 @@ func (in Intent) find(ctx context.Context, c provision.Clients, account string) 
 	}
 	if in.Deployed.Zones == [2]string{} && in.Settings.VPC == "" {
 		reads.Go(func() (err error) {
-			f.vpcs, f.blocked, err = readVPCs(ctx, c.EC2, account)
+			f.vpcs, f.blocked, err = readVPCs(ctx, c.EC2, account, in.Stack)
 			return err
 		})
 	}
@@ -382,9 +382,14 @@ const defaultVPCs = 5
 
 // readVPCs returns how many VPCs there are, and the mode of VPC Block Public Access where it
 // is on. The account has one in each region, and each VPC of the account tells it, but
-// perhaps not one that is excluded.
+// perhaps not one that is excluded. A VPC of the stack, which a run that failed has left, may
+// be excluded; so none is returned then, and the VPC itself is checked when it is read.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockPublicAccessStates.html
-func readVPCs(ctx context.Context, client *ec2.Client, account string) (n int, blocked string, err error) {
+func readVPCs(ctx context.Context, client *ec2.Client, account, stack string) (n int, blocked string, err error) {
+	exists := false
+	ofStack := func(t ec2types.Tag) bool {
+		return aws.ToString(t.Key) == provision.TagStack && aws.ToString(t.Value) == stack
+	}
 	pages := ec2.NewDescribeVpcsPaginator(client, &ec2.DescribeVpcsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -394,10 +399,14 @@ func readVPCs(ctx context.Context, client *ec2.Client, account string) (n int, b
 		n += len(page.Vpcs)
 		for _, v := range page.Vpcs {
 			own := v.OwnerId == nil || *v.OwnerId == account
+			exists = exists || own && slices.ContainsFunc(v.Tags, ofStack)
 			if b := v.BlockPublicAccessStates; own && b != nil && b.InternetGatewayBlockMode != "" && b.InternetGatewayBlockMode != ec2types.BlockPublicAccessModeOff {
 				blocked = string(b.InternetGatewayBlockMode)
 			}
 		}
+	}
+	if exists {
+		blocked = ""
 	}
 	return n, blocked, nil
 }
