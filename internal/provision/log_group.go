@@ -234,10 +234,8 @@ func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 			name := aws.ToString(g.LogGroupName)
 			if name == i.names().InsightsLogGroup() {
 				// No stack made it, and another cluster may have had that name.
-				out = append(out, inventory.Item{
-					ID:     name,
-					HeldBy: "nobody: Container Insights, which somebody turned on for the cluster, wrote to it; 'aws logs delete-log-group' removes it",
-				})
+				out = append(out, inventory.Item{ID: name, HeldBy: fmt.Sprintf("nobody: Container Insights, which somebody turned on for a cluster of that name, wrote to it; if no other cluster had that name, %s removes it",
+					hint.AWS("logs", "delete-log-group", "--log-group-name", name))})
 				continue
 			}
 			tags, err := groups.tagsOf(ctx, arnOf(g))

@@ -500,7 +500,7 @@ func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
 
 // watchWeak ends the work of a step when something fails that was only made when
 // the step began, and wakes it when all of that is ready. It waits for one after
-// the other; no resource has two.
+// the other: the failure of a later one is noticed when those before it are ready.
 func (s *step) watchWeak(work context.Context, end context.CancelCauseFunc) {
 	for _, on := range s.weak {
 		select {
