@@ -276,6 +276,22 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 	h.faults(map[string]any{})
 	s.run("plan", "--local").shows(t, 2, "is EXPIRED", "a new certificate")
 	s.run("status", "--local").shows(t, 3, "certificate is missing: ", "is EXPIRED")
+	h.faults(map[string]any{"certificatesFail": true})
+	var failed [2]string
+	for i := range failed {
+		s.run("up", "--local").says(t, 1, "FAILED CAA_ERROR", "remove the cause")
+		var arns []string
+		decode(t, s.aws("acm", "list-certificates", "--query", "CertificateSummaryList[?Status=='FAILED'].CertificateArn"), &arns)
+		if len(arns) != 1 {
+			t.Fatalf("up %d leaves the failed certificates %v", i+1, arns)
+		}
+		failed[i] = arns[0]
+		s.run("plan", "--local").shows(t, 2, "is EXPIRED", arns[0]+" is FAILED CAA_ERROR")
+	}
+	if failed[0] == failed[1] {
+		t.Errorf("up does not request another certificate than %s", failed[0])
+	}
+	h.faults(map[string]any{})
 	s.must("up", "--local")
 	serves()
 	s.run("plan", "--local").shows(t, 0)

@@ -80,6 +80,9 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		return nil, absent, nil
 	}
 	own := all[0]
+	if i := slices.IndexFunc(all, func(x ownCertificate) bool { return x.arn == c.requested }); i > 0 {
+		own = all[i] // whatever became of it
+	}
 	if c.destroying {
 		return &liveCertificate{tags: own.tags, domain: own.domain}, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
 	}
@@ -95,11 +98,20 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 	switch {
 	case !isOver(detail.Status):
 	case own.arn == c.requested: // as this run did, which would only do it again
-		st.Phase, st.Note = graph.Unrecoverable, string(detail.Status)+" "+string(detail.FailureReason)
+		st.Phase, st.Note = graph.Unrecoverable, ending(detail)
 		st.Next = hint.New("remove the cause, which %s tells, and run the same command again", hint.AWS("acm", "describe-certificate", "--certificate-arn", own.arn))
 		return live, st, nil
 	default:
-		note := fmt.Sprintf("%s is %s", own.arn, detail.Status)
+		note := fmt.Sprintf("%s is %s", own.arn, ending(detail))
+		if last := slices.MaxFunc(all, func(x, y ownCertificate) int { return x.created.Compare(y.created) }); last.arn != own.arn {
+			later, err := c.describe(ctx, last.arn)
+			if err != nil && !isCode(err, "ResourceNotFoundException") {
+				return nil, graph.State{}, err
+			}
+			if err == nil {
+				note += fmt.Sprintf(", and %s is %s", last.arn, ending(later))
+			}
+		}
 		return &liveCertificate{domain: c.domain, former: all, instead: note}, graph.State{Phase: graph.Absent, Note: note}, nil
 	}
 	pending := detail.Status == types.CertificateStatusPendingValidation
@@ -128,6 +140,11 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 // isOver reports whether a certificate of that status never serves, or never again.
 func isOver(s types.CertificateStatus) bool {
 	return s != "" && s != types.CertificateStatusIssued && s != types.CertificateStatusPendingValidation
+}
+
+// ending says how a certificate ended.
+func ending(c *types.CertificateDetail) string {
+	return strings.TrimSpace(string(c.Status) + " " + string(c.FailureReason))
 }
 
 // unrenewed returns what keeps ACM from renewing a certificate that is to end soon, or "".
@@ -213,10 +230,16 @@ func validation(c *types.CertificateDetail) *r53types.ResourceRecordSet {
 }
 
 // Create requests the certificate. The token makes a repeated call answer with
-// the same one, and not with one that it takes the place of.
+// the same one, and not with one that it takes the place of. Former ones that were refused
+// are deleted, so that one is there at most, however often it is tried again.
 func (c *Certificate) Create(ctx context.Context) (string, error) {
 	text := c.stack + " " + c.domain
 	if live := c.Last(); live != nil {
+		for _, x := range live.former {
+			if err := c.forget(ctx, x); err != nil {
+				return "", err
+			}
+		}
 		arns := collect(live.former, func(x ownCertificate) string { return x.arn })
 		slices.Sort(arns)
 		for _, arn := range arns {
@@ -233,6 +256,14 @@ func (c *Certificate) Create(ctx context.Context) (string, error) {
 	}
 	c.requested = aws.ToString(out.CertificateArn)
 	return c.requested, nil
+}
+
+// forget deletes a certificate that was never issued and never will be.
+func (c *Certificate) forget(ctx context.Context, x ownCertificate) error {
+	if x.used || x.status != types.CertificateStatusFailed && x.status != types.CertificateStatusValidationTimedOut {
+		return nil
+	}
+	return c.deleteCertificate(ctx, x.arn)
 }
 
 func acmTags(tags map[string]string) []types.Tag {
@@ -281,7 +312,11 @@ func (c *Certificate) Delete(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = c.acm.DeleteCertificate(ctx, &acm.DeleteCertificateInput{CertificateArn: &arn})
+	return c.deleteCertificate(ctx, arn)
+}
+
+func (c *Certificate) deleteCertificate(ctx context.Context, arn string) error {
+	_, err := c.acm.DeleteCertificate(ctx, &acm.DeleteCertificateInput{CertificateArn: &arn})
 	if err != nil && !isCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("delete certificate %s: %w", arn, err)
 	}

@@ -94,6 +94,10 @@ type Faults struct {
 	// before. 0 means 395 days.
 	// https://docs.aws.amazon.com/acm/latest/userguide/acm-certificate-characteristics.html
 	CertificateSeconds float64 `json:"certificateSeconds,omitempty"`
+	// CertificatesFail makes ACM refuse every certificate that is proved meanwhile, since a
+	// CAA record of the domain does not allow Amazon to issue any.
+	// https://docs.aws.amazon.com/acm/latest/userguide/troubleshooting-caa.html
+	CertificatesFail bool `json:"certificatesFail,omitempty"`
 	// StorageOptimizing rejects every change of a database's storage, as RDS does for
 	// at least six hours after the last change.
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage

@@ -40,6 +40,8 @@ type certificate struct {
 	Issued    time.Time          `json:"issued,omitzero"`
 	Expires   time.Time          `json:"expires,omitzero"`
 	Expired   bool               `json:"expired,omitempty"` // which nothing undoes
+	// Failure is why it was refused, which nothing undoes either; "" if it was not.
+	Failure types.FailureReason `json:"failure,omitempty"`
 	// Renewal is how far the last renewal got, since when; "" before the first.
 	Renewal      types.RenewalStatus `json:"renewal,omitempty"`
 	RenewalSince time.Time           `json:"renewalSince,omitzero"`
@@ -122,6 +124,9 @@ func (s *Service) validation(name string) *types.ResourceRecord {
 // at one calls it first.
 func (a tx) issuePending() {
 	for _, cert := range a.state().Certificates {
+		if cert.Failure != "" {
+			continue
+		}
 		if !cert.Issued.IsZero() {
 			a.renew(cert)
 			continue
@@ -131,6 +136,11 @@ func (a tx) issuePending() {
 			a.Changed()
 		}
 		if cert.Validated.IsZero() || time.Since(cert.Validated) < a.Scaled(a.Latencies().Certificate) {
+			continue
+		}
+		if a.Faults().CertificatesFail {
+			cert.Failure = types.FailureReasonCaaError
+			a.Changed()
 			continue
 		}
 		if a.issue(cert) {
@@ -232,7 +242,7 @@ func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.Describe
 	out := &types.CertificateDetail{
 		CertificateArn: aws.String(cert.ARN), DomainName: aws.String(cert.Domain), SubjectAlternativeNames: slices.Clone(cert.Names),
 		Status: cert.status(), Type: types.CertificateTypeAmazonIssued, CreatedAt: aws.Time(cert.Created),
-		KeyAlgorithm: cert.key(), RenewalEligibility: types.RenewalEligibilityIneligible,
+		KeyAlgorithm: cert.key(), RenewalEligibility: types.RenewalEligibilityIneligible, FailureReason: cert.Failure,
 		InUseBy: a.users.CertificateUsers(a.Tx, cert.ARN),
 	}
 	if len(out.InUseBy) > 0 && cert.status() == types.CertificateStatusIssued {
@@ -246,7 +256,10 @@ func (a tx) DescribeCertificate(in *acm.DescribeCertificateInput) (*acm.Describe
 			DomainName: aws.String(name), ValidationDomain: aws.String(name), ValidationMethod: types.ValidationMethodDns,
 			ValidationStatus: types.DomainStatusPendingValidation, ResourceRecord: a.validation(name),
 		}
-		if !cert.Issued.IsZero() {
+		switch {
+		case cert.Failure != "":
+			v.ValidationStatus = types.DomainStatusFailed
+		case !cert.Issued.IsZero():
 			v.ValidationStatus = types.DomainStatusSuccess
 		}
 		out.DomainValidationOptions = append(out.DomainValidationOptions, v)
@@ -268,6 +281,8 @@ func (cert *certificate) key() types.KeyAlgorithm { return cmp.Or(cert.Key, type
 
 func (cert *certificate) status() types.CertificateStatus {
 	switch {
+	case cert.Failure != "":
+		return types.CertificateStatusFailed
 	case cert.Expired:
 		return types.CertificateStatusExpired
 	case cert.Issued.IsZero():
