@@ -327,6 +327,10 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
+	// Its log group is new, and so are its tasks, which began before the database.
+	if r := s.run("up", "--local"); r.code != 0 || strings.Contains(r.err, "log group was deleted") {
+		t.Fatalf("the first up: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
 	url := s.up()
 	if code, body := call(t, "POST", url+"/books", `{"name":"Dune","author":"Frank Herbert"}`); code != http.StatusCreated {
 		t.Fatalf("POST: %d %s", code, body)

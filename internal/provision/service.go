@@ -51,6 +51,7 @@ type ownRelease struct {
 	because    string    // why this run takes the release back
 	takenBack  string    // why another one did, or an alarm
 	begun      bool      // the release was begun by this run, and not found on its way
+	released   bool      // this run has begun a release, whatever it has changed since
 	found      string    // ARN of the record that was looked at first where this run has begun none
 	wasBack    bool      // that release was being taken back by then
 	copied     bool      // the copy of its settings is written
@@ -1047,7 +1048,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create service %s: %w", s.serviceName(), err)
 	}
-	s.begun = true
+	s.begun, s.released = true, true
 	s.join(out.Service)
 	if err := s.cluster.record(ctx, copyByService); err == nil { // else it is drift
 		s.copied = true
@@ -1087,6 +1088,7 @@ func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
 		return
 	}
 	s.before, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
+	s.released = s.released || s.begun
 }
 
 // begins reports whether an update begins a deployment: what does is said to at each member.

@@ -231,7 +231,7 @@ func (s *Stack) Unrenewed() string {
 // https://github.com/moby/moby/pull/53371
 func (s *Stack) Silent() bool {
 	live := s.service.Last()
-	return s.logGroup.isNew && !s.service.begun && live != nil && live.desired > 0
+	return s.logGroup.isNew && !s.service.released && live != nil && live.desired > 0
 }
 
 // Spared returns the resources of the stack that a destroy kept because others need them,
