@@ -410,21 +410,16 @@ func (d *Database) oldParameters(ctx context.Context) (free []string, kept []gra
 	if len(groups) == 0 {
 		return nil, nil, nil
 	}
+	all, err := allInstances(ctx, d.rds)
+	// Who may not list them is told by RDS, which refuses to delete a group that is in use.
+	if _, denied := Denied(err); err != nil && !denied {
+		return nil, nil, err
+	}
 	users := map[string][]string{}
-	pages := rds.NewDescribeDBInstancesPaginator(d.rds, &rds.DescribeDBInstancesInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if _, denied := Denied(err); denied {
-			break // RDS refuses to delete one that is in use
-		}
-		if err != nil {
-			return nil, nil, fmt.Errorf("describe the databases: %w", err)
-		}
-		for _, db := range page.DBInstances {
-			for _, p := range db.DBParameterGroups {
-				name := aws.ToString(p.DBParameterGroupName)
-				users[name] = append(users[name], aws.ToString(db.DBInstanceIdentifier))
-			}
+	for _, db := range all {
+		for _, p := range db.DBParameterGroups {
+			name := aws.ToString(p.DBParameterGroupName)
+			users[name] = append(users[name], aws.ToString(db.DBInstanceIdentifier))
 		}
 	}
 	for _, name := range groups {
@@ -1354,34 +1349,38 @@ func readVersion(ctx context.Context, secrets *secretsmanager.Client, name strin
 	return c, aws.ToString(out.VersionId), nil
 }
 
+// allInstances lists the instances of the account in the region, of whatever stack. With an
+// error, it returns those that it has seen.
+func allInstances(ctx context.Context, client *rds.Client) (all []types.DBInstance, err error) {
+	pages := rds.NewDescribeDBInstancesPaginator(client, &rds.DescribeDBInstancesInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return all, fmt.Errorf("describe the databases: %w", err)
+		}
+		all = append(all, page.DBInstances...)
+	}
+	return all, nil
+}
+
 // databaseKind lists the instances that have the stack's tag: its database, and copies of
 // that, to which RDS gives its tags. Who may not list those of all stacks sees the database.
 func (d databases) databaseKind() inventory.Kind {
 	return inventory.Kind{Service: "rds", Type: "database", List: func(ctx context.Context) ([]inventory.Item, error) {
+		all, err := allInstances(ctx, d.rds)
+		if _, denied := Denied(err); denied {
+			var db *types.DBInstance
+			if db, err = d.instance(ctx); db != nil {
+				all = []types.DBInstance{*db}
+			}
+		}
 		var out []inventory.Item
-		add := func(db types.DBInstance) {
+		for _, db := range all {
 			if rdsTagMap(db.TagList)[TagStack] == d.stack {
 				out = append(out, inventory.Item{ID: aws.ToString(db.DBInstanceIdentifier)})
 			}
 		}
-		pages := rds.NewDescribeDBInstancesPaginator(d.rds, &rds.DescribeDBInstancesInput{})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if _, denied := Denied(err); denied {
-				db, err := d.instance(ctx)
-				if db != nil {
-					add(*db)
-				}
-				return out, err
-			}
-			if err != nil {
-				return out, fmt.Errorf("describe the databases: %w", err)
-			}
-			for _, db := range page.DBInstances {
-				add(db)
-			}
-		}
-		return out, nil
+		return out, err
 	}}
 }
 

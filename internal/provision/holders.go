@@ -413,20 +413,14 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 // are not its own: read replicas, copies that somebody restored, and what a blue/green
 // deployment leaves. RDS deletes no subnet group while an instance is in it.
 func (s holderSearch) databases(ctx context.Context) ([]Holder, error) {
+	all, err := allInstances(ctx, s.rds)
 	var out []Holder
-	pages := rds.NewDescribeDBInstancesPaginator(s.rds, &rds.DescribeDBInstancesInput{})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return out, err
-		}
-		for _, x := range page.DBInstances {
-			if h := s.database(x); h != nil {
-				out = append(out, *h)
-			}
+	for _, x := range all {
+		if h := s.database(x); h != nil {
+			out = append(out, *h)
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 // database returns the holder that an instance is, nil for none.

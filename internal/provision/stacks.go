@@ -198,16 +198,13 @@ func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbour
 		return nil
 	})
 	unlessDenied(func() error {
+		found, err := allInstances(ctx, c.RDS)
+		if err != nil {
+			return err
+		}
 		all := map[string]rdstypes.DBInstance{}
-		pages := rds.NewDescribeDBInstancesPaginator(c.RDS, &rds.DescribeDBInstancesInput{})
-		for pages.HasMorePages() {
-			page, err := pages.NextPage(ctx)
-			if err != nil {
-				return fmt.Errorf("describe the databases of all stacks: %w", err)
-			}
-			for _, x := range page.DBInstances {
-				all[aws.ToString(x.DBInstanceIdentifier)] = x
-			}
+		for _, x := range found {
+			all[aws.ToString(x.DBInstanceIdentifier)] = x
 		}
 		near.instances = all
 		return nil
