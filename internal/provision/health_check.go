@@ -46,7 +46,7 @@ func (c checkSpec) String() string { return c.path + " " + c.codes }
 // checkOf is the check that a release records.
 func checkOf(r revision) checkSpec {
 	s := DefaultSettings()
-	Release{definition: r, Image: imageOf(r.live)}.Contract(&s)
+	releaseOf(r).Contract(&s)
 	return checkSpec{s.HealthPath, s.HealthStatus}
 }
 
@@ -61,8 +61,8 @@ type checkInForce struct {
 
 // checkInForce asks ECS which release the service runs.
 func (c containers) checkInForce(ctx context.Context) (checkInForce, error) {
-	live, err := c.service().describe(ctx)
-	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+	live, err := c.ownService(ctx)
+	if live == nil || err != nil {
 		return checkInForce{}, err
 	}
 	if strategyOf(live.DeploymentConfiguration).Shifts() && deploying(live) {

@@ -167,16 +167,13 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 			if err != nil || def == nil || tags[TagStack] != c.stack {
 				return err
 			}
-			r := &Release{
-				Revision: def.Revision, Created: aws.ToTime(def.RegisteredAt), Image: imageOf(def), Served: tags[tagServed] != "",
-				Repeats: tagNumber(tags, tagRelease, 0), Left: tagNumber(tags, tagRolledBack, 0), RegistrySecret: registrySecretOf(container(def)),
-				definition: revision{def, tags}, apart: !c.opensDatabase(container(def)),
-			}
+			r := releaseOf(revision{def, tags})
+			r.apart = !c.opensDatabase(container(def))
 			if live != nil && aws.ToString(live.TaskDefinition) == arn {
 				r.Serving = true
 				r.Served = r.Served || completed(live) == arn
 			}
-			all[i] = r
+			all[i] = &r
 			return nil
 		})
 	}
@@ -190,12 +187,21 @@ func (c containers) releases(ctx context.Context) ([]Release, error) {
 	return out, err
 }
 
+// releaseOf is a release as far as its definition records it.
+func releaseOf(r revision) Release {
+	return Release{
+		Revision: r.live.Revision, Created: aws.ToTime(r.live.RegisteredAt), Image: imageOf(r.live), Served: r.tags[tagServed] != "",
+		Repeats: tagNumber(r.tags, tagRelease, 0), Left: tagNumber(r.tags, tagRolledBack, 0), RegistrySecret: registrySecretOf(container(r.live)),
+		definition: r,
+	}
+}
+
 // formerNeeds is what a role has to allow besides for the tasks of the releases that the
 // service runs, or is leaving: each of them may have to be started again. May returns what a
 // role allows for a release, and have is what it allows for the wanted one.
 func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) ([]statement, error) {
-	live, err := c.service().describe(ctx)
-	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+	live, err := c.ownService(ctx)
+	if live == nil || err != nil {
 		return nil, err
 	}
 	arns := []string{aws.ToString(live.TaskDefinition)}
@@ -213,9 +219,9 @@ func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(S
 		if r.live == nil || r.tags[TagStack] != c.stack {
 			continue
 		}
-		settings, image := wanted, imageOf(r.live)
-		Release{definition: r, Image: image, RegistrySecret: registrySecretOf(container(r.live))}.Contract(&settings)
-		out = append(out, beyond(may(settings, image), slices.Concat(have, out))...)
+		settings, release := wanted, releaseOf(r)
+		release.Contract(&settings)
+		out = append(out, beyond(may(settings, release.Image), slices.Concat(have, out))...)
 	}
 	return out, nil
 }

@@ -19,12 +19,22 @@ type traffic struct {
 	shifting bool
 }
 
+// ownService describes the service if it is the stack's, and returns nil for any other and for
+// none.
+func (c containers) ownService(ctx context.Context) (*types.Service, error) {
+	live, err := c.service().describe(ctx)
+	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+		return nil, err
+	}
+	return live, nil
+}
+
 // traffic asks ECS by which target group the service is served: the current revision has it.
 // What the service itself shows is both groups, as they were given.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResolvedConfiguration.html
 func (c containers) traffic(ctx context.Context) (traffic, error) {
-	live, err := c.service().describe(ctx)
-	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+	live, err := c.ownService(ctx)
+	if live == nil || err != nil {
 		return traffic{}, err
 	}
 	if strategyOf(live.DeploymentConfiguration).Shifts() {
