@@ -171,12 +171,9 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	if !purge {
 		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
 	}
-	stays := func(of func(provision.Snapshot) bool) []provision.Snapshot {
-		return slices.DeleteFunc(slices.Clone(snapshots), func(s provision.Snapshot) bool { return !of(s) })
-	}
-	going := slices.DeleteFunc(slices.Clone(snapshots), provision.Snapshot.Stays)
-	stay := stays(func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
-	foreign := stays(func(s provision.Snapshot) bool { return s.Region != "" })
+	going := selected(snapshots, func(s provision.Snapshot) bool { return !s.Stays() })
+	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
+	foreign := selected(snapshots, isForeign)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
 	if len(stay)+len(foreign) > 0 {
 		question = fmt.Sprintf("Destroy stack %s in %s with its data.", g.stack, t.place)
@@ -192,6 +189,14 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	}
 	return question
 }
+
+// selected are those of the snapshots that are wanted.
+func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []provision.Snapshot {
+	return slices.DeleteFunc(slices.Clone(all), func(s provision.Snapshot) bool { return !want(s) })
+}
+
+// isForeign reports whether a snapshot is from another region.
+func isForeign(s provision.Snapshot) bool { return s.Region != "" }
 
 func snapshotLines(snapshots []provision.Snapshot) string {
 	lines := make([]string, len(snapshots))
@@ -286,8 +291,8 @@ func some[T any](all []T) []T {
 // with their database or its retained backup.
 func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	still := slices.Concat(removed, kept)
-	return slices.DeleteFunc(slices.Clone(before), func(b provision.Snapshot) bool {
-		return b.Kind != provision.AutomatedSnapshot || b.Region != "" || slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
+	return selected(before, func(b provision.Snapshot) bool {
+		return b.Kind == provision.AutomatedSnapshot && !isForeign(b) && !slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
 	})
 }
 
@@ -303,7 +308,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 	default:
 		restore = hint.New("%s creates the stack again from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
-	ours := slices.DeleteFunc(slices.Clone(kept), provision.Snapshot.Stays)
+	ours := selected(kept, func(s provision.Snapshot) bool { return !s.Stays() })
 	var purge, backups, foreign hint.Message
 	switch {
 	case len(ours) == 0:
@@ -314,7 +319,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 	default:
 		purge = hint.New("%s deletes the others", hint.Command("destroy", "--purge-snapshots"))
 	}
-	foreignOnes := slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { return s.Region == "" })
+	foreignOnes := selected(kept, isForeign)
 	isBackup := func(s provision.Snapshot) bool { return s.Kind == provision.RetainedBackup }
 	copied := hint.AWS("rds", "delete-db-snapshot", "…")
 	switch at := slices.IndexFunc(foreignOnes, isBackup); {

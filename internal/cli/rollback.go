@@ -83,9 +83,9 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	release, err := provision.RollbackTarget(releases, to)
 	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && release.Serving && release.Served {
 		spec := provision.Spec{Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: have.Zones}
-		changes, err2 := changing(s, t, spec, "rollback").RestoreChecks(ctx)
-		if err2 != nil {
-			return err2
+		changes, restoreErr := changing(s, t, spec, "rollback").RestoreChecks(ctx)
+		if restoreErr != nil {
+			return restoreErr
 		}
 		for _, c := range changes {
 			rep.note("the health check of revision %d is set again: %s", release.Revision, c)

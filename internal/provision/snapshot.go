@@ -493,31 +493,27 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 	return s, nil
 }
 
-// Purgeable reports whether PurgeSnapshots deletes the snapshot. Automated ones are deleted
-// with their instance.
+// Purgeable reports whether a purge deletes the snapshot. Automated ones are deleted with
+// their instance.
 func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && !s.Stays() }
 
 // Stays reports whether no command deletes the snapshot: AWS Backup alone deletes its own,
 // and what is from another region may be the only copy of another stack's data.
 func (s Snapshot) Stays() bool { return s.Kind == BackupSnapshot || s.Region != "" }
 
-// PurgeSnapshots deletes every snapshot and retained backup of a stack whose database is
-// deleted, calls guard (which may be nil) before each, and returns what it deleted. It
-// leaves those of a database of the same name (see Snapshots), and what stays (see
-// Snapshot.Stays). What can't be deleted, such as a snapshot that is still being created, is
-// an error, and the others are deleted all the same.
-func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
-	return (&purge{client: client, stack: stack, guard: guard}).all(ctx)
-}
-
-// purge deletes the snapshots and backups of a stack. A snapshot without the stack's tag,
-// such as a copy made by hand, is the stack's only as long as something else of its instance
-// is there: the instance, or a snapshot with the tag. So those without one are deleted
-// before that, which stays as long as one of them can't be deleted.
+// purge deletes the snapshots and retained backups of a stack. It leaves those of a database
+// of the same name (see Snapshots), and what stays (see Snapshot.Stays). What can't be
+// deleted, such as a snapshot that is still being created, is an error, and the others are
+// deleted all the same.
+//
+// A snapshot without the stack's tag, such as a copy made by hand, is the stack's only as
+// long as something else of its instance is there: the instance, or a snapshot with the tag.
+// So those without one are deleted before that, which stays as long as one of them can't be
+// deleted.
 type purge struct {
 	client *rds.Client
 	stack  string
-	guard  func(context.Context) error // may be nil
+	guard  func(context.Context) error // asked before each; may be nil
 	// resources are the stack's instances, as far as they were seen, and live is the one
 	// that is there.
 	resources []string
@@ -527,11 +523,21 @@ type purge struct {
 // look notes the stack's instance, and reports whether that is being deleted.
 func (p *purge) look(ctx context.Context, d databases) (going bool, err error) {
 	db, err := d.instance(graph.WhileObserving(ctx))
-	if err != nil || db == nil || rdsTagMap(db.TagList)[TagStack] != p.stack {
+	if err != nil {
 		return false, err
 	}
-	p.resources = append(p.resources, aws.ToString(db.DbiResourceId))
-	return databasePhase(aws.ToString(db.DBInstanceStatus)) == graph.Terminating, nil
+	return p.note(db) && databasePhase(aws.ToString(db.DBInstanceStatus)) == graph.Terminating, nil
+}
+
+// note notes an instance, or that there is none, and reports whether it is the stack's.
+func (p *purge) note(db *types.DBInstance) bool {
+	p.live = ""
+	if db == nil || rdsTagMap(db.TagList)[TagStack] != p.stack {
+		return false
+	}
+	p.live = aws.ToString(db.DbiResourceId)
+	p.resources = append(p.resources, p.live)
+	return true
 }
 
 // refusedError is the error of snapshots that RDS does not delete.
@@ -580,10 +586,7 @@ func (p *purge) list(ctx context.Context) ([]Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p.live = ""; db != nil && rdsTagMap(db.TagList)[TagStack] == p.stack {
-		p.live = aws.ToString(db.DbiResourceId)
-		p.resources = append(p.resources, p.live)
-	}
+	p.note(db)
 	for _, s := range found {
 		if s.tagged && s.Kind != CopiedSnapshot && s.Region == "" {
 			p.resources = append(p.resources, s.Resource)
