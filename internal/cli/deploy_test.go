@@ -403,11 +403,10 @@ func TestTheListenerThatServesShiftsTheTraffic(t *testing.T) {
 	app.is(t, "v1", "")
 	s.must("local", "start", "--scale", "0.02")
 	const domain = "app.example.org"
-	var zone struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.org", "--caller-reference", "1"), &zone)
+	zone := s.hostedZone(t, "example.org")
 	var certificate struct{ CertificateArn string }
 	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &certificate)
-	s.proveDomain(t, zone.HostedZone.ID, certificate.CertificateArn)
+	s.proveDomain(t, zone, certificate.CertificateArn)
 
 	at, err := url.Parse(s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m"))
 	if err != nil {

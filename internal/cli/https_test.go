@@ -16,6 +16,14 @@ import (
 	"testing"
 )
 
+// hostedZone creates a public hosted zone, and returns its id.
+func (s *shell) hostedZone(t *testing.T, name string) string {
+	t.Helper()
+	var made struct{ HostedZone struct{ ID string } }
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", name, "--caller-reference", "1"), &made)
+	return strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+}
+
 // records are the zone's, but for those that every zone has.
 func (s *shell) records(t *testing.T, zone string) map[string]string {
 	t.Helper()
@@ -98,8 +106,7 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 	s := newShell(t)
 	s.must("local", "start")
 	const domain = "books.example.org"
-	var zone struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.org", "--caller-reference", "1"), &zone)
+	zone := s.hostedZone(t, "example.org")
 	var requested struct{ CertificateArn string }
 	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &requested)
 	arn := requested.CertificateArn
@@ -107,7 +114,7 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 	if r := s.run("up", "--local", "--certificate", arn); r.code == 0 {
 		t.Errorf("a certificate that is not issued is taken: %s%s", r.out, r.err)
 	}
-	proof := s.proveDomain(t, zone.HostedZone.ID, arn)
+	proof := s.proveDomain(t, zone, arn)
 
 	at := s.up("--certificate", arn)
 	u, err := url.Parse(at)
@@ -127,7 +134,7 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
-	if r := s.records(t, zone.HostedZone.ID); len(r) != 1 || r["CNAME"] != proof {
+	if r := s.records(t, zone); len(r) != 1 || r["CNAME"] != proof {
 		t.Errorf("the user's zone has %v after destroy", r)
 	}
 	if out := s.aws("acm", "list-certificates"); !strings.Contains(out, arn) {
@@ -146,9 +153,7 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if r := s.run("up", "--local", "--domain", domain); r.code == 0 || !strings.Contains(r.err, "no public hosted zone") {
 		t.Fatalf("without a hosted zone: exit code %d\n%s", r.code, r.err)
 	}
-	var made struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
-	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	zone := s.hostedZone(t, "example.com")
 
 	at := s.up("--domain", domain)
 	u, err := url.Parse(at)
@@ -235,9 +240,7 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 	}
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	var made struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
-	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	zone := s.hostedZone(t, "example.com")
 	app := newVersioned(t)
 	app.is(t, "v1", "")
 	at := s.up("--no-database", "--source", app.dir, "--domain", "api.example.com")
@@ -317,9 +320,7 @@ func TestADestroyThatKnowsNoDomainLeavesNothingOfIt(t *testing.T) {
 	}
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	var made struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
-	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	zone := s.hostedZone(t, "example.com")
 	up := func(domain string) result {
 		t.Helper()
 		return s.run(append([]string{"up", "--local", "--no-database", "--domain", domain}, imageless()...)...)
@@ -367,20 +368,19 @@ func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {
 	}
 	s := newShell(t)
 	s.must("local", "start")
-	var made struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID, "--change-batch",
+	zone := s.hostedZone(t, "example.com")
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
 		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"api.example.com","Type":"A","TTL":60,"ResourceRecords":[{"Value":"192.0.2.1"}]}}]}`)
-	before := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID)
+	before := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone)
 	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "is not managed by this stack") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
-	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", made.HostedZone.ID); after != before {
+	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone); after != before {
 		t.Errorf("the zone was changed from\n%s\nto\n%s", before, after)
 	}
 	// One that leads to a load balancer of that name may be another account's.
-	s.deleteRecord(t, made.HostedZone.ID, "A", "api.example.com.")
-	s.leadToFormer(made.HostedZone.ID, "api.example.com")
+	s.deleteRecord(t, zone, "A", "api.example.com.")
+	s.leadToFormer(zone, "api.example.com")
 	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "is not managed by this stack") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
@@ -406,9 +406,7 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	}
 	s := newShell(t)
 	s.must("local", "start")
-	var made struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", "example.com", "--caller-reference", "1"), &made)
-	zone := strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
+	zone := s.hostedZone(t, "example.com")
 	up := func() {
 		t.Helper()
 		s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)

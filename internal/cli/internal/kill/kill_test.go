@@ -119,6 +119,19 @@ func (a *account) survives(ctx context.Context, n int, side side) (write string,
 	return write, a.vanish(ctx)
 }
 
+// killedAndRepeated stops an up at its write n. The same up then has to complete what that
+// began, and a third one to find nothing to do. It returns the write; see killed.
+func (a *account) killedAndRepeated(ctx context.Context, n int, side side) (write string, err error) {
+	write, err = a.killed(ctx, a.up, n, side)
+	if err == nil {
+		err = a.up(ctx, &wire{})
+	}
+	if err == nil {
+		err = a.quiet(ctx)
+	}
+	return write, err
+}
+
 // TestKilledWhilePausing stops a pause at each of its writes, which another one then has
 // to complete, and an up of the paused stack at each of its own, which another up has to.
 func TestKilledWhilePausing(t *testing.T) {
@@ -401,13 +414,7 @@ func TestKilledWhileTasksGoToSpot(t *testing.T) {
 			for n := 1; ; n += stride {
 				var last string
 				for _, a.spec.Spot = range []bool{true, false} {
-					write, err := a.killed(ctx, a.up, n, side)
-					if err == nil {
-						err = a.up(ctx, &wire{})
-					}
-					if err == nil {
-						err = a.quiet(ctx)
-					}
+					write, err := a.killedAndRepeated(ctx, n, side)
 					if err != nil {
 						t.Fatalf("%s write %d of an up with spot %t, %s: %v", side, n, a.spec.Spot, write, err)
 					}
@@ -521,13 +528,7 @@ func TestKilledWhileAStackLearnsToShift(t *testing.T) {
 				}
 				for _, s := range steps {
 					a.spec.Deploy, a.spec.Memory = s.deploy, s.memory
-					write, err := a.killed(ctx, a.up, n, side)
-					if err == nil {
-						err = a.up(ctx, &wire{})
-					}
-					if err == nil {
-						err = a.quiet(ctx)
-					}
+					write, err := a.killedAndRepeated(ctx, n, side)
 					if err != nil {
 						t.Fatalf("%s write %d of an up with %s and %d MiB, %s: %v", side, n, s.deploy, s.memory, write, err)
 					}
@@ -574,13 +575,7 @@ func TestKilledWhileTheHealthCheckChanges(t *testing.T) {
 					secret provision.Pairs
 				}{{"/a", 512, key}, {"/b", 1024, key}, {"/b", 1024, ""}} {
 					a.spec.HealthPath, a.spec.Memory, a.spec.Secrets = s.path, s.memory, s.secret
-					write, err := a.killed(ctx, a.up, n, side)
-					if err == nil {
-						err = a.up(ctx, &wire{})
-					}
-					if err == nil {
-						err = a.quiet(ctx)
-					}
+					write, err := a.killedAndRepeated(ctx, n, side)
 					if err != nil {
 						t.Fatalf("%s write %d of an up with %s, %d MiB and secret %q, %s: %v", side, n, s.path, s.memory, s.secret, write, err)
 					}
