@@ -120,8 +120,8 @@ func sameRecord(have, want *types.ResourceRecordSet) bool {
 
 // DNSRecord is the alias by which the domain leads to the load balancer. A
 // record carries no tags: it is ours if it leads to our load balancer, or, where that is
-// gone, to one that was called as ours is; see isFormer. One that leads anywhere else is another owner's, which is
-// refused and left alone.
+// gone, to one that was called as ours is; see isFormer. One that leads anywhere else is
+// another owner's, which is refused and left alone.
 type DNSRecord struct {
 	graph.NodeOf[*liveDNSRecord]
 	identity

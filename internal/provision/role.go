@@ -105,8 +105,8 @@ func newRole(i identity, client *iam.Client, name, boundary string, account iden
 
 func (r *Role) roleName() *string { return aws.String(r.names().Role(r.name)) }
 
-// inline is the stack's own policy of the role, with what a former release needs; "" for a role that may do nothing: IAM
-// takes no policy without a statement.
+// inline is the stack's own policy of the role, with what a former release needs; "" for a
+// role that may do nothing: IAM takes no policy without a statement.
 func (r *Role) inline(former []statement) string {
 	may := append(r.permissions(), former...)
 	if len(may) == 0 {
