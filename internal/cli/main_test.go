@@ -50,7 +50,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil {
 		return 0, err
 	}
-	if program, err = compile(filepath.Join(dir, "bookctl"), "CGO_ENABLED=0", "-trimpath"); err != nil {
+	if program, err = compile(filepath.Join(dir, "bookctl"), "CGO_ENABLED=0"); err != nil {
 		return 0, err
 	}
 	goEnv, err := exec.Command("go", "env", "GOCACHE", "GOMODCACHE").Output()
@@ -89,7 +89,7 @@ func compile(path, env string, flags ...string) (string, error) {
 // whole local cloud, under it as well.
 func raced(t *testing.T) string {
 	t.Helper()
-	path, err := compile(filepath.Join(t.TempDir(), "bookctl"), "CGO_ENABLED=1", "-race", "-trimpath=false")
+	path, err := compile(filepath.Join(t.TempDir(), "bookctl"), "CGO_ENABLED=1", "-race")
 	if err != nil {
 		t.Fatal(err)
 	}
