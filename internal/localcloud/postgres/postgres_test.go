@@ -298,6 +298,43 @@ type cloud struct {
 	roots    *x509.CertPool
 }
 
+// TestAServerWaitsForTheEndOfOneWhoseFilesWereRemoved gives a server the directory of another
+// one, which still runs: the file system does the same with the inode of a directory that was
+// removed under a server, and PostgreSQL knows its shared memory by that.
+func TestAServerWaitsForTheEndOfOneWhoseFilesWereRemoved(t *testing.T) {
+	t.Parallel()
+	c := newCloud(t)
+	removed := c.database(t, "removed")
+	next, err := c.Server("next")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Create(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	files := func(name string) string { return filepath.Join(c.Home(), "instances", name, "data") }
+	if err := os.RemoveAll(files("next")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(files("removed"), files("next")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(files("next"), "postmaster.pid")); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		time.Sleep(time.Second)
+		stopped <- removed.Stop(context.Background())
+	}()
+	if _, err := next.Start(t.Context(), c.settings); err != nil {
+		t.Error(err)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 type database struct {
 	*postgres.Server
 	port int

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -36,6 +37,9 @@ const (
 	stopTimeout = 30 * time.Second
 	// startTimeout covers crash recovery.
 	startTimeout = 2 * time.Minute
+	// strangerTimeout is how long a server waits for another one to end that has the shared
+	// memory of its files: a server whose files are gone finds that out within a minute.
+	strangerTimeout = 90 * time.Second
 )
 
 // Settings are what a server is started with.
@@ -172,7 +176,24 @@ func (s *Server) Start(ctx context.Context, settings Settings) (port int, err er
 	}
 }
 
+// start runs the server with the settings. PostgreSQL knows the shared memory of its files by
+// the inode of their directory. A server that still ends after its files were removed has the
+// memory of whichever server got that inode, and until it is gone this one does not start.
 func (s *Server) start(ctx context.Context, settings Settings) error {
+	for until := time.Now().Add(strangerTimeout); ; {
+		err := s.startOnce(ctx, settings)
+		if err == nil || !strings.Contains(err.Error(), "pre-existing shared memory block") || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(200 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) startOnce(ctx context.Context, settings Settings) error {
 	i, err := s.installation()
 	if err != nil {
 		return err
@@ -185,6 +206,10 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 		return err
 	}
 	defer func() { _ = log.Close() }() // the server has its own descriptor
+	before, err := log.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
 	cmd := s.engine.command(i, "postgres", "-D", s.data())
 	cmd.Stdout, cmd.Stderr = log, log
 	s.settings = settings
@@ -200,7 +225,7 @@ func (s *Server) start(ctx context.Context, settings Settings) error {
 		}
 		select {
 		case <-s.proc.Done():
-			return fmt.Errorf("PostgreSQL ended with exit code %d: %s", s.proc.ExitCode(), s.lastLog())
+			return fmt.Errorf("PostgreSQL ended with exit code %d: %s", s.proc.ExitCode(), s.lastLog(before))
 		case <-ctx.Done():
 			s.proc.Stop(context.WithoutCancel(ctx), fastStop, stopTimeout)
 			return fmt.Errorf("PostgreSQL does not answer: %w", err)
@@ -518,17 +543,17 @@ func (s *Server) connect(ctx context.Context) (*pgconn.PgConn, error) {
 	}
 	config.Host, config.Port = s.socketDir(), uint16(s.settings.Port)
 	config.Password, config.Fallbacks = "", nil // whatever PG* variables say
-	config.ConnectTimeout = 5 * time.Second
+	config.ConnectTimeout = 30 * time.Second    // on a machine that is busy
 	return pgconn.ConnectConfig(ctx, config)
 }
 
-// lastLog is the end of the server's log.
-func (s *Server) lastLog() string {
+// lastLog is the end of what the server has logged since its log had a length.
+func (s *Server) lastLog(since int64) string {
 	text, err := os.ReadFile(s.LogFile())
 	if err != nil {
 		return err.Error()
 	}
-	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	lines := strings.Split(strings.TrimSpace(string(text[min(since, int64(len(text))):])), "\n")
 	return strings.Join(lines[max(0, len(lines)-3):], "; ")
 }
 

@@ -76,8 +76,10 @@ func (e *Engine) newCluster(ctx context.Context, i installation, to string) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		// It is damaged, or another process found it to be so and has just removed it.
-		if err := errors.Join(os.RemoveAll(e.template(i)), os.RemoveAll(to)); err != nil {
+		// It is damaged, or another process found it to be so and has just removed it. That
+		// process may do so now, or already put another one there, which is as good.
+		_ = os.RemoveAll(e.template(i))
+		if err := os.RemoveAll(to); err != nil {
 			return err
 		}
 	}
