@@ -4,7 +4,11 @@
 package moto
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
+	_ "embed" // of what Python runs
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,20 +18,110 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
+// preload is run by Python before moto, which is then loaded once for all servers of
+// this process.
+//
+//go:embed sitecustomize.py
+var preload []byte
+
+// emulator is a moto that has been loaded. It ends with this process.
+type emulator struct {
+	mu  sync.Mutex
+	in  io.Writer
+	out *bufio.Scanner
+	log *logged
+}
+
+// logged keeps what is written, for the message of a failure.
+type logged struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+var load = sync.OnceValues(func() (*emulator, error) {
+	bin, err := exec.LookPath("moto_server")
+	if err != nil {
+		return nil, errors.New("moto_server is not installed; run .ci/setup")
+	}
+	site, err := os.MkdirTemp("", "bookctl-moto-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.RemoveAll(site) }() // read by then
+	if err := os.WriteFile(filepath.Join(site, "sitecustomize.py"), preload, 0o600); err != nil {
+		return nil, err
+	}
+	m := &emulator{log: &logged{}}
+	cmd := exec.Command(bin, "-H", "127.0.0.1", "-p", "0")
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+site)
+	cmd.Stderr = m.log
+	if m.in, err = cmd.StdinPipe(); err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	m.out = bufio.NewScanner(out)
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	_, err = m.answer()
+	return m, err
+})
+
+// answer reads a line.
+func (m *emulator) answer() (string, error) {
+	if !m.out.Scan() {
+		return "", fmt.Errorf("moto has ended: %w\n%s", cmp.Or(m.out.Err(), io.EOF), m.log)
+	}
+	return m.out.Text(), nil
+}
+
+// fork starts a server and returns its process id.
+func (m *emulator) fork(port string) (string, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := fmt.Fprintln(m.in, "start", port); err != nil {
+		return "", err
+	}
+	return m.answer()
+}
+
+func (m *emulator) stop(pid string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, err := fmt.Fprintln(m.in, "stop", pid)
+	return err
+}
+
 // Start runs a moto with an empty account on a free port of the loopback
 // interface until the test ends, and returns its address. It fails the test when
 // moto is not installed or does not answer within a minute.
 func Start(tb testing.TB) string {
 	tb.Helper()
-	bin, err := exec.LookPath("moto_server")
+	m, err := load()
 	if err != nil {
-		tb.Fatal("moto_server is not installed; run .ci/setup")
+		tb.Fatal(err)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -37,33 +131,25 @@ func Start(tb testing.TB) string {
 	if err := l.Close(); err != nil {
 		tb.Fatal(err)
 	}
-	var out bytes.Buffer
-	// Python looks for garbage while it loads moto's tables, again and again, which takes it
-	// longer than what the tests ask for. A moto lives for a test only.
-	site := tb.TempDir()
-	if err := os.WriteFile(filepath.Join(site, "sitecustomize.py"), []byte("import gc\ngc.disable()\n"), 0o600); err != nil {
-		tb.Fatal(err)
-	}
-	cmd := exec.Command(bin, "-H", "127.0.0.1", "-p", port)
-	cmd.Env = append(os.Environ(), "PYTHONPATH="+site)
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = time.Second
-	if err := cmd.Start(); err != nil {
+	server, err := m.fork(port)
+	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may have ended by itself
-		_ = cmd.Wait()
+		if err := m.stop(server); err != nil {
+			tb.Error(err)
+		}
 	})
 	endpoint := "http://127.0.0.1:" + port
-	for range 1200 {
-		if resp, err := http.Get(endpoint + "/moto-api/"); err == nil {
+	for range 3000 {
+		// Each has ids of its own.
+		if resp, err := http.Post(endpoint+"/moto-api/seed?a="+server, "", nil); err == nil {
 			_ = resp.Body.Close()
 			return endpoint
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(20 * time.Millisecond)
 	}
-	tb.Fatalf("moto did not start:\n%s", out.String())
+	tb.Fatalf("moto did not start:\n%s", m.log)
 	return ""
 }
 
