@@ -27,6 +27,7 @@ var pathsInFile = []string{"source", "dockerfile", "db-ca", "env-file"}
 // fileKeys are the keys of bookctl.yaml: the flags of up, and those that name the stack and
 // its place.
 func fileKeys(root *cobra.Command) []appfile.Key {
+	table := provision.Table()
 	var out []appfile.Key
 	add := func(f *pflag.Flag) {
 		kind := appfile.Text
@@ -38,10 +39,9 @@ func fileKeys(root *cobra.Command) []appfile.Key {
 		case "stringArray", "stringSlice":
 			kind = appfile.List
 		}
-		help, _, _ := strings.Cut(f.Usage, " [BOOKCTL_")
-		key := appfile.Key{Name: f.Name, Help: help, Kind: kind}
-		if i := slices.IndexFunc(provision.Table(), func(row provision.Setting) bool { return row.Flag == f.Name }); i >= 0 {
-			key.Example = provision.Table()[i].Example
+		key := appfile.Key{Name: f.Name, Help: f.Usage, Kind: kind}
+		if i := slices.IndexFunc(table, func(row provision.Setting) bool { return row.Flag == f.Name }); i >= 0 {
+			key.Example = table[i].Example
 		}
 		out = append(out, key)
 	}

@@ -21,6 +21,7 @@ func newMan(s streams, g *globals) *cobra.Command {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
 				return fmt.Errorf("make the directory for the manual pages: %w", err)
 			}
+			nameEnvironment(cmd.Root())
 			if err := writeManual(cmd.Root(), args[0], manualDate()); err != nil {
 				return fmt.Errorf("write the manual pages: %w", err)
 			}
@@ -48,15 +49,19 @@ func environmentName(cmd *cobra.Command, f *pflag.Flag) string {
 // unknownVariables are the environment variables that begin like bookctl's and match no
 // flag: a mistyped BOOKCTL_STACK would otherwise be ignored silently.
 func unknownVariables(root *cobra.Command) []string {
-	known := map[string]bool{}
-	eachFlag(root, func(name string, _ *pflag.Flag) { known[name] = true })
 	var out []string
 	for _, v := range os.Environ() {
 		name, value, _ := strings.Cut(v, "=")
-		if strings.HasPrefix(name, "BOOKCTL_") && value != "" && !known[name] && name != localDirVariable {
+		if strings.HasPrefix(name, "BOOKCTL_") && value != "" && name != localDirVariable {
 			out = append(out, name)
 		}
 	}
+	if out == nil {
+		return nil
+	}
+	eachFlag(root, func(known string, _ *pflag.Flag) {
+		out = slices.DeleteFunc(out, func(name string) bool { return name == known })
+	})
 	slices.Sort(out)
 	return out
 }
@@ -64,7 +69,7 @@ func unknownVariables(root *cobra.Command) []string {
 // nameEnvironment adds each flag's variable to its help.
 func nameEnvironment(cmd *cobra.Command) {
 	eachFlag(cmd, func(variable string, f *pflag.Flag) {
-		if name := " [" + variable + "]"; f.Name != "help" && !strings.HasSuffix(f.Usage, name) {
+		if name := " [" + variable + "]"; f.Name != "help" && f.Name != "version" && !strings.HasSuffix(f.Usage, name) {
 			f.Usage += name
 		}
 	})

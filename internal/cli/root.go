@@ -125,8 +125,11 @@ A flag overrides its variable, a variable the file, and the file what is deploye
 		}
 		cmd.SuggestFor = others
 	}
-	completeEverything(root, g)
-	nameEnvironment(root)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		nameEnvironment(root)
+		help(cmd, args)
+	})
 	root.InitDefaultCompletionCmd() // with which cobra prints the help for an unknown shell
 	for _, c := range root.Commands() {
 		if c.Name() == "completion" {

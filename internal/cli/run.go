@@ -127,6 +127,10 @@ func runWith(ctx context.Context, g *globals, s streams) int {
 	}
 	root := newRoot(s, g)
 	root.SetArgs(g.line)
+	if len(g.line) > 0 && (g.line[0] == cobra.ShellCompRequestCmd || g.line[0] == cobra.ShellCompNoDescRequestCmd) {
+		completeEverything(root, g)
+		nameEnvironment(root)
+	}
 	cmd, err := execute(ctx, root)
 	if err == nil {
 		return exitOK

@@ -44,7 +44,7 @@ type World interface {
 // "ec2:CreateVpc", and the input is the SDK's input struct. Known is false if the
 // action has no rule.
 func Requests(w World, action string, input any) (requests []access.Request, known bool) {
-	asks, known := table[action]
+	asks, known := table()[action]
 	a := ask{World: w, input: reflect.Indirect(reflect.ValueOf(input))}
 	a.service, a.operation, _ = strings.Cut(action, ":")
 	for _, r := range asks {

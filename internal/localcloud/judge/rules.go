@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"maps"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -16,249 +17,251 @@ type rule func(*ask)
 // that none is missing, that each action is published, and that a simulator of IAM
 // accepts the requests of whole runs, with their resources and condition keys. A rule
 // that is not in the service authorization reference names its source.
-var table = spreadOut(map[string][]rule{
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
-	"acm:ListCertificates": {everywhere},
-	"acm:DeleteCertificate DescribeCertificate GetCertificate ListTagsForCertificate": {on("", "CertificateArn")},
-	"acm:AddTagsToCertificate RemoveTagsFromCertificate":                              {on("", "CertificateArn", request)},
-	"acm:RequestCertificate": {
-		everywhereWith(request, key("acm:DomainNames", "DomainName"), key("acm:ValidationMethod", "ValidationMethod")),
-		newTags("certificate/*"),
-	},
+var table = sync.OnceValue(func() map[string][]rule {
+	return spreadOut(map[string][]rule{
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awscertificatemanager.html
+		"acm:ListCertificates": {everywhere},
+		"acm:DeleteCertificate DescribeCertificate GetCertificate ListTagsForCertificate": {on("", "CertificateArn")},
+		"acm:AddTagsToCertificate RemoveTagsFromCertificate":                              {on("", "CertificateArn", request)},
+		"acm:RequestCertificate": {
+			everywhereWith(request, key("acm:DomainNames", "DomainName"), key("acm:ValidationMethod", "ValidationMethod")),
+			newTags("certificate/*"),
+		},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
-	"application-autoscaling:DescribeScalableTargets DescribeScalingActivities DescribeScalingPolicies": {everywhere},
-	"application-autoscaling:RegisterScalableTarget":                                                    {target(request), madeByItself("ecs.application-autoscaling.amazonaws.com"), scaledService},
-	"application-autoscaling:PutScalingPolicy":                                                          {target(), scaledService, alarms("PutMetricAlarm", "DescribeAlarms")},
-	"application-autoscaling:DeleteScalingPolicy":                                                       {target(), alarms("DescribeAlarms", "DeleteAlarms")},
-	"application-autoscaling:DeregisterScalableTarget":                                                  {target(), alarms("DeleteAlarms")},
-	"application-autoscaling:DescribeScheduledActions":                                                  {everywhere},
-	"application-autoscaling:PutScheduledAction DeleteScheduledAction":                                  {target()},
-	"application-autoscaling:ListTagsForResource":                                                       {on("", "ResourceARN")},
-	"application-autoscaling:TagResource UntagResource":                                                 {on("", "ResourceARN", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsapplicationautoscaling.html
+		"application-autoscaling:DescribeScalableTargets DescribeScalingActivities DescribeScalingPolicies": {everywhere},
+		"application-autoscaling:RegisterScalableTarget":                                                    {target(request), madeByItself("ecs.application-autoscaling.amazonaws.com"), scaledService},
+		"application-autoscaling:PutScalingPolicy":                                                          {target(), scaledService, alarms("PutMetricAlarm", "DescribeAlarms")},
+		"application-autoscaling:DeleteScalingPolicy":                                                       {target(), alarms("DescribeAlarms", "DeleteAlarms")},
+		"application-autoscaling:DeregisterScalableTarget":                                                  {target(), alarms("DeleteAlarms")},
+		"application-autoscaling:DescribeScheduledActions":                                                  {everywhere},
+		"application-autoscaling:PutScheduledAction DeleteScheduledAction":                                  {target()},
+		"application-autoscaling:ListTagsForResource":                                                       {on("", "ResourceARN")},
+		"application-autoscaling:TagResource UntagResource":                                                 {on("", "ResourceARN", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
-	"cloudwatch:PutMetricAlarm":            {named("alarm:", "AlarmName", key("cloudwatch:AlarmActions", "AlarmActions"))},
-	"cloudwatch:DescribeAlarms":            {onOr("alarm:", "AlarmNames", "*")},
-	"cloudwatch:DeleteAlarms":              {on("alarm:", "AlarmNames")},
-	"cloudwatch:SetAlarmState":             {on("alarm:", "AlarmName")},
-	"cloudwatch:ListTagsForResource":       {on("", "ResourceARN")},
-	"cloudwatch:TagResource UntagResource": {on("", "ResourceARN", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
+		"cloudwatch:PutMetricAlarm":            {named("alarm:", "AlarmName", key("cloudwatch:AlarmActions", "AlarmActions"))},
+		"cloudwatch:DescribeAlarms":            {onOr("alarm:", "AlarmNames", "*")},
+		"cloudwatch:DeleteAlarms":              {on("alarm:", "AlarmNames")},
+		"cloudwatch:SetAlarmState":             {on("alarm:", "AlarmName")},
+		"cloudwatch:ListTagsForResource":       {on("", "ResourceARN")},
+		"cloudwatch:TagResource UntagResource": {on("", "ResourceARN", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
-	"sns:CreateTopic": {named("", "Name")},
-	"sns:ConfirmSubscription DeleteTopic GetTopicAttributes ListSubscriptionsByTopic Publish SetTopicAttributes": {on("", "TopicArn")},
-	"sns:Subscribe":                 {on("", "TopicArn", key("sns:Protocol", "Protocol"), key("sns:Endpoint", "Endpoint"))},
-	"sns:ListTopics Unsubscribe":    {everywhere},
-	"sns:ListTagsForResource":       {on("", "ResourceArn")},
-	"sns:TagResource UntagResource": {on("", "ResourceArn", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsns.html
+		"sns:CreateTopic": {named("", "Name")},
+		"sns:ConfirmSubscription DeleteTopic GetTopicAttributes ListSubscriptionsByTopic Publish SetTopicAttributes": {on("", "TopicArn")},
+		"sns:Subscribe":                 {on("", "TopicArn", key("sns:Protocol", "Protocol"), key("sns:Endpoint", "Endpoint"))},
+		"sns:ListTopics Unsubscribe":    {everywhere},
+		"sns:ListTagsForResource":       {on("", "ResourceArn")},
+		"sns:TagResource UntagResource": {on("", "ResourceArn", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
-	"events:PutRule":                         {named("rule/", "Name")},
-	"events:DeleteRule DescribeRule":         {on("rule/", "Name")},
-	"events:ListTargetsByRule RemoveTargets": {on("rule/", "Rule")},
-	"events:PutTargets":                      {on("rule/", "Rule", key("events:TargetArn", "Targets.Arn"))},
-	"events:ListRules":                       {everywhere},
-	"events:ListTagsForResource":             {on("", "ResourceARN")},
-	"events:PutEvents":                       {defaultBus},
-	"events:TagResource UntagResource":       {on("", "ResourceARN", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoneventbridge.html
+		"events:PutRule":                         {named("rule/", "Name")},
+		"events:DeleteRule DescribeRule":         {on("rule/", "Name")},
+		"events:ListTargetsByRule RemoveTargets": {on("rule/", "Rule")},
+		"events:PutTargets":                      {on("rule/", "Rule", key("events:TargetArn", "Targets.Arn"))},
+		"events:ListRules":                       {everywhere},
+		"events:ListTagsForResource":             {on("", "ResourceARN")},
+		"events:PutEvents":                       {defaultBus},
+		"events:TagResource UntagResource":       {on("", "ResourceARN", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
-	"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
-		"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
-		"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs ModifyVpcBlockPublicAccessOptions": {everywhere},
-	"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {on("vpc/", "VpcId")},
-	"ec2:CreateVpc":                                             {made("vpc/*")},
-	"ec2:CreateInternetGateway":                                 {made("internet-gateway/*")},
-	"ec2:CreateRouteTable":                                      {made("route-table/*"), on("vpc/", "VpcId")},
-	"ec2:CreateSecurityGroup":                                   {made("security-group/*"), on("vpc/", "VpcId")},
-	"ec2:CreateSubnet":                                          {made("subnet/*"), on("vpc/", "VpcId")},
-	"ec2:CreateNetworkInterface":                                {made("network-interface/*"), on("subnet/", "SubnetId"), on("security-group/", "Groups")},
-	"ec2:DeleteNetworkInterface":                                {on("network-interface/", "NetworkInterfaceId")},
-	"ec2:DetachNetworkInterface":                                {made("network-interface/*")}, // and on the instance, but the local cloud has none
-	"ec2:AttachInternetGateway DetachInternetGateway":           {on("internet-gateway/", "InternetGatewayId"), on("vpc/", "VpcId")},
-	"ec2:DeleteInternetGateway":                                 {on("internet-gateway/", "InternetGatewayId")},
-	"ec2:CreateRoute DeleteRoute DeleteRouteTable ReplaceRoute": {on("route-table/", "RouteTableId")},
-	"ec2:AssociateRouteTable":                                   {on("route-table/", "RouteTableId"), on("subnet/", "SubnetId")},
-	"ec2:DisassociateRouteTable":                                {association},
-	"ec2:ReplaceRouteTableAssociation":                          {on("route-table/", "RouteTableId"), association},
-	"ec2:DeleteSubnet ModifySubnetAttribute":                    {on("subnet/", "SubnetId")},
-	"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress":                                                  {on("security-group/", "GroupId")},
-	"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":                                                                {on("security-group/", "GroupId"), newRules},
-	"ec2:DescribeEgressOnlyInternetGateways DescribeTransitGatewayVpcAttachments DescribeVpcPeeringConnections DescribeVpnGateways": {everywhere},
-	"ec2:CreateDhcpOptions":               {made("dhcp-options/*")},
-	"ec2:AssociateDhcpOptions":            {on("dhcp-options/", "DhcpOptionsId"), on("vpc/", "VpcId")},
-	"ec2:DeleteDhcpOptions":               {on("dhcp-options/", "DhcpOptionsId")},
-	"ec2:CreateEgressOnlyInternetGateway": {made("egress-only-internet-gateway/*"), on("vpc/", "VpcId")},
-	"ec2:DeleteEgressOnlyInternetGateway": {on("egress-only-internet-gateway/", "EgressOnlyInternetGatewayId")},
-	"ec2:CreateNatGateway":                {made("natgateway/*"), on("subnet/", "SubnetId"), on("elastic-ip/", "AllocationId")},
-	"ec2:DeleteNatGateway":                {on("natgateway/", "NatGatewayId")},
-	"ec2:CreateNetworkAcl":                {made("network-acl/*"), on("vpc/", "VpcId")},
-	"ec2:CreateNetworkAclEntry DeleteNetworkAcl DeleteNetworkAclEntry ReplaceNetworkAclAssociation ReplaceNetworkAclEntry": {on("network-acl/", "NetworkAclId")},
-	"ec2:CreateTransitGatewayVpcAttachment":                     {made("transit-gateway-attachment/*"), on("transit-gateway/", "TransitGatewayId"), on("vpc/", "VpcId"), on("subnet/", "SubnetIds")},
-	"ec2:DeleteTransitGatewayVpcAttachment":                     {on("transit-gateway-attachment/", "TransitGatewayAttachmentId")},
-	"ec2:CreateVpcEndpoint":                                     {made("vpc-endpoint/*"), on("vpc/", "VpcId"), on("subnet/", "SubnetIds"), on("security-group/", "SecurityGroupIds"), on("route-table/", "RouteTableIds")},
-	"ec2:DeleteVpcEndpoints":                                    {on("vpc-endpoint/", "VpcEndpointIds")},
-	"ec2:CreateVpcPeeringConnection":                            {made("vpc-peering-connection/*"), on("vpc/", "VpcId")},
-	"ec2:AcceptVpcPeeringConnection DeleteVpcPeeringConnection": {on("vpc-peering-connection/", "VpcPeeringConnectionId")},
-	"ec2:CreateVpnGateway":                                      {made("vpn-gateway/*")},
-	"ec2:AttachVpnGateway DetachVpnGateway":                     {on("vpn-gateway/", "VpnGatewayId"), on("vpc/", "VpcId")},
-	"ec2:DeleteVpnGateway":                                      {on("vpn-gateway/", "VpnGatewayId")},
-	"ec2:UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress": {on("security-group/", "GroupId")},
-	"ec2:ModifySecurityGroupRules": {on("security-group/", "GroupId"), on("security-group-rule/", "SecurityGroupRules.SecurityGroupRuleId")},
-	"ec2:CreateTags DeleteTags":    {ec2Things},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+		"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
+			"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
+			"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs ModifyVpcBlockPublicAccessOptions": {everywhere},
+		"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {on("vpc/", "VpcId")},
+		"ec2:CreateVpc":                                             {made("vpc/*")},
+		"ec2:CreateInternetGateway":                                 {made("internet-gateway/*")},
+		"ec2:CreateRouteTable":                                      {made("route-table/*"), on("vpc/", "VpcId")},
+		"ec2:CreateSecurityGroup":                                   {made("security-group/*"), on("vpc/", "VpcId")},
+		"ec2:CreateSubnet":                                          {made("subnet/*"), on("vpc/", "VpcId")},
+		"ec2:CreateNetworkInterface":                                {made("network-interface/*"), on("subnet/", "SubnetId"), on("security-group/", "Groups")},
+		"ec2:DeleteNetworkInterface":                                {on("network-interface/", "NetworkInterfaceId")},
+		"ec2:DetachNetworkInterface":                                {made("network-interface/*")}, // and on the instance, but the local cloud has none
+		"ec2:AttachInternetGateway DetachInternetGateway":           {on("internet-gateway/", "InternetGatewayId"), on("vpc/", "VpcId")},
+		"ec2:DeleteInternetGateway":                                 {on("internet-gateway/", "InternetGatewayId")},
+		"ec2:CreateRoute DeleteRoute DeleteRouteTable ReplaceRoute": {on("route-table/", "RouteTableId")},
+		"ec2:AssociateRouteTable":                                   {on("route-table/", "RouteTableId"), on("subnet/", "SubnetId")},
+		"ec2:DisassociateRouteTable":                                {association},
+		"ec2:ReplaceRouteTableAssociation":                          {on("route-table/", "RouteTableId"), association},
+		"ec2:DeleteSubnet ModifySubnetAttribute":                    {on("subnet/", "SubnetId")},
+		"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress":                                                  {on("security-group/", "GroupId")},
+		"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":                                                                {on("security-group/", "GroupId"), newRules},
+		"ec2:DescribeEgressOnlyInternetGateways DescribeTransitGatewayVpcAttachments DescribeVpcPeeringConnections DescribeVpnGateways": {everywhere},
+		"ec2:CreateDhcpOptions":               {made("dhcp-options/*")},
+		"ec2:AssociateDhcpOptions":            {on("dhcp-options/", "DhcpOptionsId"), on("vpc/", "VpcId")},
+		"ec2:DeleteDhcpOptions":               {on("dhcp-options/", "DhcpOptionsId")},
+		"ec2:CreateEgressOnlyInternetGateway": {made("egress-only-internet-gateway/*"), on("vpc/", "VpcId")},
+		"ec2:DeleteEgressOnlyInternetGateway": {on("egress-only-internet-gateway/", "EgressOnlyInternetGatewayId")},
+		"ec2:CreateNatGateway":                {made("natgateway/*"), on("subnet/", "SubnetId"), on("elastic-ip/", "AllocationId")},
+		"ec2:DeleteNatGateway":                {on("natgateway/", "NatGatewayId")},
+		"ec2:CreateNetworkAcl":                {made("network-acl/*"), on("vpc/", "VpcId")},
+		"ec2:CreateNetworkAclEntry DeleteNetworkAcl DeleteNetworkAclEntry ReplaceNetworkAclAssociation ReplaceNetworkAclEntry": {on("network-acl/", "NetworkAclId")},
+		"ec2:CreateTransitGatewayVpcAttachment":                     {made("transit-gateway-attachment/*"), on("transit-gateway/", "TransitGatewayId"), on("vpc/", "VpcId"), on("subnet/", "SubnetIds")},
+		"ec2:DeleteTransitGatewayVpcAttachment":                     {on("transit-gateway-attachment/", "TransitGatewayAttachmentId")},
+		"ec2:CreateVpcEndpoint":                                     {made("vpc-endpoint/*"), on("vpc/", "VpcId"), on("subnet/", "SubnetIds"), on("security-group/", "SecurityGroupIds"), on("route-table/", "RouteTableIds")},
+		"ec2:DeleteVpcEndpoints":                                    {on("vpc-endpoint/", "VpcEndpointIds")},
+		"ec2:CreateVpcPeeringConnection":                            {made("vpc-peering-connection/*"), on("vpc/", "VpcId")},
+		"ec2:AcceptVpcPeeringConnection DeleteVpcPeeringConnection": {on("vpc-peering-connection/", "VpcPeeringConnectionId")},
+		"ec2:CreateVpnGateway":                                      {made("vpn-gateway/*")},
+		"ec2:AttachVpnGateway DetachVpnGateway":                     {on("vpn-gateway/", "VpnGatewayId"), on("vpc/", "VpcId")},
+		"ec2:DeleteVpnGateway":                                      {on("vpn-gateway/", "VpnGatewayId")},
+		"ec2:UpdateSecurityGroupRuleDescriptionsEgress UpdateSecurityGroupRuleDescriptionsIngress": {on("security-group/", "GroupId")},
+		"ec2:ModifySecurityGroupRules": {on("security-group/", "GroupId"), on("security-group-rule/", "SecurityGroupRules.SecurityGroupRuleId")},
+		"ec2:CreateTags DeleteTags":    {ec2Things},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
-	"ecr:GetAuthorizationToken": {everywhere},
-	"ecr:CreateRepository":      {named("repository/", "RepositoryName")},
-	"ecr:DescribeRepositories":  {onOr("repository/", "RepositoryNames", "*")},
-	"ecr:BatchCheckLayerAvailability BatchDeleteImage BatchGetImage DeleteLifecyclePolicy DeleteRepository DeleteRepositoryPolicy DescribeImageScanFindings DescribeImages " +
-		"GetLifecyclePolicy GetRepositoryPolicy ListImages PutImage SetRepositoryPolicy " +
-		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy StartImageScan": {on("repository/", "RepositoryName")},
-	"ecr:ListTagsForResource":       {on("", "ResourceArn")},
-	"ecr:TagResource UntagResource": {on("", "ResourceArn", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+		"ecr:GetAuthorizationToken": {everywhere},
+		"ecr:CreateRepository":      {named("repository/", "RepositoryName")},
+		"ecr:DescribeRepositories":  {onOr("repository/", "RepositoryNames", "*")},
+		"ecr:BatchCheckLayerAvailability BatchDeleteImage BatchGetImage DeleteLifecyclePolicy DeleteRepository DeleteRepositoryPolicy DescribeImageScanFindings DescribeImages " +
+			"GetLifecyclePolicy GetRepositoryPolicy ListImages PutImage SetRepositoryPolicy " +
+			"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy StartImageScan": {on("repository/", "RepositoryName")},
+		"ecr:ListTagsForResource":       {on("", "ResourceArn")},
+		"ecr:TagResource UntagResource": {on("", "ResourceArn", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
-	"ecs:DeregisterTaskDefinition DescribeTaskDefinition ListClusters ListTaskDefinitionFamilies ListTaskDefinitions": {everywhere},
-	"ecs:CreateCluster": {named("cluster/", "ClusterName"), madeByItself("ecs.amazonaws.com")},
-	"ecs:DeleteCluster PutClusterCapacityProviders UpdateCluster UpdateClusterSettings":       {on("cluster/", "Cluster")},
-	"ecs:DeleteAccountSetting ListAccountSettings PutAccountSetting PutAccountSettingDefault": {everywhere},
-	"ecs:DescribeClusters":           {onOr("cluster/", "Clusters", "default")},
-	"ecs:ListServices":               {everywhereWith(cluster)},
-	"ecs:ListTasks":                  {inCluster("container-instance/", "", "*")},
-	"ecs:CreateService":              {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, passesToECS, madeByItself("ecs.amazonaws.com")},
-	"ecs:DeleteService":              {inCluster("service/", "Service", "")},
-	"ecs:UpdateService":              {inCluster("service/", "Service", ""), passes, passesToECS},
-	"ecs:DescribeServices":           {inCluster("service/", "Services", "")},
-	"ecs:ListServiceDeployments":     {inCluster("service/", "Service", "")},
-	"ecs:DescribeServiceDeployments": {ofService("ServiceDeploymentArns")},
-	"ecs:DescribeServiceRevisions":   {ofService("ServiceRevisionArns")},
-	"ecs:StopServiceDeployment":      {ofService("ServiceDeploymentArn")},
-	"ecs:DescribeTasks":              {inCluster("task/", "Tasks", "")},
-	"ecs:StopTask":                   {inCluster("task/", "Task", "")},
-	"ecs:ExecuteCommand":             {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
-	"ecs:RegisterTaskDefinition":     {taskDefinition, rolesOfTasks},
-	"ecs:RunTask":                    {on("task-definition/", "TaskDefinition", request, cluster), passes},
-	"ecs:DeleteTaskDefinitions":      {on("task-definition/", "TaskDefinitions")},
-	"ecs:ListTagsForResource":        {on("", "ResourceArn")},
-	"ecs:TagResource UntagResource":  {on("", "ResourceArn", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html
+		"ecs:DeregisterTaskDefinition DescribeTaskDefinition ListClusters ListTaskDefinitionFamilies ListTaskDefinitions": {everywhere},
+		"ecs:CreateCluster": {named("cluster/", "ClusterName"), madeByItself("ecs.amazonaws.com")},
+		"ecs:DeleteCluster PutClusterCapacityProviders UpdateCluster UpdateClusterSettings":       {on("cluster/", "Cluster")},
+		"ecs:DeleteAccountSetting ListAccountSettings PutAccountSetting PutAccountSettingDefault": {everywhere},
+		"ecs:DescribeClusters":           {onOr("cluster/", "Clusters", "default")},
+		"ecs:ListServices":               {everywhereWith(cluster)},
+		"ecs:ListTasks":                  {inCluster("container-instance/", "", "*")},
+		"ecs:CreateService":              {inCluster("service/", "ServiceName", "", request), newECSTags("service/", "ServiceName"), passes, passesToECS, madeByItself("ecs.amazonaws.com")},
+		"ecs:DeleteService":              {inCluster("service/", "Service", "")},
+		"ecs:UpdateService":              {inCluster("service/", "Service", ""), passes, passesToECS},
+		"ecs:DescribeServices":           {inCluster("service/", "Services", "")},
+		"ecs:ListServiceDeployments":     {inCluster("service/", "Service", "")},
+		"ecs:DescribeServiceDeployments": {ofService("ServiceDeploymentArns")},
+		"ecs:DescribeServiceRevisions":   {ofService("ServiceRevisionArns")},
+		"ecs:StopServiceDeployment":      {ofService("ServiceDeploymentArn")},
+		"ecs:DescribeTasks":              {inCluster("task/", "Tasks", "")},
+		"ecs:StopTask":                   {inCluster("task/", "Task", "")},
+		"ecs:ExecuteCommand":             {on("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},
+		"ecs:RegisterTaskDefinition":     {taskDefinition, rolesOfTasks},
+		"ecs:RunTask":                    {on("task-definition/", "TaskDefinition", request, cluster), passes},
+		"ecs:DeleteTaskDefinitions":      {on("task-definition/", "TaskDefinitions")},
+		"ecs:ListTagsForResource":        {on("", "ResourceArn")},
+		"ecs:TagResource UntagResource":  {on("", "ResourceArn", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
-	"elasticloadbalancing:DescribeAccountLimits DescribeCapacityReservation DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
-		"DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth": {everywhere},
-	// What it asks of EC2 for the caller:
-	// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
-	"elasticloadbalancing:CreateTargetGroup": {balancing("targetgroup/", "Name"), also("ec2:DescribeInternetGateways", "ec2:DescribeVpcs")},
-	"elasticloadbalancing:CreateLoadBalancer": {
-		balancing("loadbalancer/app/", "Name"), madeByItself("elasticloadbalancing.amazonaws.com"),
-		also("ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
-		groupsOfVPC,
-	},
-	"elasticloadbalancing:CreateListener": {on("", "LoadBalancerArn", request), newListenerTags},
-	"elasticloadbalancing:DeleteLoadBalancer ModifyCapacityReservation ModifyLoadBalancerAttributes": {on("", "LoadBalancerArn")},
-	"elasticloadbalancing:SetIpAddressType":                                                          {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
-	"elasticloadbalancing:SetSecurityGroups":                                                         {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups"), groupsOfVPC},
-	"elasticloadbalancing:SetSubnets":                                                                {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
-	"elasticloadbalancing:DeleteListener ModifyListener ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates": {on("", "ListenerArn")},
-	"elasticloadbalancing:CreateRule":            {on("", "ListenerArn", request)},
-	"elasticloadbalancing:DeleteRule ModifyRule": {on("", "RuleArn")},
-	"elasticloadbalancing:SetRulePriorities":     {on("", "RulePriorities.RuleArn")},
-	"elasticloadbalancing:DeleteTargetGroup DeregisterTargets ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets": {on("", "TargetGroupArn")},
-	"elasticloadbalancing:AddTags RemoveTags": {on("", "ResourceArns", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
+		"elasticloadbalancing:DescribeAccountLimits DescribeCapacityReservation DescribeListenerAttributes DescribeListenerCertificates DescribeListeners DescribeLoadBalancerAttributes DescribeLoadBalancers DescribeRules " +
+			"DescribeSSLPolicies DescribeTags DescribeTargetGroupAttributes DescribeTargetGroups DescribeTargetHealth": {everywhere},
+		// What it asks of EC2 for the caller:
+		// https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/elb-api-permissions.html
+		"elasticloadbalancing:CreateTargetGroup": {balancing("targetgroup/", "Name"), also("ec2:DescribeInternetGateways", "ec2:DescribeVpcs")},
+		"elasticloadbalancing:CreateLoadBalancer": {
+			balancing("loadbalancer/app/", "Name"), madeByItself("elasticloadbalancing.amazonaws.com"),
+			also("ec2:DescribeAccountAttributes", "ec2:DescribeAddresses", "ec2:DescribeInternetGateways", "ec2:DescribeSecurityGroups", "ec2:DescribeSubnets", "ec2:DescribeVpcs"),
+			groupsOfVPC,
+		},
+		"elasticloadbalancing:CreateListener": {on("", "LoadBalancerArn", request), newListenerTags},
+		"elasticloadbalancing:DeleteLoadBalancer ModifyCapacityReservation ModifyLoadBalancerAttributes": {on("", "LoadBalancerArn")},
+		"elasticloadbalancing:SetIpAddressType":                                                          {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
+		"elasticloadbalancing:SetSecurityGroups":                                                         {on("", "LoadBalancerArn"), also("ec2:DescribeSecurityGroups"), groupsOfVPC},
+		"elasticloadbalancing:SetSubnets":                                                                {on("", "LoadBalancerArn"), also("ec2:DescribeSubnets")},
+		"elasticloadbalancing:DeleteListener ModifyListener ModifyListenerAttributes AddListenerCertificates RemoveListenerCertificates": {on("", "ListenerArn")},
+		"elasticloadbalancing:CreateRule":            {on("", "ListenerArn", request)},
+		"elasticloadbalancing:DeleteRule ModifyRule": {on("", "RuleArn")},
+		"elasticloadbalancing:SetRulePriorities":     {on("", "RulePriorities.RuleArn")},
+		"elasticloadbalancing:DeleteTargetGroup DeregisterTargets ModifyTargetGroup ModifyTargetGroupAttributes RegisterTargets": {on("", "TargetGroupArn")},
+		"elasticloadbalancing:AddTags RemoveTags": {on("", "ResourceArns", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
-	"iam:ListRoles": {everywhere},
-	"iam:GetUser":   {onOr("user/", "UserName", "*")},
-	"iam:GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags " +
-		"DeleteRole DeleteRolePolicy DeleteRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy UpdateRole": {on("role/", "RoleName")},
-	"iam:CreateRole":                              {named("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
-	"iam:PutRolePermissionsBoundary":              {on("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
-	"iam:AttachRolePolicy DetachRolePolicy":       {on("role/", "RoleName", key("iam:PolicyARN", "PolicyArn"))},
-	"iam:CreatePolicy":                            {named("policy/", "PolicyName")},
-	"iam:DeletePolicy GetPolicy GetPolicyVersion": {on("policy/", "PolicyArn")},
-	"iam:TagRole UntagRole":                       {on("role/", "RoleName", request)},
-	"iam:CreateServiceLinkedRole":                 {serviceLinkedRole},
-	"iam:DeleteServiceLinkedRole":                 {on("role/", "RoleName")},
-	"iam:GetServiceLinkedRoleDeletionStatus":      {everywhere},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsidentityandaccessmanagementiam.html
+		"iam:ListRoles": {everywhere},
+		"iam:GetUser":   {onOr("user/", "UserName", "*")},
+		"iam:GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfilesForRole ListRolePolicies ListRoleTags " +
+			"DeleteRole DeleteRolePolicy DeleteRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy UpdateRole": {on("role/", "RoleName")},
+		"iam:CreateRole":                              {named("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
+		"iam:PutRolePermissionsBoundary":              {on("role/", "RoleName", key("iam:PermissionsBoundary", "PermissionsBoundary"))},
+		"iam:AttachRolePolicy DetachRolePolicy":       {on("role/", "RoleName", key("iam:PolicyARN", "PolicyArn"))},
+		"iam:CreatePolicy":                            {named("policy/", "PolicyName")},
+		"iam:DeletePolicy GetPolicy GetPolicyVersion": {on("policy/", "PolicyArn")},
+		"iam:TagRole UntagRole":                       {on("role/", "RoleName", request)},
+		"iam:CreateServiceLinkedRole":                 {serviceLinkedRole},
+		"iam:DeleteServiceLinkedRole":                 {on("role/", "RoleName")},
+		"iam:GetServiceLinkedRoleDeletionStatus":      {everywhere},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
-	"logs:DescribeLogGroups": {logGroups},
-	"logs:CreateLogGroup":    {logGroup(request), newLogTags},
-	"logs:DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams FilterLogEvents ListTagsLogGroup PutRetentionPolicy": {logGroup()},
-	"logs:TagLogGroup UntagLogGroup":                                 {logGroup(request)},
-	"logs:CreateLogStream DeleteLogStream GetLogEvents PutLogEvents": {logStream},
-	"logs:ListTagsForResource":                                       {on("", "ResourceArn")},
-	"logs:TagResource UntagResource":                                 {on("", "ResourceArn", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+		"logs:DescribeLogGroups": {logGroups},
+		"logs:CreateLogGroup":    {logGroup(request), newLogTags},
+		"logs:DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams FilterLogEvents ListTagsLogGroup PutRetentionPolicy": {logGroup()},
+		"logs:TagLogGroup UntagLogGroup":                                 {logGroup(request)},
+		"logs:CreateLogStream DeleteLogStream GetLogEvents PutLogEvents": {logStream},
+		"logs:ListTagsForResource":                                       {on("", "ResourceArn")},
+		"logs:TagResource UntagResource":                                 {on("", "ResourceArn", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
-	"rds:DescribeAccountAttributes DescribeCertificates DescribeDBEngineVersions DescribeDBMajorEngineVersions DescribeEngineDefaultParameters DescribeEvents DescribeOrderableDBInstanceOptions": {everywhere},
-	"rds:DescribePendingMaintenanceActions":  {onOr("", "ResourceIdentifier", "db:*")},
-	"rds:DescribeDBInstances":                {onOr("db:", "DBInstanceIdentifier", "*")},
-	"rds:DescribeDBInstanceAutomatedBackups": {onOr("db:", "DBInstanceIdentifier", "*")},
-	"rds:DescribeDBParameterGroups":          {onOr("pg:", "DBParameterGroupName", "*")},
-	"rds:DescribeDBSubnetGroups":             {onOr("subgrp:", "DBSubnetGroupName", "*")},
-	"rds:DescribeDBSnapshots":                {onOr("snapshot:", "DBSnapshotIdentifier", "*"), on("db:", "DBInstanceIdentifier")},
-	"rds:DescribeDBParameters ModifyDBParameterGroup ResetDBParameterGroup DeleteDBParameterGroup": {on("pg:", "DBParameterGroupName")},
-	"rds:CreateDBParameterGroup":                  {named("pg:", "DBParameterGroupName")},
-	"rds:CreateDBSubnetGroup":                     {named("subgrp:", "DBSubnetGroupName")},
-	"rds:DeleteDBSubnetGroup ModifyDBSubnetGroup": {on("subgrp:", "DBSubnetGroupName")},
-	"rds:CreateDBInstance": {
-		named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")),
-		on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
-	},
-	"rds:RestoreDBInstanceFromDBSnapshot": {
-		named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")), on("snapshot:", "DBSnapshotIdentifier"),
-		on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
-	},
-	"rds:ModifyDBInstance": {on("db:", "DBInstanceIdentifier"), on("pg:", "DBParameterGroupName"), on("subgrp:", "DBSubnetGroupName"), on("og:", "OptionGroupName")},
-	"rds:DescribeDBLogFiles DescribeValidDBInstanceModifications DownloadDBLogFilePortion": {on("db:", "DBInstanceIdentifier")},
-	"rds:DescribeDBSnapshotAttributes ModifyDBSnapshot":                                    {on("snapshot:", "DBSnapshotIdentifier")},
-	"rds:RebootDBInstance StartDBInstance":                                                 {on("db:", "DBInstanceIdentifier")},
-	"rds:StopDBInstance":                                                                   {on("db:", "DBInstanceIdentifier"), snapshotOf("DBSnapshotIdentifier")},
-	"rds:DeleteDBInstance":                                                                 {on("db:", "DBInstanceIdentifier"), snapshotOf("FinalDBSnapshotIdentifier")},
-	"rds:CreateDBSnapshot":                                                                 {named("snapshot:", "DBSnapshotIdentifier"), on("db:", "DBInstanceIdentifier", request)},
-	"rds:CopyDBSnapshot":                                                                   {named("snapshot:", "TargetDBSnapshotIdentifier"), on("snapshot:", "SourceDBSnapshotIdentifier")},
-	"rds:DeleteDBSnapshot":                                                                 {on("snapshot:", "DBSnapshotIdentifier")},
-	"rds:DeleteDBInstanceAutomatedBackup":                                                  {automatedBackup},
-	"rds:ListTagsForResource":                                                              {on("", "ResourceName")},
-	"rds:AddTagsToResource RemoveTagsFromResource":                                         {on("", "ResourceName", request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonrds.html
+		"rds:DescribeAccountAttributes DescribeCertificates DescribeDBEngineVersions DescribeDBMajorEngineVersions DescribeEngineDefaultParameters DescribeEvents DescribeOrderableDBInstanceOptions": {everywhere},
+		"rds:DescribePendingMaintenanceActions":  {onOr("", "ResourceIdentifier", "db:*")},
+		"rds:DescribeDBInstances":                {onOr("db:", "DBInstanceIdentifier", "*")},
+		"rds:DescribeDBInstanceAutomatedBackups": {onOr("db:", "DBInstanceIdentifier", "*")},
+		"rds:DescribeDBParameterGroups":          {onOr("pg:", "DBParameterGroupName", "*")},
+		"rds:DescribeDBSubnetGroups":             {onOr("subgrp:", "DBSubnetGroupName", "*")},
+		"rds:DescribeDBSnapshots":                {onOr("snapshot:", "DBSnapshotIdentifier", "*"), on("db:", "DBInstanceIdentifier")},
+		"rds:DescribeDBParameters ModifyDBParameterGroup ResetDBParameterGroup DeleteDBParameterGroup": {on("pg:", "DBParameterGroupName")},
+		"rds:CreateDBParameterGroup":                  {named("pg:", "DBParameterGroupName")},
+		"rds:CreateDBSubnetGroup":                     {named("subgrp:", "DBSubnetGroupName")},
+		"rds:DeleteDBSubnetGroup ModifyDBSubnetGroup": {on("subgrp:", "DBSubnetGroupName")},
+		"rds:CreateDBInstance": {
+			named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")),
+			on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
+		},
+		"rds:RestoreDBInstanceFromDBSnapshot": {
+			named("db:", "DBInstanceIdentifier", key("rds:PubliclyAccessible", "PubliclyAccessible")), on("snapshot:", "DBSnapshotIdentifier"),
+			on("subgrp:", "DBSubnetGroupName"), onOr("pg:", "DBParameterGroupName", "default*"), onOr("og:", "OptionGroupName", "default:*"), madeByItself("rds.amazonaws.com"),
+		},
+		"rds:ModifyDBInstance": {on("db:", "DBInstanceIdentifier"), on("pg:", "DBParameterGroupName"), on("subgrp:", "DBSubnetGroupName"), on("og:", "OptionGroupName")},
+		"rds:DescribeDBLogFiles DescribeValidDBInstanceModifications DownloadDBLogFilePortion": {on("db:", "DBInstanceIdentifier")},
+		"rds:DescribeDBSnapshotAttributes ModifyDBSnapshot":                                    {on("snapshot:", "DBSnapshotIdentifier")},
+		"rds:RebootDBInstance StartDBInstance":                                                 {on("db:", "DBInstanceIdentifier")},
+		"rds:StopDBInstance":                                                                   {on("db:", "DBInstanceIdentifier"), snapshotOf("DBSnapshotIdentifier")},
+		"rds:DeleteDBInstance":                                                                 {on("db:", "DBInstanceIdentifier"), snapshotOf("FinalDBSnapshotIdentifier")},
+		"rds:CreateDBSnapshot":                                                                 {named("snapshot:", "DBSnapshotIdentifier"), on("db:", "DBInstanceIdentifier", request)},
+		"rds:CopyDBSnapshot":                                                                   {named("snapshot:", "TargetDBSnapshotIdentifier"), on("snapshot:", "SourceDBSnapshotIdentifier")},
+		"rds:DeleteDBSnapshot":                                                                 {on("snapshot:", "DBSnapshotIdentifier")},
+		"rds:DeleteDBInstanceAutomatedBackup":                                                  {automatedBackup},
+		"rds:ListTagsForResource":                                                              {on("", "ResourceName")},
+		"rds:AddTagsToResource RemoveTagsFromResource":                                         {on("", "ResourceName", request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
-	"route53:ListHostedZones ListHostedZonesByName CreateHostedZone": {everywhere},
-	"route53:GetHostedZone DeleteHostedZone":                         {zone("Id")},
-	"route53:ListResourceRecordSets":                                 {zone("HostedZoneId")},
-	"route53:ChangeResourceRecordSets":                               {records},
-	"route53:GetChange":                                              {change},
-	"route53:ListTagsForResource ChangeTagsForResource":              {zone("ResourceId")},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonroute53.html
+		"route53:ListHostedZones ListHostedZonesByName CreateHostedZone": {everywhere},
+		"route53:GetHostedZone DeleteHostedZone":                         {zone("Id")},
+		"route53:ListResourceRecordSets":                                 {zone("HostedZoneId")},
+		"route53:ChangeResourceRecordSets":                               {records},
+		"route53:GetChange":                                              {change},
+		"route53:ListTagsForResource ChangeTagsForResource":              {zone("ResourceId")},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
-	"secretsmanager:GetRandomPassword ListSecrets": {everywhere},
-	"secretsmanager:CreateSecret":                  {newSecret},
-	"secretsmanager:CancelRotateSecret DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret RotateSecret " +
-		"UpdateSecret UpdateSecretVersionStage": {secret()},
-	"secretsmanager:TagResource UntagResource": {secret(request)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssecretsmanager.html
+		"secretsmanager:GetRandomPassword ListSecrets": {everywhere},
+		"secretsmanager:CreateSecret":                  {newSecret},
+		"secretsmanager:CancelRotateSecret DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret RotateSecret " +
+			"UpdateSecret UpdateSecretVersionStage": {secret()},
+		"secretsmanager:TagResource UntagResource": {secret(request)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
-	"ssm:DescribeParameters": {everywhere},
-	"ssm:PutParameter":       {parameterNamed},
-	"ssm:DeleteParameter GetParameter GetParameterHistory LabelParameterVersion": {parameter("Name")},
-	"ssm:DeleteParameters GetParameters":                                         {parameter("Names")},
-	"ssm:GetParametersByPath":                                                    {parameter("Path")},
-	"ssm:ListTagsForResource":                                                    {parameter("ResourceId")},
-	"ssm:AddTagsToResource RemoveTagsFromResource":                               {parameter("ResourceId", request)},
-	"ssm:StartSession":                                                           {session},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html
+		"ssm:DescribeParameters": {everywhere},
+		"ssm:PutParameter":       {parameterNamed},
+		"ssm:DeleteParameter GetParameter GetParameterHistory LabelParameterVersion": {parameter("Name")},
+		"ssm:DeleteParameters GetParameters":                                         {parameter("Names")},
+		"ssm:GetParametersByPath":                                                    {parameter("Path")},
+		"ssm:ListTagsForResource":                                                    {parameter("ResourceId")},
+		"ssm:AddTagsToResource RemoveTagsFromResource":                               {parameter("ResourceId", request)},
+		"ssm:StartSession":                                                           {session},
 
-	"sts:AssumeRole":        {}, // checked by the operation, since the role's trust policy may be enough
-	"sts:GetSessionToken":   {}, // checked by the operation too: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
-	"sts:GetCallerIdentity": {}, // needs no permission: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
+		"sts:AssumeRole":        {}, // checked by the operation, since the role's trust policy may be enough
+		"sts:GetSessionToken":   {}, // checked by the operation too: https://docs.aws.amazon.com/IAM/latest/UserGuide/id_credentials_temp_control-access_getsessiontoken.html
+		"sts:GetCallerIdentity": {}, // needs no permission: https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
-	"tag:GetResources GetTagKeys GetTagValues": {everywhere},
-	"tag:TagResources":                         {everywhere, ownTagging(addsTags)},
-	"tag:UntagResources":                       {everywhere, ownTagging(removesTags)},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonresourcegrouptaggingapi.html
+		"tag:GetResources GetTagKeys GetTagValues": {everywhere},
+		"tag:TagResources":                         {everywhere, ownTagging(addsTags)},
+		"tag:UntagResources":                       {everywhere, ownTagging(removesTags)},
 
-	// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awspricelist.html
-	"pricing:DescribeServices GetAttributeValues GetProducts": {everywhere},
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awspricelist.html
+		"pricing:DescribeServices GetAttributeValues GetProducts": {everywhere},
+	})
 })
 
 // spreadOut gives each action of a key "service:One Two" its own entry.
