@@ -1,9 +1,9 @@
 .PHONY: try build test test-commands test-kills lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
 
 # How everything is compiled, so that one compilation serves programs, tests and linters. Most of the compiler's time goes
-# into the AWS SDK: half of it without inlining, and without what a debugger reads.
+# into the AWS SDK, and into the package that calls it: half of it without inlining, and without what a debugger reads.
 export CGO_ENABLED := 0
-export GOFLAGS := -trimpath '-gcflags=github.com/aws/...=-l -dwarf=false'
+export GOFLAGS := -trimpath '-gcflags=github.com/aws/...=-l -dwarf=false' -gcflags=github.com/bookctl/bookctl/internal/provision=-l
 
 try: build ## deploy the books API on this machine, and use it
 	.ci/setup run
