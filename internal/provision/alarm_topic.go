@@ -182,7 +182,7 @@ func (t *AlarmTopic) Attributes() graph.Attributes[*liveAlarmTopic] {
 		graph.Compared("topic", func(live, want *liveAlarmTopic) (string, string, bool) { return "there", "none", !want.there },
 			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return t.Delete(ctx) })),
 		graph.Compared("policy", func(live, want *liveAlarmTopic) (string, string, bool) {
-			return "not that of the stack's alarms", "publishing by the stack's alarms alone", !sameJSON(live.policy, want.policy)
+			return "not that of the stack's alarms", "publishing by the stack's alarms alone", !samePolicy(live.policy, want.policy)
 		}, graph.SetBy(t.setPolicy)).When(kept),
 		// Another key stays: its policy may let them.
 		graph.Compared("encryption", func(live, _ *liveAlarmTopic) (string, string, bool) {

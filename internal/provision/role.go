@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Role is a role that tasks run under: the execution role, which may fetch
@@ -344,15 +346,43 @@ func (r *Role) Attributes() graph.Attributes[*liveRole] {
 			}
 			return nil
 		})),
-		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(sameJSON),
+		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(samePolicy),
 		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(samePolicy),
 		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") }, strip),
 		graph.Field("attached policies", func(l *liveRole) string { return strings.Join(l.attached, ", ") }, strip),
 	}
 }
 
-// samePolicy reports whether two policies are the same, of which there may be none.
-func samePolicy(a, b string) bool { return a == b || sameJSON(a, b) }
+// samePolicy reports whether two policies mean the same; "" is none. AWS returns a policy in
+// other words than it was given: with one element in the place of a list of one, with lists
+// in another order, which has no meaning in a policy, and with empty statement ids.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
+func samePolicy(a, b string) bool {
+	var x, y any
+	return a == b || json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(inOneForm(x), inOneForm(y))
+}
+
+// inOneForm is a part of a policy in the form that all policies of its meaning share.
+func inOneForm(part any) any {
+	switch part := part.(type) {
+	case map[string]any:
+		if part["Sid"] == "" {
+			delete(part, "Sid")
+		}
+		for key := range part {
+			part[key] = inOneForm(part[key])
+		}
+	case []any:
+		for i := range part {
+			part[i] = inOneForm(part[i])
+		}
+		if len(part) == 1 {
+			return part[0]
+		}
+		sorted.By(part, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	}
+	return part
+}
 
 // setBy is graph.SetBy with an error that names the role.
 func (r *Role) setBy(what string, set func(context.Context) error) graph.Remedy {

@@ -3,6 +3,7 @@ package iam
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -96,6 +97,46 @@ func checkPolicy(document string, kind policyKind) error {
 		}
 	}
 	return nil
+}
+
+// rewritten is a policy as IAM returns it, which keeps its meaning and not its text: a list
+// of one element is that element, and the other lists of texts, which are sets, are sorted
+// (hashicorp/terraform #6956, crossplane-contrib/provider-aws #1653).
+func rewritten(document string) string {
+	var policy map[string]any
+	if json.Unmarshal([]byte(document), &policy) != nil {
+		return document
+	}
+	statements, isList := policy["Statement"].([]any)
+	for i := range statements {
+		statements[i] = plainLists(statements[i])
+	}
+	if !isList {
+		policy["Statement"] = plainLists(policy["Statement"])
+	}
+	var text bytes.Buffer
+	enc := json.NewEncoder(&text)
+	enc.SetEscapeHTML(false)
+	if enc.Encode(policy) != nil {
+		return document
+	}
+	return strings.TrimSpace(text.String())
+}
+
+// plainLists rewrites the lists within a part of a policy.
+func plainLists(part any) any {
+	switch part := part.(type) {
+	case map[string]any:
+		for key := range part {
+			part[key] = plainLists(part[key])
+		}
+	case []any:
+		if len(part) == 1 {
+			return part[0]
+		}
+		slices.SortFunc(part, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+	}
+	return part
 }
 
 func strictJSON(text []byte, v any) error {

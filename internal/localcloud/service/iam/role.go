@@ -351,7 +351,7 @@ func (a tx) GetRolePolicy(in *iam.GetRolePolicyInput) (*iam.GetRolePolicyOutput,
 	if !ok {
 		return nil, kernel.Fail("NoSuchEntity", "The role policy with name %s cannot be found.", aws.ToString(in.PolicyName))
 	}
-	return &iam.GetRolePolicyOutput{RoleName: &r.Name, PolicyName: in.PolicyName, PolicyDocument: aws.String(encodeDocument(document))}, nil
+	return &iam.GetRolePolicyOutput{RoleName: &r.Name, PolicyName: in.PolicyName, PolicyDocument: aws.String(encodeDocument(rewritten(document)))}, nil
 }
 
 func (a tx) DeleteRolePolicy(in *iam.DeleteRolePolicyInput) (*iam.DeleteRolePolicyOutput, error) {
@@ -470,7 +470,7 @@ func (a tx) GetServiceLinkedRoleDeletionStatus(*iam.GetServiceLinkedRoleDeletion
 func (r role) sdk(withTags bool) *types.Role {
 	out := &types.Role{
 		RoleName: &r.Name, RoleId: &r.ID, Path: &r.Path, Arn: &r.ARN, CreateDate: &r.Created,
-		AssumeRolePolicyDocument: aws.String(encodeDocument(r.Trust)), MaxSessionDuration: &r.MaxSession,
+		AssumeRolePolicyDocument: aws.String(encodeDocument(rewritten(r.Trust))), MaxSessionDuration: &r.MaxSession,
 	}
 	if r.Description != "" {
 		out.Description = &r.Description
