@@ -284,8 +284,9 @@ const tagReadyPath = "bookctl:ready-path"
 // withoutDefaults removes from wanted tags those that record a default and that the live
 // resource lacks: a stack that is older than a setting has no tag for it.
 func withoutDefaults(live, want map[string]string) {
+	defaults := DefaultSettings()
 	for _, row := range Table() {
-		if _, recorded := live[row.Tag()]; !recorded && want[row.Tag()] == row.record(DefaultSettings()) {
+		if _, recorded := live[row.Tag()]; !recorded && want[row.Tag()] == row.record(defaults) {
 			delete(want, row.Tag())
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
@@ -47,17 +48,27 @@ var (
 // and its use in the resource that it changes: see databaseSpecOf for the database, and
 // NewStack for the others. Where it costs, its row says
 // how much of what (uses) and by which items of pricing (Costs).
+// All callers share the rows and must not change them.
 func Table() []Setting {
-	return slices.Concat(
-		imageSettings(),
-		containerSettings(),
-		balancingSettings(),
-		countSettings(),
-		databaseSettings(),
-		networkSettings(),
-		operationSettings(),
-	)
+	tableOnce.Do(func() {
+		table = slices.Concat(
+			imageSettings(),
+			containerSettings(),
+			balancingSettings(),
+			countSettings(),
+			databaseSettings(),
+			networkSettings(),
+			operationSettings(),
+		)
+	})
+	return table
 }
+
+// A run needs the table for every resource that it compares.
+var (
+	tableOnce sync.Once
+	table     []Setting
+)
 
 // imageSettings are where the image comes from.
 func imageSettings() []Setting {
