@@ -42,12 +42,12 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
 			if err != nil {
 				return err
 			}
-			session, err := provision.Exec(ctx, t.clients, g.stack, task, strings.Join(args, " "))
+			session, err := provision.Exec(ctx, t.clients, g.stack, task, args)
 			if err != nil {
 				return notDeployed(ctx, t, g, err, execHint(err))
 			}
 			if g.local {
-				return walkHere(ctx, s, session, args)
+				return walkHere(ctx, s, session)
 			}
 			return walk(ctx, s, plugin, session)
 		}),
@@ -122,15 +122,15 @@ func inPlugin(ctx context.Context, plugin string, session provision.Session) *ex
 	return cmd
 }
 
-// walkHere runs a command in a local container, as the local cloud's answer names it. The
+// walkHere runs a command in a local container, as the local cloud's answer names both. The
 // command handles Ctrl-C.
-func walkHere(ctx context.Context, s streams, session provision.Session, args []string) error {
+func walkHere(ctx context.Context, s streams, session provision.Session) error {
 	command, err := container.Enter(session.Stream, isTerminal(s.in) && isTerminal(s.out))
 	if err != nil {
 		return err
 	}
 	defer s.interrupts.lend()()
-	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], append(command[1:], args...)...)
+	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	err = cmd.Run()
 	var exit *exec.ExitError

@@ -345,14 +345,14 @@ func TestACommandRunsInAContainer(t *testing.T) {
 		}))
 		s.await(t, *out.Tasks[0].TaskArn, "RUNNING")
 		return s.ecs.ExecuteCommand(t.Context(), &ecs.ExecuteCommandInput{
-			Cluster: aws.String(stageName), Task: out.Tasks[0].TaskArn, Command: aws.String("unused"), Interactive: true,
+			Cluster: aws.String(stageName), Task: out.Tasks[0].TaskArn, Command: aws.String(`sh -c "cat; echo \$PASSWORD; exit 6" # a comment`), Interactive: true,
 		})
 	}
 	_, err := run(false)
 	refused(t, err, "InvalidParameterException", "execute command was not enabled")
 	session := must[*ecs.ExecuteCommandOutput](t)(run(true)).Session
 	command := must[[]string](t)(container.Enter(*session.StreamUrl, false))
-	enter := exec.CommandContext(t.Context(), command[0], append(command[1:], "sh", "-c", "cat; echo $PASSWORD; exit 6")...)
+	enter := exec.CommandContext(t.Context(), command[0], command[1:]...)
 	enter.Stdin = strings.NewReader("typed\n")
 	out, err := enter.Output()
 	if string(out) != "typed\ncorrect horse\n" || enter.ProcessState.ExitCode() != 6 {

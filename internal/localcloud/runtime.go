@@ -221,7 +221,7 @@ func (c single) Address(int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port))
 }
 
-func (single) Console() string { return "" }
+func (single) Console(string) string { return "" }
 
 func (single) OutOfMemory() bool { return false }
 

@@ -86,15 +86,17 @@ type answer struct {
 var ErrNoExec = errors.New("its tasks do not allow ECS Exec")
 
 // Exec starts a command in a running task: the one whose id begins with task, or
-// any for "".
+// any for "". ECS takes one string, which the agent in the container takes apart by quotes
+// and backslashes, and runs without a shell.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
-func Exec(ctx context.Context, c Clients, stack, task, command string) (Session, error) {
+// https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/session/shell/shell_unix.go (ContainerMode)
+func Exec(ctx context.Context, c Clients, stack, task string, command []string) (Session, error) {
 	s, t, err := enter(ctx, c, stack, task)
 	if err != nil {
 		return Session{}, err
 	}
 	out, err := c.ECS.ExecuteCommand(ctx, &ecs.ExecuteCommandInput{
-		Cluster: aws.String(s.cluster.clusterName()), Task: t.TaskArn, Container: aws.String(containerName), Command: &command, Interactive: true,
+		Cluster: aws.String(s.cluster.clusterName()), Task: t.TaskArn, Container: aws.String(containerName), Command: aws.String(joinWords(command)), Interactive: true,
 	})
 	if err != nil {
 		return Session{}, fmt.Errorf("run a command in task %s: %w", short(aws.ToString(t.TaskArn)), err)

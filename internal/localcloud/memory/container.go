@@ -82,7 +82,7 @@ func (c *container) Done() <-chan struct{} { return c.done }
 
 func (c *container) ExitCode() int { return c.code }
 
-func (c *container) Console() string { return "" }
+func (c *container) Console(string) string { return "" }
 
 func (c *container) OutOfMemory() bool { return false }
 

@@ -344,7 +344,7 @@ func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutp
 	if r == nil || r.containers[name] == nil {
 		return nil, kernel.Fail("InvalidParameterException", "The execute command failed due to an invalid container name: %s", name)
 	}
-	console := r.containers[name].Console()
+	console := r.containers[name].Console(aws.ToString(in.Command))
 	if console == "" {
 		return nil, kernel.Fail("TargetNotConnectedException", "The execute command failed: the task is a plain process of this machine. Tasks of 'bookctl local start --engine docker' or podman take commands.")
 	}

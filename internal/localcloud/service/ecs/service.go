@@ -43,9 +43,9 @@ type Container interface {
 	// Done is closed when it has ended, after which ExitCode is how.
 	Done() <-chan struct{}
 	ExitCode() int
-	// Console is where a program of this machine can run a command in it, "" for
+	// Console is where a program of this machine can run the command in it, "" for
 	// nowhere.
-	Console() string
+	Console(command string) string
 	// OutOfMemory says, after Done, whether it was killed for its use of memory.
 	OutOfMemory() bool
 	// Exec runs a command in it and says how that ended.
