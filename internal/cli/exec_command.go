@@ -1,18 +1,22 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud/container"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 func newExec(s streams, g *globals) *cobra.Command {
@@ -24,6 +28,10 @@ func newExec(s streams, g *globals) *cobra.Command {
 created with 'bookctl up --exec', and AWS's session-manager-plugin on this
 machine. In the local cloud, the command of its container engine replaces the
 plugin; in tasks that are plain processes no commands can run.
+
+The command has a terminal on AWS, whether bookctl has one or not, and its exit code
+is not known: exec exits with 0, however the command ends. 'bookctl run' runs a
+command in a task of its own, and has its exit code.
 
 The image that bookctl builds from a Go module contains the program and nothing
 else, so it has no shell. An image from a Dockerfile or from --image may have one.`,
@@ -99,10 +107,27 @@ func findPlugin(ctx context.Context) (string, error) {
 
 // walk passes a session to the plugin and waits for its end. The command in the task
 // handles Ctrl-C.
+//
+// The plugin ends at the end of its standard input, and with it the session, whose output
+// is then lost. So, without a terminal, it reads from a pipe that stays open, in which the
+// end of the input is what it is on the terminal that the command has.
+// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/shellsession/shellsession_unix.go
 func walk(ctx context.Context, s streams, plugin string, session provision.Session) error {
 	defer s.interrupts.lend()()
 	cmd := inPlugin(context.WithoutCancel(ctx), plugin, session)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
+	var said tail
+	if !isTerminal(s.in) || !isTerminal(s.out) { // otherwise the plugin needs to see the size of the terminal
+		cmd.Stdout = io.MultiWriter(s.out, &said)
+	}
+	if !isTerminal(s.in) {
+		cmd.Stdin = nil
+		pipe, err := cmd.StdinPipe()
+		if err != nil {
+			return fmt.Errorf("run %s: %w", pluginName, err)
+		}
+		graph.Start(func() error { return typeAll(pipe, s.in) }) // the end of the plugin closes the pipe
+	}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
@@ -111,7 +136,83 @@ func walk(ctx context.Context, s streams, plugin string, session provision.Sessi
 	if err != nil {
 		return fmt.Errorf("run %s: %w", pluginName, err)
 	}
+	if why := said.failure(session); why != "" {
+		return hint.With(fmt.Errorf("the command did not run to its end: %s", why),
+			"%s shows the state of the tasks; %s runs a command in a task of its own", hint.Command("status"), hint.Command("run"))
+	}
 	return nil
+}
+
+// endOfInput ends the input of a terminal where a line begins. Within a line it only passes
+// on what was typed of it.
+const endOfInput = 4
+
+// typeAll types what it reads on a terminal, to its end.
+func typeAll(terminal io.Writer, from io.Reader) error {
+	end := []byte{endOfInput}
+	text := make([]byte, 1024)
+	for {
+		n, err := from.Read(text)
+		if n > 0 {
+			if _, err := terminal.Write(text[:n]); err != nil {
+				return err
+			}
+			end = []byte{endOfInput}
+			if !bytes.HasSuffix(text[:n], []byte("\n")) {
+				end = append(end, endOfInput)
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	_, err := terminal.Write(end)
+	return err
+}
+
+// tail is the end of what a program has said.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// longestTail is more than the plugin says at the end of a session.
+const longestTail = 4096
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, p...)
+	t.text = t.text[max(0, len(t.text)-longestTail):]
+	return len(p), nil
+}
+
+// last is the last line that is not empty.
+func (t *tail) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	text := strings.TrimSpace(string(t.text))
+	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
+}
+
+// failure is how the plugin says that the session ended otherwise than by its command, or
+// "". It exits with 0 in any case.
+// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/session.go
+// and HandleChannelClosedMessage in
+// https://github.com/aws/session-manager-plugin/blob/mainline/src/datachannel/streaming.go
+func (t *tail) failure(session provision.Session) string {
+	t.mu.Lock()
+	text := string(t.text)
+	t.mu.Unlock()
+	const of = "\nSessionId: "
+	if i := strings.LastIndex(text, of+session.ID+" : "); i >= 0 {
+		return strings.Join(strings.Fields(text[i+len(of)+len(session.ID)+len(" : "):]), " ")
+	}
+	line := t.last()
+	if strings.HasPrefix(line, "Cannot perform start session: ") || line == "Session: "+session.ID+" timed out." {
+		return line
+	}
+	return ""
 }
 
 // inPlugin is the command of the plugin for a session.

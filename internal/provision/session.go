@@ -68,8 +68,8 @@ type Session struct {
 	Request string
 	// Region is where, and Endpoint the address of Systems Manager there.
 	Region, Endpoint string
-	// Stream is the address of the session itself.
-	Stream string
+	// Stream is the address of the session itself, and ID what the plugin calls it.
+	Stream, ID string
 }
 
 // String hides the token.
@@ -138,7 +138,7 @@ func newSession(c Clients, a answer, in ssm.StartSessionInput) (Session, error) 
 		return Session{}, err
 	}
 	region := c.SSM.Options().Region
-	return Session{Stream: aws.ToString(a.StreamURL), Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + partition.Of(region).Suffix}, nil
+	return Session{Stream: aws.ToString(a.StreamURL), ID: aws.ToString(a.SessionID), Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + partition.Of(region).Suffix}, nil
 }
 
 // enter finds a running task that takes commands.
