@@ -111,7 +111,7 @@ func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(file.Sync(), file.Close(), os.Rename(part, path)); err != nil {
+	if err := complete(file, path); err != nil {
 		return fmt.Errorf("write the dump: %w", err)
 	}
 	size, err := os.Stat(path)
@@ -123,6 +123,17 @@ func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
 	}
 	g.note(s, "Dumped the database to %s: %d bytes, %s. %s loads it.", path, size.Size(), rounded(time.Since(begun)), hint.Command("db", "load", path))
 	return nil
+}
+
+// complete gives a file its name, once all of it is on the disk.
+func complete(file *os.File, name string) error {
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	if err := file.Close(); err != nil {
+		return err
+	}
+	return os.Rename(file.Name(), name)
 }
 
 // withoutTransactionTimeout is the last version without the setting that any newer pg_restore
