@@ -21,11 +21,7 @@ type api struct {
 	// prefix is the version of the API that the engine named itself.
 	prefix string
 	about  version
-	info   info
 }
-
-// info is what an engine can do.
-type info struct{ MemoryLimit bool }
 
 type version struct {
 	APIVersion string `json:"ApiVersion"`

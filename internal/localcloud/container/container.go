@@ -134,8 +134,14 @@ func (i *Image) describe(ctx context.Context, a *api, s *sandbox, spec task.Spec
 		"Ulimits": ulimits(a, spec.Ulimits), "CapDrop": spec.DropCapabilities,
 	}
 	host["Tmpfs"] = tmpfs(spec, a.about.podman())
-	if a.info.MemoryLimit && spec.Memory > 0 {
-		host["Memory"], host["MemorySwap"] = spec.Memory, spec.Memory
+	if spec.Memory > 0 {
+		limited, err := e.limitsMemory(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		if limited {
+			host["Memory"], host["MemorySwap"] = spec.Memory, spec.Memory
+		}
 	}
 	env := []string{}
 	for name, value := range environment {

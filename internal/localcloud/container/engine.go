@@ -53,6 +53,7 @@ type Engine struct {
 
 	mu        sync.Mutex
 	opened    *api
+	info      *info                  // nil until it is needed
 	service   *process.Process       // Podman's, if it was started here
 	loads     map[string]*sync.Mutex // by image: each is loaded once
 	sandboxes map[string]*sandbox    // by task
@@ -135,9 +136,6 @@ func (e *Engine) api(ctx context.Context) (*api, error) {
 		}
 	}
 	a, err := e.await(ctx, socket)
-	if err == nil {
-		err = a.call(ctx, http.MethodGet, "/info", nil, nil, &a.info)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("open the API of %s: %w", e.place, err)
 	}
@@ -150,6 +148,24 @@ func (e *Engine) api(ctx context.Context) (*api, error) {
 	}
 	e.opened = a
 	return a, nil
+}
+
+// info is what an engine can do.
+type info struct{ MemoryLimit bool }
+
+// limitsMemory reports whether the engine can limit the memory of a container. Podman starts
+// a dozen other programs to answer that, so it is asked once, and only for a container.
+func (e *Engine) limitsMemory(ctx context.Context, a *api) (bool, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.info == nil {
+		var i info
+		if err := a.call(ctx, http.MethodGet, "/info", nil, nil, &i); err != nil {
+			return false, fmt.Errorf("ask %s what it can do: %w", e.place, err)
+		}
+		e.info = &i
+	}
+	return e.info.MemoryLimit, nil
 }
 
 // serve starts Podman's service, which ends with the cloud. What it runs does not.
