@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -60,7 +61,7 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	if err != nil {
 		return withoutDatabase(ctx, t, g, err)
 	}
-	bundle := "the bundle of https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+	bundle := "the bundle of " + databaseBundle(t.region)
 	reach := g.text("from within the stack's network; from here by %s", hint.Command("db", "tunnel"))
 	if t.local {
 		info, err := localCloud(ctx)
@@ -94,6 +95,21 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 	}
 	row("TLS", "sslmode=verify-full sslrootcert="+bundle)
 	return w.Flush()
+}
+
+// databaseBundle is where the certificate authorities of a region's databases are.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+// https://docs.amazonaws.cn/en_us/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html
+func databaseBundle(region string) string {
+	switch partition.Of(region).Name {
+	case "aws":
+		return "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+	case "aws-us-gov":
+		return "https://truststore.pki.us-gov-west-1.rds.amazonaws.com/global/global-bundle.pem"
+	case "aws-cn":
+		return "https://rds-truststore.s3.cn-north-1.amazonaws.com.cn/global/global-bundle.pem"
+	}
+	return "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html"
 }
 
 func newDBTunnel(s streams, g *globals) *cobra.Command {

@@ -32,7 +32,8 @@ with 'bookctl up --exec', and AWS's session-manager-plugin. The password is in n
 argument, variable or file: bookctl signs in itself.`
 
 func newDBPsql(s streams, g *globals) *cobra.Command {
-	return &cobra.Command{
+	var authorities string
+	cmd := &cobra.Command{
 		Use:   "psql [flags] -- [ARGUMENT]...",
 		Short: "Open psql in the database",
 		Long: `Run psql, which has to be installed, in the stack's database as its owner.
@@ -43,13 +44,16 @@ Arguments after -- are passed to psql. The exit code is that of psql.
   bookctl db psql -- --command 'select count(*) from books'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: within(g, func(ctx context.Context, args []string) error {
-			return withDatabase(ctx, s, g, "psql", func(p program) error { return p.run(ctx, s.in, s.out, args...) })
+			return withDatabase(ctx, s, g, "psql", authorities, func(p program) error { return p.run(ctx, s.in, s.out, args...) })
 		}),
 	}
+	trustFlag(cmd, &authorities)
+	return cmd
 }
 
 func newDBDump(s streams, g *globals) *cobra.Command {
-	return &cobra.Command{
+	var authorities string
+	cmd := &cobra.Command{
 		Use:   "dump FILE",
 		Short: "Dump the database to a file",
 		Long: `Write schema and data of the stack's database to a new file, with pg_dump, which
@@ -60,12 +64,17 @@ read it. It does not exist before it is complete.
 ` + throughTunnel,
 		Example: `  bookctl db dump books.dump`,
 		Args:    cobra.ExactArgs(1),
-		RunE:    within(g, func(ctx context.Context, args []string) error { return dump(ctx, s, g, args[0]) }),
+		RunE:    within(g, func(ctx context.Context, args []string) error { return dump(ctx, s, g, args[0], authorities) }),
 	}
+	trustFlag(cmd, &authorities)
+	return cmd
 }
 
 func newDBLoad(s streams, g *globals) *cobra.Command {
-	var clean bool
+	var (
+		clean       bool
+		authorities string
+	)
 	cmd := &cobra.Command{
 		Use:   "load FILE",
 		Short: "Load data into the database from a file",
@@ -78,13 +87,19 @@ drops the tables and other objects that are in the file, with their data.
 ` + throughTunnel,
 		Example: `  bookctl db load books.dump --clean --yes`,
 		Args:    cobra.ExactArgs(1),
-		RunE:    within(g, func(ctx context.Context, args []string) error { return load(ctx, s, g, args[0], clean) }),
+		RunE:    within(g, func(ctx context.Context, args []string) error { return load(ctx, s, g, args[0], clean, authorities) }),
 	}
 	cmd.Flags().BoolVar(&clean, "clean", false, "first drop the tables and other objects that are in the file")
+	trustFlag(cmd, &authorities)
 	return cmd
 }
 
-func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
+// trustFlag adds the flag that names further certificate authorities.
+func trustFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "db-ca", "", "also trust the certificate authorities in this file (PEM) for the database")
+}
+
+func dump(ctx context.Context, s streams, g *globals, path, authorities string) (err error) {
 	begun := time.Now()
 	part := path + ".part"
 	for _, p := range []string{path, part} {
@@ -102,7 +117,7 @@ func dump(ctx context.Context, s streams, g *globals, path string) (err error) {
 		}
 	}()
 	defer file.Close()
-	err = withDatabase(ctx, s, g, "pg_dump", func(p program) error {
+	err = withDatabase(ctx, s, g, "pg_dump", authorities, func(p program) error {
 		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine < its {
 			return hint.With(fmt.Errorf("pg_dump of PostgreSQL %d can't read a database of PostgreSQL %d", mine, its), "install the PostgreSQL client of version %d", its)
 		}
@@ -141,7 +156,7 @@ func complete(file *os.File, name string) error {
 // https://github.com/postgres/postgres/blob/REL_17_STABLE/src/bin/pg_dump/pg_backup_archiver.c
 const withoutTransactionTimeout = 16
 
-func load(ctx context.Context, s streams, g *globals, path string, clean bool) error {
+func load(ctx context.Context, s streams, g *globals, path string, clean bool, authorities string) error {
 	begun := time.Now()
 	file, err := os.Open(path)
 	if err != nil {
@@ -158,7 +173,7 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool) e
 			return err
 		}
 	}
-	err = withDatabase(ctx, s, g, "pg_restore", func(p program) error {
+	err = withDatabase(ctx, s, g, "pg_restore", authorities, func(p program) error {
 		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine > withoutTransactionTimeout && its <= withoutTransactionTimeout {
 			return hint.With(fmt.Errorf("pg_restore of PostgreSQL %d can't write into a database of PostgreSQL %d, which does not know its settings", mine, its),
 				"install the PostgreSQL client of version %d, and make the dump with it, since it reads none of a newer one", withoutTransactionTimeout)
@@ -211,7 +226,11 @@ func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...s
 }
 
 // withDatabase connects a program of PostgreSQL to the stack's database.
-func withDatabase(ctx context.Context, s streams, g *globals, name string, do func(program) error) error {
+func withDatabase(ctx context.Context, s streams, g *globals, name, authorities string, do func(program) error) error {
+	further, err := readAuthorities(authorities)
+	if err != nil {
+		return err
+	}
 	path, err := exec.LookPath(name)
 	if err != nil {
 		return hint.With(fmt.Errorf("%s is not installed on this machine", name), "install the PostgreSQL client: https://www.postgresql.org/download/")
@@ -239,6 +258,10 @@ func withDatabase(ctx context.Context, s streams, g *globals, name string, do fu
 		return err
 	}
 	if !t.local {
+		if further == nil && !image.HasDatabaseCA(t.region) {
+			return hint.With(usageError{fmt.Errorf("bookctl does not trust the databases of region %s", t.region)},
+				"give the region's authorities with --db-ca FILE (%s has them)", databaseBundle(t.region))
+		}
 		to.Authorities = x509.NewCertPool()
 		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
 		near, end, err := openTunnel(ctx, t.target, g, plugin, c)
@@ -247,6 +270,10 @@ func withDatabase(ctx context.Context, s streams, g *globals, name string, do fu
 		}
 		defer end()
 		to.Dial = func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", near) }
+	}
+	if further != nil {
+		to.Authorities = to.Authorities.Clone()
+		to.Authorities.AppendCertsFromPEM(further)
 	}
 	way, err := dbproxy.Open(ctx, to)
 	if err != nil {

@@ -119,7 +119,7 @@ func applyFile(cmd *cobra.Command, g *globals) error {
 		if flag == nil || flag.Changed || flag.Value.Type() == "string" && v.Key == "output" || otherOrigin && slices.Contains(appfile.Origins, v.Key) {
 			continue
 		}
-		if cmd.LocalNonPersistentFlags().Lookup(v.Key) != nil && top.Name() != "up" && top.Name() != "plan" {
+		if cmd.LocalNonPersistentFlags().Lookup(v.Key) != nil && top.Name() != "up" && top.Name() != "plan" && v.Key != "db-ca" {
 			continue // another thing of the same name
 		}
 		from := fmt.Sprintf("%s:%d", f.Path, v.Line)

@@ -110,18 +110,24 @@ func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
 }
 
 // readAuthorities reads the file of --db-ca, if there is one.
-func (u *upFlags) readAuthorities() error {
-	if u.dbCA == "" {
-		return nil
+func (u *upFlags) readAuthorities() (err error) {
+	u.authorities, err = readAuthorities(u.dbCA)
+	return err
+}
+
+// readAuthorities reads the certificate authorities in the file of a --db-ca; nil for "".
+func readAuthorities(file string) (authorities []byte, err error) {
+	if file == "" {
+		return nil, nil
 	}
-	text, err := os.ReadFile(u.dbCA)
+	text, err := os.ReadFile(file)
 	if err == nil {
-		u.authorities, err = image.ParseAuthorities(text)
+		authorities, err = image.ParseAuthorities(text)
 	}
 	if err != nil {
-		return hint.With(usageError{fmt.Errorf("--db-ca %s: %w", u.dbCA, err)}, "give a file of certificate authorities in PEM, as https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html names them")
+		return nil, hint.With(usageError{fmt.Errorf("--db-ca %s: %w", file, err)}, "give a file of certificate authorities in PEM, as https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.SSL.html names them")
 	}
-	return nil
+	return authorities, nil
 }
 
 func newUp(s streams, g *globals) *cobra.Command {

@@ -57,7 +57,7 @@ func (c *Cloud) apis() []kernel.Service {
 // made later, the adapters below stand between them.
 func (c *Cloud) makeServices(k *kernel.Kernel) {
 	r, kept := c.behind, c.kept
-	c.parameters = ssm.New(k)
+	c.parameters = ssm.New(k, sessionTargets{c})
 	c.topics = sns.New(k)
 	c.bus = events.New(k, c.topics)
 	c.secretValues = secretsmanager.New(k)
@@ -99,6 +99,13 @@ type certificateUsers struct{ c *Cloud }
 
 func (u certificateUsers) CertificateUsers(t *kernel.Tx, arn string) []string {
 	return u.c.balancers.CertificateUsers(t, arn)
+}
+
+// sessionTargets are the tasks, for Systems Manager, which is made before them.
+type sessionTargets struct{ c *Cloud }
+
+func (s sessionTargets) Connected(t *kernel.Tx, target string) bool {
+	return s.c.tasks.Connected(t, target)
 }
 
 // pushes is what the registry asks of ECR, which is made after it.

@@ -354,6 +354,19 @@ func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutp
 	}, nil
 }
 
+// Connected reports whether a target of Systems Manager, ecs:CLUSTER_TASK_RUNTIME, is a
+// container that takes commands.
+func (s *Service) Connected(t *kernel.Tx, target string) bool {
+	for _, task := range s.in(t).state().Tasks {
+		for _, c := range task.Containers {
+			if target == "ecs:"+task.Cluster+"_"+task.ID+"_"+aws.ToString(c.RuntimeId) {
+				return task.EnableExecuteCommand && *task.LastStatus == taskRunning
+			}
+		}
+	}
+	return false
+}
+
 // decimals is n random decimal digits, the first of them not 0.
 func decimals(n int) string {
 	text := fmt.Sprint(1 + rand.IntN(9)) //nolint:gosec // a name and no secret

@@ -74,6 +74,7 @@ func (s *Service) API() kernel.Service {
 		kernel.Op("ListTagsForResource", tx.ListTagsForResource),
 		kernel.Op("PutParameter", tx.PutParameter),
 		kernel.Op("RemoveTagsFromResource", tx.RemoveTagsFromResource),
+		kernel.Op("StartSession", tx.StartSession),
 	)}
 }
 

@@ -1,4 +1,4 @@
-// Package ssm is the parameter store of Systems Manager.
+// Package ssm is the parameter store of Systems Manager, and its sessions to tasks.
 package ssm
 
 import (
@@ -12,11 +12,12 @@ import (
 type Service struct {
 	*kernel.Kernel
 	store *kernel.Store[state]
+	tasks Tasks
 }
 
 // New creates the service, with its part of the state and its tags.
-func New(k *kernel.Kernel) *Service {
-	s := &Service{Kernel: k, store: kernel.Saved[state](k, "ssm")}
+func New(k *kernel.Kernel, tasks Tasks) *Service {
+	s := &Service{Kernel: k, store: kernel.Saved[state](k, "ssm"), tasks: tasks}
 	kernel.RegisterTagger(k, "ssm", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
