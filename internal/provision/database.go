@@ -816,7 +816,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		return "", hint.With(fmt.Errorf("database %s was deleted while this run was at work, and a new one would be empty", *d.identifier()),
 			"%s starts from its snapshot, if it has left one, and %s starts empty", hint.Command("up", "--restore", "latest"), hint.Command("up"))
 	}
-	c, version, err := d.credentials(ctx)
+	c, version, err := d.firstCredentials(ctx)
 	if err == nil && badPassword(c.Password) != "" {
 		err = fmt.Errorf("the password in secret %s: %s", d.secret.secretName(), badPassword(c.Password))
 	}
@@ -899,6 +899,15 @@ func (d *Database) restore(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("restore database %s from snapshot %s: %w", *d.identifier(), s.ID, err)
 	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
+}
+
+// firstCredentials are those of a new database. The secret is read unless this run has
+// created it a moment ago.
+func (d *Database) firstCredentials(ctx context.Context) (credentials, string, error) {
+	if made := d.secret.made; made.version != "" {
+		return made.credentials, made.version, nil
+	}
+	return d.credentials(ctx)
 }
 
 // credentials reads the secret, and which version of it that is.

@@ -24,6 +24,14 @@ type Secret struct {
 	identity
 	secrets *secretsmanager.Client
 	initial credentials
+	made    madeSecret
+}
+
+// madeSecret is the value with which this run has created a secret; its version is "" where
+// it has created none.
+type madeSecret struct {
+	credentials
+	version string
 }
 
 func newSecret(i identity, secrets *secretsmanager.Client, dbname, username string) *Secret {
@@ -129,20 +137,25 @@ func hasCurrent(stages map[string][]string) bool {
 	return false
 }
 
-// Create creates the secret without a value. The SDK sends a client token with
-// the call and keeps it over its own retries.
+// Create creates the secret with its value. The SDK sends a client token with
+// the call, which becomes the id of the version, and keeps it over its own retries:
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_CreateSecret.html
 func (s *Secret) Create(ctx context.Context) (string, error) {
+	value, text, err := s.newValue(ctx)
+	if err != nil {
+		return "", err
+	}
 	out, err := s.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
-		Name:        aws.String(s.secretName()),
-		Description: aws.String("Database credentials of bookctl stack " + s.stack),
-		Tags:        secretTags(s.tags(s.Name())),
+		Name:         aws.String(s.secretName()),
+		Description:  aws.String("Database credentials of bookctl stack " + s.stack),
+		SecretString: &text,
+		Tags:         secretTags(s.tags(s.Name())),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create secret %s: %w", s.secretName(), err)
 	}
-	live := s.Wanted(nil)
-	live.valued = false
-	s.Answer(live, graph.State{Phase: graph.Ready, Owner: s.stack})
+	s.made = madeSecret{value, aws.ToString(out.VersionId)}
+	s.Answer(s.Wanted(nil), graph.State{Phase: graph.Ready, Owner: s.stack})
 	return aws.ToString(out.ARN), nil
 }
 
@@ -201,13 +214,31 @@ func (s *Secret) complete(c credentials) credentials {
 	return c
 }
 
-func (s *Secret) generate(ctx context.Context, _ []graph.Change) error {
-	value := s.initial
-	var err error
+// newValue generates the value of a secret without one, and returns it as text, too.
+func (s *Secret) newValue(ctx context.Context) (value credentials, text string, err error) {
+	value = s.initial
 	if value.Password, err = s.random(ctx); err != nil {
+		return value, "", err
+	}
+	text, err = s.encode(value)
+	return value, text, err
+}
+
+func (s *Secret) encode(value credentials) (string, error) {
+	text, err := value.value()
+	if err != nil {
+		return "", fmt.Errorf("encode secret %s: %w", s.secretName(), err)
+	}
+	return text, nil
+}
+
+// generate writes a value into a secret that has none.
+func (s *Secret) generate(ctx context.Context, _ []graph.Change) error {
+	_, text, err := s.newValue(ctx)
+	if err != nil {
 		return err
 	}
-	if _, err = s.put(ctx, value); err != nil {
+	if _, err := s.putText(ctx, text); err != nil {
 		return err
 	}
 	if live := s.Last(); live != nil { // so that it can be read
@@ -238,10 +269,14 @@ func (s *Secret) random(ctx context.Context) (string, error) {
 
 // put writes a value and returns its version.
 func (s *Secret) put(ctx context.Context, value credentials) (version string, err error) {
-	text, err := value.value()
+	text, err := s.encode(value)
 	if err != nil {
-		return "", fmt.Errorf("encode secret %s: %w", s.secretName(), err)
+		return "", err
 	}
+	return s.putText(ctx, text)
+}
+
+func (s *Secret) putText(ctx context.Context, text string) (version string, err error) {
 	out, err := s.secrets.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{
 		SecretId: aws.String(s.secretName()), SecretString: &text,
 	})
