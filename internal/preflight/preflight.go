@@ -220,8 +220,12 @@ func (in Intent) find(ctx context.Context, c provision.Clients, account string) 
 		})
 	}
 	if in.Deployed.Zones == [2]string{} && in.Settings.VPC == "" {
-		reads.Go(func() (err error) {
-			f.vpcs, f.blocked, err = readVPCs(ctx, c.EC2, account, in.Stack)
+		reads.Go(func() error {
+			all, err := readVPCs(ctx, c.EC2)
+			f.vpcs, f.blocked = len(all), blockedMode(all, account, in.Stack)
+			if err == nil {
+				in.Deployed.NoteVPCs(all)
+			}
 			return err
 		})
 	}
@@ -380,35 +384,41 @@ func (in Intent) unchanged() bool {
 // https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 const defaultVPCs = 5
 
-// readVPCs returns how many VPCs there are, and the mode of VPC Block Public Access where it
-// is on. The account has one in each region, and each VPC of the account tells it, but
-// perhaps not one that is excluded. A VPC of the stack, which a run that failed has left, may
-// be excluded; so none is returned then, and the VPC itself is checked when it is read.
-// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockPublicAccessStates.html
-func readVPCs(ctx context.Context, client *ec2.Client, account, stack string) (n int, blocked string, err error) {
-	exists := false
-	ofStack := func(t ec2types.Tag) bool {
-		return aws.ToString(t.Key) == provision.TagStack && aws.ToString(t.Value) == stack
-	}
+// readVPCs returns all VPCs.
+func readVPCs(ctx context.Context, client *ec2.Client) ([]ec2types.Vpc, error) {
+	var all []ec2types.Vpc
 	pages := ec2.NewDescribeVpcsPaginator(client, &ec2.DescribeVpcsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return 0, "", fmt.Errorf("count the VPCs: %w", err)
+			return nil, fmt.Errorf("count the VPCs: %w", err)
 		}
-		n += len(page.Vpcs)
-		for _, v := range page.Vpcs {
-			own := v.OwnerId == nil || *v.OwnerId == account
-			exists = exists || own && slices.ContainsFunc(v.Tags, ofStack)
-			if b := v.BlockPublicAccessStates; own && b != nil && b.InternetGatewayBlockMode != "" && b.InternetGatewayBlockMode != ec2types.BlockPublicAccessModeOff {
-				blocked = string(b.InternetGatewayBlockMode)
-			}
+		all = append(all, page.Vpcs...)
+	}
+	return all, nil
+}
+
+// blockedMode returns the mode of VPC Block Public Access where it is on, of all VPCs. The
+// account has one in each region, and each VPC of the account tells it, but
+// perhaps not one that is excluded. A VPC of the stack, which a run that failed has left, may
+// be excluded; so none is returned then, and the VPC itself is checked when it is read.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockPublicAccessStates.html
+func blockedMode(all []ec2types.Vpc, account, stack string) (blocked string) {
+	ofStack := func(t ec2types.Tag) bool {
+		return aws.ToString(t.Key) == provision.TagStack && aws.ToString(t.Value) == stack
+	}
+	for _, v := range all {
+		if v.OwnerId != nil && *v.OwnerId != account {
+			continue
+		}
+		if slices.ContainsFunc(v.Tags, ofStack) {
+			return ""
+		}
+		if b := v.BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != "" && b.InternetGatewayBlockMode != ec2types.BlockPublicAccessModeOff {
+			blocked = string(b.InternetGatewayBlockMode)
 		}
 	}
-	if exists {
-		blocked = ""
-	}
-	return n, blocked, nil
+	return blocked
 }
 
 // openZones returns the availability zones that a stack can use, without Local and

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
@@ -42,6 +43,7 @@ type Deployed struct {
 	// are none yet.
 	Zones [2]string
 
+	stack  string
 	exists existing
 	// observation has what was read, for the resources of the same run.
 	observation *observation
@@ -51,6 +53,15 @@ type Deployed struct {
 
 // alarmed reports whether somebody was to be notified of failures.
 func (d *Deployed) alarmed() bool { return d != nil && (d.AlarmEmail != "" || d.AlarmTopic != "") }
+
+// NoteVPCs notes all VPCs that the region has, which were just read, so that the run does not
+// read those of the stack again.
+func (d Deployed) NoteVPCs(all []ec2types.Vpc) {
+	if d.observation == nil {
+		return
+	}
+	d.observation.vpcs.note(slices.DeleteFunc(slices.Clone(all), func(v ec2types.Vpc) bool { return tagMap(v.Tags)[TagStack] != d.stack }))
+}
 
 // Service reports whether there is a service of the stack.
 func (d Deployed) Service() bool { return d.exists.service }
@@ -65,7 +76,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		return Deployed{}, err
 	}
 	var (
-		d    = Deployed{Settings: DefaultSettings(), observation: &observation{}}
+		d    = Deployed{Settings: DefaultSettings(), stack: stack, observation: &observation{}}
 		who  = identity{stack: stack, region: c.IAM.Options().Region, observation: d.observation}
 		mu   sync.Mutex
 		each graph.Group

@@ -96,6 +96,18 @@ func (r *reading[T]) seen() (what T) {
 	return s.what
 }
 
+// note stores what somebody has just read otherwise, as the first observation.
+func (r *reading[T]) note(what T) {
+	s := newSharedRead[T]()
+	s.what, s.at = what, time.Now()
+	close(s.done)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.observed == nil {
+		r.observed = s
+	}
+}
+
 // getTogether is get of what many resources read: those who read again at the same time
 // share a call, too.
 func (r *reading[T]) getTogether(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
