@@ -132,7 +132,7 @@ func (m *Image) describe(ctx context.Context, digest string) (*types.ImageDetail
 func (m *Image) keep(ctx context.Context) error {
 	digest, own := m.inRepository(m.ID())
 	if own {
-		if err := m.served.keep(ctx, digest); err != nil {
+		if err := m.served.keep(ctx, digest, m.repository.made); err != nil {
 			return err
 		}
 	}

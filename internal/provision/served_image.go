@@ -84,8 +84,11 @@ func (k servedImages) keepServing(ctx context.Context) error {
 	return k.mark(ctx, images, digest)
 }
 
-// keep marks an image.
-func (k servedImages) keep(ctx context.Context, digest string) error {
+// keep marks an image. In a repository that this run has created none is marked yet.
+func (k servedImages) keep(ctx context.Context, digest string, created bool) error {
+	if created {
+		return k.mark(ctx, nil, digest)
+	}
 	images, err := k.all(ctx)
 	if err != nil {
 		return err
