@@ -32,6 +32,8 @@ type Scaling struct {
 	second  *TargetGroup // that takes turns with targets; nil without one
 	want    bounds
 	paused  bool // it is to be suspended
+	// none reports whether there was no target before this run changed anything.
+	none bool
 	// recorded reports whether this run has written the bounds to the service's tags.
 	recorded bool
 }
@@ -92,7 +94,11 @@ func (s *Scaling) Read(ctx context.Context) (*liveScaling, graph.State, error) {
 	if s.want.max == 0 && len(live.recorded) > 0 { // else the next run would take the old bounds for wanted
 		nothing, none = live, graph.State{Phase: graph.Ready, ID: *s.resourceID(), Owner: s.stack}
 	}
+	if s.none && s.want.max == 0 && !graph.Observing(ctx) { // only this run would make one
+		return nothing, none, nil
+	}
 	targets, err := s.scalableTargets(ctx, s.scaling)
+	s.none = err == nil && len(targets) == 0
 	if err != nil && s.want.max == 0 && !Expired(err) && ctx.Err() == nil {
 		return nothing, none, nil // nobody asked for scaling, and there need not be such a service
 	}
