@@ -3,7 +3,6 @@ package provision
 import (
 	"context"
 	"fmt"
-	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
@@ -12,10 +11,13 @@ import (
 // caller knows who calls, and so which account it is, which the ARN of a topic says. All
 // parts of a run share the answer.
 type caller struct {
-	sts          *sts.Client
-	mu           sync.Mutex
+	sts *sts.Client
+	// turn is full while somebody has the fields below, and makes the call for them.
+	turn         chan struct{}
 	account, arn string
 }
+
+func newCaller(client *sts.Client) *caller { return &caller{sts: client, turn: make(chan struct{}, 1)} }
 
 // Caller returns the account and the ARN of the caller. It is asked for once.
 func (c Clients) Caller(ctx context.Context) (account, arn string, err error) {
@@ -23,8 +25,12 @@ func (c Clients) Caller(ctx context.Context) (account, arn string, err error) {
 }
 
 func (c *caller) identity(ctx context.Context) (account, arn string, err error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return "", "", context.Cause(ctx)
+	}
 	if c.account == "" {
 		out, err := c.sts.GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 		if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -24,8 +25,7 @@ type LogGroup struct {
 	logGroups
 	group string
 	want  logRetention
-	made  map[string]string // the tags that this run has made it with
-	isNew bool              // this run has created it
+	isNew bool // this run has created it
 }
 
 // logRetention is how long a group is to keep what it holds. What a group keeps for
@@ -43,6 +43,7 @@ var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400,
 type logGroups struct {
 	identity
 	logs *cloudwatchlogs.Client
+	who  *caller
 }
 
 // list returns those of the stack's groups that are there, of those that RDS makes, and that of
@@ -106,10 +107,6 @@ func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error)
 		return nil, absent, nil
 	}
 	arn := arnOf(all[at])
-	if l.made != nil {
-		l.madeWith(arn, l.made)
-		l.made = nil
-	}
 	tags, hinted := l.hinted(&arn)
 	if !hinted {
 		if tags, err = l.tagsOf(ctx, arn); tags == nil || err != nil {
@@ -169,15 +166,31 @@ func retentionText(n int32) string {
 // Create creates the group, which then keeps for ever until Update. Its tag says that
 // no time was set yet, also where an emulator has kept the tags of an earlier group
 // of that name.
+//
+// The call returns nothing. What it leaves out has a default: the class is STANDARD, and a
+// group keeps for ever. https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	tags := l.tags(l.Name())
 	tags[settingTag("log-days")] = ""
-	_, err := l.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(l.groupName()), Tags: tags})
+	account, err := l.who.number(ctx)
+	if err != nil {
+		return "", err
+	}
+	_, err = l.logs.CreateLogGroup(ctx, &cloudwatchlogs.CreateLogGroupInput{LogGroupName: aws.String(l.groupName()), Tags: tags})
 	if err != nil {
 		return "", fmt.Errorf("create log group %s: %w", l.groupName(), err)
 	}
-	l.made, l.isNew = tags, true
-	return "", nil // the call does not return the ARN; the next Find does
+	arn := l.arn(account)
+	l.madeWith(arn, tags)
+	l.isNew = true
+	l.Answer(&liveLogGroup{tags: tags, class: types.LogGroupClassStandard}, graph.State{Phase: graph.Ready, Owner: l.stack})
+	return arn, nil
+}
+
+// arn is the ARN for tagging.
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
+func (l *LogGroup) arn(account string) string {
+	return fmt.Sprintf("arn:%s:logs:%s:%s:log-group:%s", partition.Of(l.region).Name, l.region, account, l.groupName())
 }
 
 func (l *LogGroup) retag(ctx context.Context, changes []graph.Change) error {

@@ -148,7 +148,7 @@ type Clients struct {
 func NewClients(c aws.Config) Clients {
 	identity := sts.NewFromConfig(c)
 	return Clients{
-		caller:  &caller{sts: identity},
+		caller:  newCaller(identity),
 		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
 		CloudWatch: cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) {
@@ -405,7 +405,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 	dbParameters := newDBParameterGroup(data, family)
 	retention := logRetention{days: spec.LogDays, said: spec.Said["log-days"]}
-	logs := logGroups{identity: who, logs: c.Logs}
+	logs := logGroups{identity: who, logs: c.Logs, who: c.caller}
 	dbLogs := newDatabaseLogGroup(logs, retention)
 	var upgraded *UpgradeSnapshot
 	if spec.UpgradeFrom != "" && !spec.destroying {
