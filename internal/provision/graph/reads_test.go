@@ -238,7 +238,7 @@ func TestACreateThatNamesWhatIsNotUsableYetIsNotFollowedByARead(t *testing.T) {
 	role := counted{w.thing("role")}
 	user := counted{&thing{graph.Named("user", time.Minute, role), w, graph.State{Phase: graph.Ready, ID: "u", Owner: "us"}}}
 	o := us
-	o.Propagating = func(err error, _ []string) (string, bool) { return "not known yet", errors.Is(err, errBusy) }
+	o.Propagating, o.Pace = func(err error, _ []string) (string, bool) { return "not known yet", errors.Is(err, errBusy) }, 0.01
 	if _, err := graph.Up(t.Context(), []graph.Maker{role, user}, o); err != nil {
 		t.Fatal(err)
 	}

@@ -92,15 +92,22 @@ func (o Options) exists(err error) bool { return o.Exists != nil && o.Exists(err
 // poller is for a step whose resource usually takes so long; nil is for one that does
 // not know.
 func (o Options) poller(usual func() time.Duration, timeout time.Duration) *poller {
-	return newPoller(timeout, o.VisibilityDelay, func() time.Duration {
-		switch {
-		case usual == nil:
+	p := newPoller(timeout, o.VisibilityDelay, func() time.Duration {
+		if usual == nil {
 			return 0
-		case o.Pace != 0:
-			return time.Duration(float64(usual()) * o.Pace)
 		}
-		return usual()
+		return o.paced(usual())
 	})
+	p.usable = o.paced(usableAfter)
+	return p
+}
+
+// paced is what usually takes so long on the real cloud, on this one.
+func (o Options) paced(d time.Duration) time.Duration {
+	if o.Pace == 0 {
+		return d
+	}
+	return time.Duration(float64(d) * o.Pace)
 }
 
 // Finding is what Observe saw of one resource.

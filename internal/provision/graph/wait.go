@@ -18,6 +18,7 @@ type poller struct {
 	timeout time.Duration
 	delay   time.Duration
 	expect  func() time.Duration // from since until the end; 0: not known
+	usable  time.Duration        // the first pause of what is not usable yet
 	took    time.Duration        // the last Find or call
 	// wake is closed when what this needs is ready that was only made when it
 	// began. That has a timeout of its own, so the wait begins again then. Nil
@@ -38,6 +39,9 @@ const (
 	// earlyShare is the first pause, as a share of the expected time, for what is there
 	// much sooner. The next one lasts until half of it is over.
 	earlyShare = 8
+	// usableAfter is the first pause where something new is not usable yet: IAM takes seconds.
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
+	usableAfter = 4 * time.Second
 	// expectShare is the pause around the expected end, as a share of the
 	// expected time.
 	expectShare = 25
@@ -106,7 +110,7 @@ func (p *poller) pause(ctx context.Context, why pausing) error {
 	}
 	d := max(minPause, min(slow, maxPause), pace(time.Since(p.since), expect))
 	if why.unusable {
-		d = max(d, min(time.Since(p.since), maxPause))
+		d = max(d, p.usable, min(time.Since(p.since), maxPause))
 	}
 	t := time.NewTimer(min(d, left))
 	defer t.Stop()
