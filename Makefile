@@ -1,4 +1,4 @@
-.PHONY: try build test test-commands test-kills lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
+.PHONY: try build test test-commands test-kills test-races build-race lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
 
 # How everything is compiled, so that one compilation serves programs, tests and linters. Most of the compiler's time goes
 # into the AWS SDK, and into the package that calls it: half of it without inlining, and without what a debugger reads.
@@ -17,20 +17,25 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 	GOGC=200 go build -o bin/ ./cmd/bookctl ./cmd/bookapi
 
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
-# in its main job, for which it is built with the detector. They wait for most of their time, so runs are killed at all
-# of their writes meanwhile, on simulated clocks; under the detector, at some of them. go vet, which would look at all
-# of the SDK twice, is among the linters of 'make check'.
+# in its main job, for which it is built with the detector. Runs are killed at all of their writes on simulated clocks;
+# under the detector, at some of them. go vet, which would look at all of the SDK twice, is among the linters of
+# 'make check'. All tests run at once: those of the command line wait for most of their time, and the others use the
+# processor meanwhile. What several of them compile is compiled before, once.
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
-	$(MAKE) --jobs 2 test-commands test-kills
-	CGO_ENABLED=1 GOGC=200 go build -race ./...
-	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
+	$(MAKE) --jobs 3 test-commands test-kills test-races
 
-test-commands: build
+test-commands: build-race
 	go test -vet=off -parallel 6 -timeout 40m ./internal/cli
 
 test-kills: build
 	go test -vet=off -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
+
+test-races: build-race
+	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
+
+build-race: build
+	CGO_ENABLED=1 GOGC=200 go build -race ./...
 
 lint: ## the linters, go vet among them, and the known vulnerabilities
 	.ci/setup check
