@@ -141,3 +141,24 @@ func TestRandomPasswordsKeepToTheirOptions(t *testing.T) {
 	_, err := c.GetRandomPassword(ctx, &secretsmanager.GetRandomPasswordInput{PasswordLength: aws.Int64(3)})
 	refused(t, err, "InvalidParameterException", "too short")
 }
+
+// TestASecretIsReplicated replicates a secret, which is not deleted before its replicas are.
+func TestASecretIsReplicated(t *testing.T) {
+	t.Parallel()
+	c, ctx := secretsmanager.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{}))), t.Context()
+	name := aws.String("mine")
+	made := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: name, SecretString: aws.String("x"), AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-2")}}}))
+	must[*secretsmanager.ReplicateSecretToRegionsOutput](t)(c.ReplicateSecretToRegions(ctx, &secretsmanager.ReplicateSecretToRegionsInput{SecretId: name, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-north-1")}}}))
+	found := must[*secretsmanager.DescribeSecretOutput](t)(c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: name}))
+	if len(found.ReplicationStatus) != 2 || *found.ReplicationStatus[1].Region != "eu-north-1" || aws.ToString(found.PrimaryRegion) == "" {
+		t.Errorf("replicas %v of %s", found.ReplicationStatus, aws.ToString(found.PrimaryRegion))
+	}
+	for _, force := range []bool{true, false} {
+		_, err := c.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: name, ForceDeleteWithoutRecovery: &force})
+		refused(t, err, "InvalidParameterException", "You can't delete secret "+*made.ARN+" that still has replica regions [eu-west-2, eu-north-1].")
+	}
+	must[*secretsmanager.RemoveRegionsFromReplicationOutput](t)(c.RemoveRegionsFromReplication(ctx, &secretsmanager.RemoveRegionsFromReplicationInput{SecretId: name, RemoveReplicaRegions: []string{"eu-west-2", "eu-north-1"}}))
+	_, err := c.StopReplicationToReplica(ctx, &secretsmanager.StopReplicationToReplicaInput{SecretId: name})
+	refused(t, err, "InvalidRequestException", "")
+	must[*secretsmanager.DeleteSecretOutput](t)(c.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: name, ForceDeleteWithoutRecovery: aws.Bool(true)}))
+}

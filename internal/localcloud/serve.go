@@ -93,6 +93,13 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		answer(map[string]string{"arn": arn})
+	case "POST secret": // makes one a replica of one where the local cloud is not
+		q := r.URL.Query()
+		if err := c.secretValues.MakeReplica(q.Get("id"), q.Get("primary")); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		answer(map[string]string{"replica": q.Get("id")})
 	case "POST interrupt":
 		id, err := c.tasks.Interrupt(r.URL.Query().Get("task"))
 		if err != nil {

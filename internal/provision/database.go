@@ -1172,7 +1172,7 @@ var lost = map[string]bool{"failed": true, "restore-error": true, "incompatible-
 // CheckDestroy says, before anything is touched, why a stack must not be
 // destroyed: its database or load balancer is protected (ErrProtected), or the
 // database could leave no final snapshot although one is wanted
-// (ErrWouldLoseData). What is not this stack's is no reason: it is left alone.
+// (ErrWouldLoseData), or a secret has replicas or is one. What is not this stack's is no reason: it is left alone.
 // What was just read of the stack is not asked for again; the zero Deployed is fine.
 func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, skipSnapshot bool) error {
 	ctx = graph.WhileObserving(ctx)
@@ -1192,7 +1192,10 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 	if err != nil {
 		return err
 	}
-	return l.removable(ctx, b)
+	if err := l.removable(ctx, b); err != nil {
+		return err
+	}
+	return who.checkSecrets(ctx, c.Secrets)
 }
 
 // gone distinguishes Absent from "gone, and the final snapshot is still being written".

@@ -30,8 +30,8 @@ type EnvironmentSecret struct {
 
 // liveEnvironment is the secret as far as it is compared.
 type liveEnvironment struct {
-	tags     map[string]string
-	deletion string
+	tags                map[string]string
+	deletion, replicaOf string
 }
 
 // environmentPart is its name in the graph.
@@ -47,23 +47,23 @@ func (s *EnvironmentSecret) secretName() string { return s.names().EnvironmentSe
 
 // Read looks the secret up by its name. It does not read the value.
 func (s *EnvironmentSecret) Read(ctx context.Context) (*liveEnvironment, graph.State, error) {
-	found, st, err := describeSecret(ctx, s.secrets, s.secretName())
+	found, st, err := s.describeSecret(ctx, s.secrets, s.secretName())
 	if found == nil || err != nil {
 		return nil, st, err
 	}
 	live := s.Wanted(nil)
-	live.tags, live.deletion = found.tags, found.deletion
+	live.tags, live.deletion, live.replicaOf = found.tags, found.deletion, found.replicaOf
 	return live, st, nil
 }
 
 // Wanted implements graph.Shape.
 func (s *EnvironmentSecret) Wanted(*liveEnvironment) *liveEnvironment {
-	return &liveEnvironment{tags: s.tags(s.Name()), deletion: notDeleted}
+	return &liveEnvironment{tags: s.tags(s.Name()), deletion: notDeleted, replicaOf: notReplica}
 }
 
 // Attributes implements graph.Shape.
 func (s *EnvironmentSecret) Attributes() graph.Attributes[*liveEnvironment] {
-	return secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) map[string]string { return l.tags })
+	return secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) string { return l.replicaOf }, func(l *liveEnvironment) map[string]string { return l.tags })
 }
 
 // Create refuses: whoever deleted the secret deleted the values, which nobody else has.
@@ -82,6 +82,8 @@ func (s *EnvironmentSecret) Delete(ctx context.Context) error {
 type OwnSecrets struct {
 	secret *EnvironmentSecret
 	arn    string
+	// replicaOf is the region of the secret that it is a replica of.
+	replicaOf string
 	// version is the one that values are of.
 	version string
 	values  map[string]json.RawMessage
@@ -127,7 +129,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 	if st.Owner != stack {
 		return o, fmt.Errorf("secret %s: %w %s", o.secret.secretName(), graph.ErrUnmanaged, stack)
 	}
-	o.arn = st.ID
+	o.arn, o.replicaOf = st.ID, live.replicaOf
 	if live.deletion != notDeleted {
 		return o, hint.With(fmt.Errorf("secret %s is scheduled for deletion", o.secret.secretName()),
 			"%s brings it back", hint.AWS("secretsmanager", "restore-secret", "--secret-id", o.secret.secretName()))
@@ -235,6 +237,9 @@ func encoded(v any) (json.RawMessage, error) {
 }
 
 func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage, changed map[string]time.Time) error {
+	if o.arn != "" && o.replicaOf != notReplica {
+		return hint.With(fmt.Errorf("secret %s is a replica of the one in %s, and can't be written", o.secret.secretName(), o.replicaOf), "%s", ownAgain(o.secret.secretName()))
+	}
 	for name := range changed {
 		if _, kept := values[name]; !kept {
 			delete(changed, name)

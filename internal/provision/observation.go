@@ -41,6 +41,8 @@ type observation struct {
 
 	deployed readings[revision] // of what a service runs, by its ARN
 
+	secrets readings[*foundSecret] // by their names
+
 	// Of a VPC, by its id.
 	groups readings[[]ec2types.SecurityGroup]
 	acls   readings[[]ec2types.NetworkAcl]

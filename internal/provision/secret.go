@@ -3,6 +3,7 @@ package provision
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
@@ -46,6 +47,7 @@ func (s *Secret) secretName() string { return s.names().Secret() }
 type liveSecret struct {
 	tags                    map[string]string
 	deletion, rotation, key string
+	replicaOf               string
 	valued                  bool // it has a value
 }
 
@@ -58,6 +60,7 @@ func (s *Secret) readable() bool {
 // What a secret has that is as it should be.
 const (
 	notDeleted = "none"
+	notReplica = "none"
 	notRotated = "off"
 	awsKey     = "AWS's own"
 )
@@ -67,35 +70,91 @@ type foundSecret struct {
 	*secretsmanager.DescribeSecretOutput
 	tags     map[string]string
 	deletion string
+	// replicaOf is the region of the secret that it is a replica of.
+	replicaOf string
 }
 
 // describeSecret looks a secret up by its name; nil is for none. It does not read the
 // value.
-func describeSecret(ctx context.Context, c *secretsmanager.Client, name string) (*foundSecret, graph.State, error) {
-	out, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
-	if isCode(err, "ResourceNotFoundException") {
-		return nil, absent, nil
+func (i identity) describeSecret(ctx context.Context, c *secretsmanager.Client, name string) (*foundSecret, graph.State, error) {
+	found, err := i.observed().secrets.of(name).get(ctx, func(ctx context.Context) (*foundSecret, error) { return lookupSecret(ctx, c, name) })
+	if found == nil || err != nil {
+		return nil, absent, err
 	}
-	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe secret %s: %w", name, err)
-	}
-	found := &foundSecret{out, readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }), notDeleted}
-	st := graph.State{Phase: graph.Ready, ID: aws.ToString(out.ARN), Owner: found.tags[TagStack]}
-	if out.DeletedDate != nil {
+	st := graph.State{Phase: graph.Ready, ID: aws.ToString(found.ARN), Owner: found.tags[TagStack]}
+	if found.deletion != notDeleted {
 		// The name stays taken until the recovery window ends.
-		found.deletion, st.Note = "scheduled", "scheduled for deletion"
+		st.Note = "scheduled for deletion"
 	}
 	return found, st, nil
 }
 
+func lookupSecret(ctx context.Context, c *secretsmanager.Client, name string) (*foundSecret, error) {
+	out, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
+	if isCode(err, "ResourceNotFoundException") {
+		return nil, nil //nolint:nilnil // none
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe secret %s: %w", name, err)
+	}
+	found := &foundSecret{out, readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }), notDeleted, notReplica}
+	if out.DeletedDate != nil {
+		found.deletion = "scheduled"
+	}
+	if primary := aws.ToString(out.PrimaryRegion); primary != "" && primary != c.Options().Region {
+		found.replicaOf = primary
+	}
+	return found, nil
+}
+
+// removable returns the reason why a secret can't be deleted: it has replicas in other
+// regions, or is one.
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+func (f *foundSecret) removable() error {
+	name := aws.ToString(f.Name)
+	if f.replicaOf != notReplica {
+		return hint.With(fmt.Errorf("secret %s is a replica of the one in %s, which Secrets Manager deletes only with that; nothing was touched", name, f.replicaOf), "%s", ownAgain(name))
+	}
+	regions := make([]string, 0, len(f.ReplicationStatus))
+	for _, r := range f.ReplicationStatus {
+		regions = append(regions, aws.ToString(r.Region))
+	}
+	if len(regions) == 0 {
+		return nil
+	}
+	words := append([]string{"secretsmanager", "remove-regions-from-replication", "--secret-id", name, "--remove-replica-regions"}, regions...)
+	return hint.With(fmt.Errorf("secret %s is replicated to %s, and Secrets Manager deletes none that has replicas; nothing was touched", name, strings.Join(regions, ", ")),
+		"%s deletes the replicas; then run the same command again", hint.AWS(words...))
+}
+
+// ownAgain is how a replica becomes a secret of its own.
+func ownAgain(name string) hint.Message {
+	return hint.New("%s makes it a secret of its own, which keeps its value; then run the same command again", hint.AWS("secretsmanager", "stop-replication-to-replica", "--secret-id", name))
+}
+
+// checkSecrets says why one of a stack's secrets can't be deleted.
+func (i identity) checkSecrets(ctx context.Context, c *secretsmanager.Client) error {
+	var all []error
+	for _, name := range []string{i.names().Secret(), i.names().EnvironmentSecret()} {
+		found, st, err := i.describeSecret(ctx, c, name)
+		if err != nil {
+			return err
+		}
+		if found != nil && st.Owner == i.stack {
+			all = append(all, found.removable())
+		}
+	}
+	return errors.Join(all...)
+}
+
 // Read looks the secret up by its name. It does not read the value.
 func (s *Secret) Read(ctx context.Context) (*liveSecret, graph.State, error) {
-	out, st, err := describeSecret(ctx, s.secrets, s.secretName())
+	out, st, err := s.describeSecret(ctx, s.secrets, s.secretName())
 	if out == nil || err != nil {
 		return nil, st, err
 	}
 	live := s.Wanted(nil)
-	live.tags, live.deletion = out.tags, out.deletion
+	live.tags, live.deletion, live.replicaOf = out.tags, out.deletion, out.replicaOf
 	if aws.ToBool(out.RotationEnabled) {
 		live.rotation = cmp.Or(aws.ToString(out.RotationLambdaARN), "on")
 	}
@@ -108,12 +167,12 @@ func (s *Secret) Read(ctx context.Context) (*liveSecret, graph.State, error) {
 
 // Wanted implements graph.Shape.
 func (s *Secret) Wanted(*liveSecret) *liveSecret {
-	return &liveSecret{tags: s.tags(s.Name()), deletion: notDeleted, rotation: notRotated, key: awsKey, valued: true}
+	return &liveSecret{tags: s.tags(s.Name()), deletion: notDeleted, replicaOf: notReplica, rotation: notRotated, key: awsKey, valued: true}
 }
 
 // Attributes implements graph.Shape.
 func (s *Secret) Attributes() graph.Attributes[*liveSecret] {
-	state := secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveSecret) string { return l.deletion }, func(l *liveSecret) map[string]string { return l.tags })
+	state := secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveSecret) string { return l.deletion }, func(l *liveSecret) string { return l.replicaOf }, func(l *liveSecret) map[string]string { return l.tags })
 	return append(state,
 		graph.Field("rotation", func(l *liveSecret) string { return l.rotation }, graph.SetBy(s.endRotation)),
 		graph.Field("kms-key", func(l *liveSecret) string { return l.key },
@@ -164,9 +223,10 @@ func secretTags(tags map[string]string) []types.Tag {
 }
 
 // secretState are the attributes that both of a stack's secrets have: that it is not
-// scheduled for deletion, and its tags.
-func secretState[L any](i identity, c *secretsmanager.Client, name, resource string, deletion func(L) string, tags func(L) map[string]string) graph.Attributes[L] {
+// scheduled for deletion, that it is no replica, which can't be written, and its tags.
+func secretState[L any](i identity, c *secretsmanager.Client, name, resource string, deletion, replicaOf func(L) string, tags func(L) map[string]string) graph.Attributes[L] {
 	return graph.Attributes[L]{
+		graph.Field("replica-of", replicaOf, graph.Fixed("a replica can be changed and deleted only in the region of its primary secret").Hint(ownAgain(name))),
 		graph.Field("deletion", deletion, graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return restoreSecret(ctx, c, name) })),
 		tagAttribute(tags, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			if drop := i.toDrop(resource, changes); drop != nil {
@@ -298,7 +358,7 @@ func (i identity) secretKind(client *secretsmanager.Client) inventory.Kind {
 	return inventory.Kind{Service: "secretsmanager", Type: "secret", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
 		for _, name := range []string{i.names().Secret(), i.names().EnvironmentSecret()} {
-			found, st, err := describeSecret(ctx, client, name)
+			found, st, err := i.describeSecret(ctx, client, name)
 			if err != nil {
 				return out, err
 			}

@@ -237,7 +237,7 @@ var table = sync.OnceValue(func() map[string][]rule {
 		"secretsmanager:GetRandomPassword ListSecrets": {everywhere},
 		"secretsmanager:CreateSecret":                  {newSecret},
 		"secretsmanager:CancelRotateSecret DeleteResourcePolicy DeleteSecret DescribeSecret GetResourcePolicy GetSecretValue ListSecretVersionIds PutResourcePolicy PutSecretValue RestoreSecret RotateSecret " +
-			"UpdateSecret UpdateSecretVersionStage": {secret()},
+			"RemoveRegionsFromReplication ReplicateSecretToRegions StopReplicationToReplica UpdateSecret UpdateSecretVersionStage": {secret()},
 		"secretsmanager:TagResource UntagResource": {secret(request)},
 
 		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awssystemsmanager.html

@@ -36,6 +36,8 @@ type Latencies struct {
 	ParameterName time.Duration `json:"parameterName,omitempty"`
 	// SecretList is how long a list of secrets does not show that one was created or deleted.
 	SecretList time.Duration `json:"secretList,omitempty"`
+	// SecretName is how long the name of a secret that was deleted by force can't be used again.
+	SecretName time.Duration `json:"secretName,omitempty"`
 	// Certificate is the time until a certificate is issued.
 	Certificate time.Duration `json:"certificate,omitempty"`
 }
@@ -80,6 +82,9 @@ func TypicalLatencies() Latencies {
 		// "ListSecrets might not reflect changes from the last five minutes":
 		// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
 		SecretList: 5 * time.Minute,
+		// "There might be a short delay before the secret is permanently deleted":
+		// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+		SecretName: 5 * time.Second,
 		// Minutes, after the record exists:
 		// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 		Certificate: 120 * time.Second,

@@ -41,7 +41,11 @@ type secret struct {
 	Rotating bool   `json:"rotating,omitempty"`
 	Rotation string `json:"rotation,omitempty"`
 	// Token is the client token it was created with.
-	Token    string           `json:"token,omitempty"`
+	Token string `json:"token,omitempty"`
+	// Replicas are where else it is. Primary is the region of the secret that it is a replica
+	// of, or "".
+	Replicas []replica        `json:"replicas,omitempty"`
+	Primary  string           `json:"primary,omitempty"`
 	Versions []*secretVersion `json:"versions,omitempty"`
 }
 
@@ -76,8 +80,11 @@ func (s *Service) API() kernel.Service {
 		kernel.Op("ListSecrets", tx.ListSecrets),
 		kernel.Op("PutResourcePolicy", tx.PutResourcePolicy),
 		kernel.Op("PutSecretValue", tx.PutSecretValue),
+		kernel.Op("RemoveRegionsFromReplication", tx.RemoveRegionsFromReplication),
+		kernel.Op("ReplicateSecretToRegions", tx.ReplicateSecretToRegions),
 		kernel.Op("RestoreSecret", tx.RestoreSecret),
 		kernel.Op("RotateSecret", tx.RotateSecret),
+		kernel.Op("StopReplicationToReplica", tx.StopReplicationToReplica),
 		kernel.Op("TagResource", tx.TagResource),
 		kernel.Op("UntagResource", tx.UntagResource),
 		kernel.Op("UpdateSecret", tx.UpdateSecret),
@@ -112,7 +119,7 @@ func (a tx) usable(id *string) (*secret, error) {
 // expire removes the secrets whose recovery window is over, and those that are gone and
 // listed no more.
 func (a tx) expire() {
-	a.state().Gone = slices.DeleteFunc(a.state().Gone, func(s *secret) bool { return !a.listedLate(s.Deletion) })
+	a.state().Gone = slices.DeleteFunc(a.state().Gone, func(s *secret) bool { return !a.listedLate(s.Deletion) && !a.keepsName(s) })
 	a.state().Secrets = slices.DeleteFunc(a.state().Secrets, func(s *secret) bool {
 		return !s.Deletion.IsZero() && a.Now().After(s.Deletion)
 	})
@@ -136,13 +143,17 @@ func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.
 		return nil, err
 	}
 	token := aws.ToString(in.ClientRequestToken)
+	// Not ResourceExistsException, as LocalStack once answered (its #6530).
+	deleted := kernel.Fail("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+	if slices.ContainsFunc(a.state().Gone, func(s *secret) bool { return s.Name == name && a.keepsName(s) }) {
+		return nil, deleted
+	}
 	for _, s := range a.state().Secrets {
 		if s.Name != name {
 			continue
 		}
 		if !s.Deletion.IsZero() {
-			// Not ResourceExistsException, as LocalStack once answered (its #6530).
-			return nil, kernel.Fail("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+			return nil, deleted
 		}
 		if token == "" || s.Token != token || value != nil && a.repeated(s, token, value) != nil {
 			return nil, kernel.Fail("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
@@ -152,6 +163,9 @@ func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.
 	s := &secret{
 		ARN: a.ARN("secretsmanager", "secret:"+name+"-"+kernel.RandomText(6, kernel.Letters+kernel.Capitals+kernel.Digits)), Name: name, Tags: tags, Token: token,
 		Description: aws.ToString(in.Description), KMSKey: aws.ToString(in.KmsKeyId), Created: a.Now(), Changed: a.Now(),
+	}
+	if err := a.replicate(s, in.AddReplicaRegions); err != nil {
+		return nil, err
 	}
 	if value != nil {
 		a.addVersion(s, token, value, nil)
@@ -265,7 +279,7 @@ func (s *secret) stage(stage string, to *secretVersion) {
 // PutSecretValue adds a version. Its id is the client token, so that a repeated
 // request does nothing.
 func (a tx) PutSecretValue(in *secretsmanager.PutSecretValueInput) (*secretsmanager.PutSecretValueOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -295,7 +309,7 @@ func (a tx) put(s *secret, token, text *string, binary []byte, stages []string) 
 }
 
 func (a tx) UpdateSecret(in *secretsmanager.UpdateSecretInput) (*secretsmanager.UpdateSecretOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -318,7 +332,7 @@ func (a tx) UpdateSecret(in *secretsmanager.UpdateSecretInput) (*secretsmanager.
 }
 
 func (a tx) UpdateSecretVersionStage(in *secretsmanager.UpdateSecretVersionStageInput) (*secretsmanager.UpdateSecretVersionStageOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -424,14 +438,14 @@ func (a tx) DescribeSecret(in *secretsmanager.DescribeSecretInput) (*secretsmana
 	return &secretsmanager.DescribeSecretOutput{
 		ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: kernel.NonEmpty(s.Description), KmsKeyId: kernel.NonEmpty(s.KMSKey), CreatedDate: aws.Time(s.Created),
 		LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), VersionIdsToStages: s.stages(),
-		RotationEnabled: aws.Bool(s.Rotating), RotationLambdaARN: kernel.NonEmpty(s.Rotation),
+		RotationEnabled: aws.Bool(s.Rotating), RotationLambdaARN: kernel.NonEmpty(s.Rotation), PrimaryRegion: a.primaryRegion(s), ReplicationStatus: s.replication(),
 	}, nil
 }
 
 // RotateSecret notes by what function a secret is to be rotated. The local cloud has
 // no functions, so none runs.
 func (a tx) RotateSecret(in *secretsmanager.RotateSecretInput) (*secretsmanager.RotateSecretOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -447,7 +461,7 @@ func (a tx) RotateSecret(in *secretsmanager.RotateSecretInput) (*secretsmanager.
 
 // CancelRotateSecret turns the rotation off, and remembers the function.
 func (a tx) CancelRotateSecret(in *secretsmanager.CancelRotateSecretInput) (*secretsmanager.CancelRotateSecretOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -484,13 +498,25 @@ func (a tx) listedLate(at time.Time) bool {
 	return a.Now().Before(at.Add(a.Scaled(a.Latencies().SecretList)))
 }
 
+// keepsName reports whether the name of a secret that was deleted by force can't be used yet:
+// "If you delete a secret and then immediately create a secret with the same name, use
+// appropriate back off and retry logic."
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+func (a tx) keepsName(s *secret) bool {
+	return a.Now().Before(s.Deletion.Add(a.Scaled(a.Latencies().SecretName)))
+}
+
 // ListSecrets "might not reflect changes from the last five minutes":
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
 func (a tx) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsmanager.ListSecretsOutput, error) {
 	a.expire()
 	var all []types.SecretListEntry
 	for _, s := range slices.Concat(a.state().Secrets, a.state().Gone) {
-		planned := !s.Deletion.IsZero() && !slices.Contains(a.state().Gone, s)
+		gone := slices.Contains(a.state().Gone, s)
+		if gone && !a.listedLate(s.Deletion) {
+			continue
+		}
+		planned := !s.Deletion.IsZero() && !gone
 		if planned && !aws.ToBool(in.IncludePlannedDeletion) || a.listedLate(s.Created) || !a.Visible(s.ARN) {
 			continue
 		}
@@ -505,7 +531,7 @@ func (a tx) ListSecrets(in *secretsmanager.ListSecretsInput) (*secretsmanager.Li
 		if match {
 			all = append(all, types.SecretListEntry{
 				ARN: aws.String(s.ARN), Name: aws.String(s.Name), Description: kernel.NonEmpty(s.Description), KmsKeyId: kernel.NonEmpty(s.KMSKey), CreatedDate: aws.Time(s.Created),
-				LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), SecretVersionsToStages: s.stages(),
+				LastChangedDate: aws.Time(s.Changed), DeletedDate: s.deletion(), Tags: secretTags(s.Tags), SecretVersionsToStages: s.stages(), PrimaryRegion: a.primaryRegion(s),
 			})
 		}
 	}
@@ -534,7 +560,7 @@ func (s *secret) matches(f types.Filter, region string) (bool, error) {
 	case types.FilterNameStringTypeTagValue:
 		have, fold = slices.Collect(maps.Values(s.Tags)), false
 	case types.FilterNameStringTypePrimaryRegion:
-		have = []string{region}
+		have = []string{cmp.Or(s.Primary, region)}
 	case types.FilterNameStringTypeOwningService:
 	case types.FilterNameStringTypeAll:
 		have = append(strings.Fields(s.Description), s.Name)
@@ -576,6 +602,9 @@ func (a tx) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.
 			}
 			return &secretsmanager.DeleteSecretOutput{ARN: &arn, Name: in.SecretId, DeletionDate: aws.Time(a.Now())}, nil
 		}
+		if err := s.deletable(); err != nil {
+			return nil, err
+		}
 		a.state().Secrets = slices.DeleteFunc(a.state().Secrets, func(x *secret) bool { return x == s })
 		s.Deletion = a.Now()
 		s.Versions = nil
@@ -583,6 +612,9 @@ func (a tx) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.
 		return &secretsmanager.DeleteSecretOutput{ARN: aws.String(s.ARN), Name: aws.String(s.Name), DeletionDate: s.deletion()}, nil
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := s.deletable(); err != nil {
 		return nil, err
 	}
 	if !s.Deletion.IsZero() {
@@ -595,6 +627,9 @@ func (a tx) DeleteSecret(in *secretsmanager.DeleteSecretInput) (*secretsmanager.
 func (a tx) RestoreSecret(in *secretsmanager.RestoreSecretInput) (*secretsmanager.RestoreSecretOutput, error) {
 	s, err := a.secret(in.SecretId)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.notReplica(); err != nil {
 		return nil, err
 	}
 	s.Deletion = time.Time{}
@@ -624,7 +659,7 @@ func secretTags(tags map[string]string) []types.Tag {
 }
 
 func (a tx) TagResource(in *secretsmanager.TagResourceInput) (*secretsmanager.TagResourceOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -640,7 +675,7 @@ func (a tx) TagResource(in *secretsmanager.TagResourceInput) (*secretsmanager.Ta
 }
 
 func (a tx) UntagResource(in *secretsmanager.UntagResourceInput) (*secretsmanager.UntagResourceOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -659,7 +694,7 @@ func (a tx) GetResourcePolicy(in *secretsmanager.GetResourcePolicyInput) (*secre
 }
 
 func (a tx) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput) (*secretsmanager.PutResourcePolicyOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}
@@ -671,7 +706,7 @@ func (a tx) PutResourcePolicy(in *secretsmanager.PutResourcePolicyInput) (*secre
 }
 
 func (a tx) DeleteResourcePolicy(in *secretsmanager.DeleteResourcePolicyInput) (*secretsmanager.DeleteResourcePolicyOutput, error) {
-	s, err := a.usable(in.SecretId)
+	s, err := a.primary(in.SecretId)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,89 @@
+package cli_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+
+	"github.com/bookctl/bookctl/internal/provision"
+)
+
+// replicate has the secrets of the stack be in another region too, as a person does it.
+func (s *shell) replicate(t *testing.T, name, region string) {
+	t.Helper()
+	done[*secretsmanager.ReplicateSecretToRegionsOutput](t)(secretsmanager.NewFromConfig(s.config()).ReplicateSecretToRegions(t.Context(), &secretsmanager.ReplicateSecretToRegionsInput{
+		SecretId: &name, AddReplicaRegions: []types.ReplicaRegionType{{Region: &region}},
+	}))
+}
+
+// TestASecretWithReplicasHoldsADestroyBeforehand replicates both secrets of a stack, which
+// Secrets Manager does not delete then.
+func TestASecretWithReplicasHoldsADestroyBeforehand(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.set(t, "TOKEN", "very-own\n").says(t, 0)
+	s.up(imageless()...)
+	h.database()
+	before := h.inventory()
+	client := secretsmanager.NewFromConfig(s.config())
+	for _, name := range []string{"book/database", "book/environment"} {
+		s.replicate(t, name, "eu-west-1")
+		s.replicate(t, name, "eu-north-1")
+		for _, purge := range []string{"--purge-snapshots", "--purge-snapshots=false"} {
+			s.run("destroy", "--local", "--yes", purge).says(t, 1, "secret "+name+" is replicated to eu-west-1, eu-north-1", "nothing was touched",
+				"secretsmanager remove-regions-from-replication --secret-id "+name+" --remove-replica-regions eu-west-1 eu-north-1")
+		}
+		h.same("a refused destroy", before)
+		s.run("plan", "--local").says(t, 0) // it serves
+		done[*secretsmanager.RemoveRegionsFromReplicationOutput](t)(client.RemoveRegionsFromReplication(t.Context(), &secretsmanager.RemoveRegionsFromReplicationInput{
+			SecretId: aws.String(name), RemoveReplicaRegions: []string{"eu-west-1", "eu-north-1"},
+		}))
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0)
+}
+
+// TestAReplicaOfASecretIsNotTakenForTheStacks deploys where the secrets of a stack of
+// another region are replicated to: they have its tags, and can't be written or deleted.
+func TestAReplicaOfASecretIsNotTakenForTheStacks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	cfg := s.config()
+	client := secretsmanager.NewFromConfig(cfg)
+	for _, name := range []string{"book/database", "book/environment"} {
+		value := `{"TOKEN":"very-own"}`
+		if name == "book/database" {
+			value = `{"engine":"postgres","port":5432,"dbname":"books","username":"books","password":"very-own"}`
+		}
+		done[*secretsmanager.CreateSecretOutput](t)(client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
+			Name: &name, SecretString: &value, Tags: []types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}},
+		}))
+		resp := done[*http.Response](t)(http.Post(*cfg.BaseEndpoint+"/_bookctl/secret?"+url.Values{"id": {name}, "primary": {"eu-west-1"}}.Encode(), "", nil))
+		if text := done[[]byte](t)(io.ReadAll(resp.Body)); resp.StatusCode != http.StatusOK {
+			t.Fatalf("make %s a replica: %s", name, text)
+		}
+		_ = resp.Body.Close()
+		own := "secretsmanager stop-replication-to-replica --secret-id " + name
+		before := h.inventory()
+		s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 1, "replica-of: eu-west-1", own)
+		s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 1, "secret "+name+" is a replica of the one in eu-west-1", "nothing was touched", own)
+		if name != "book/database" {
+			s.set(t, "OTHER", "very-own").says(t, 1, "secret "+name+" is a replica of the one in eu-west-1", own)
+		}
+		h.same("what was refused", before)
+		done[*secretsmanager.StopReplicationToReplicaOutput](t)(client.StopReplicationToReplica(t.Context(), &secretsmanager.StopReplicationToReplicaInput{SecretId: &name}))
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "2 deleted, 0 left")
+}
