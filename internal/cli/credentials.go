@@ -72,9 +72,7 @@ func loadConfig(ctx context.Context, s streams, g *globals) (aws.Config, error) 
 		config.WithLogger(logging.Nop{}),
 		config.WithRetryer(retryer),
 		config.WithAppID(appID()),
-		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) {
-			o.TokenProvider = func() (string, error) { return askForCode(s, aws.ToString(o.SerialNumber)) }
-		}),
+		config.WithAssumeRoleCredentialOptions(func(o *stscreds.AssumeRoleOptions) { assumeRole(o, s, g) }),
 	}
 	if g.region != "" {
 		options = append(options, config.WithRegion(g.region))
@@ -88,6 +86,19 @@ func loadConfig(ctx context.Context, s streams, g *globals) (aws.Config, error) 
 		return cfg, authError{misconfigured(err)}
 	}
 	return cfg, nil
+}
+
+// deviceSession is how long a session lasts that began with a code, unless the profile says
+// it. Every role allows an hour, and the SDK asks for the next code after 15 minutes, in the
+// middle of a run. https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
+const deviceSession = time.Hour
+
+// assumeRole completes what the SDK has read of the profile.
+func assumeRole(o *stscreds.AssumeRoleOptions, s streams, g *globals) {
+	o.TokenProvider = func() (string, error) { return askForCode(s, aws.ToString(o.SerialNumber), g.prompt.Load()) }
+	if o.SerialNumber != nil && o.Duration == 0 {
+		o.Duration = deviceSession
+	}
 }
 
 // profileName is the profile that the environment names; "" is the default one.
@@ -137,12 +148,17 @@ func misconfigured(err error) error {
 }
 
 // askForCode asks for the code of a device that a profile's mfa_serial names. A
-// code is worthless after its use, so it may be seen while it is typed.
-func askForCode(s streams, serial string) (string, error) {
+// code is worthless after its use, so it may be seen while it is typed. Note, unless it is
+// nil, prints a line where what is drawn of a run does not paint it over.
+func askForCode(s streams, serial string, note *func(string, ...any)) (string, error) {
 	if !isTerminal(s.in) {
 		return "", errNoTerminal
 	}
-	fmt.Fprintf(s.err, "Code of the MFA device %s: ", serial)
+	if note != nil {
+		(*note)("Code of the MFA device %s: the run waits until it is typed, with Enter", serial)
+	} else {
+		fmt.Fprintf(s.err, "Code of the MFA device %s: ", serial)
+	}
 	var code []byte
 	for one := make([]byte, 1); ; { // and no more than the line: what follows is for others
 		n, err := s.in.Read(one)

@@ -1,11 +1,16 @@
 package cli
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 )
 
@@ -50,6 +55,43 @@ func TestWhatSTSRefuses(t *testing.T) {
 		err := clarified(authError{noAccess{fmt.Errorf("failed to refresh cached credentials, %w", c.err)}})
 		if v := judge(err); err.Error() != c.text || !strings.HasPrefix(v.next.String(), c.next) || v.code != exitAuth {
 			t.Errorf("%v is reported as\n%s\nnext: %s\nexit code %d, want 4 and\n%s\nnext: %s", c.err, err, v.next, v.code, c.text, c.next)
+		}
+	}
+}
+
+// stsOnce records how a role is assumed.
+type stsOnce struct{ asked *sts.AssumeRoleInput }
+
+func (s *stsOnce) AssumeRole(_ context.Context, in *sts.AssumeRoleInput, _ ...func(*sts.Options)) (*sts.AssumeRoleOutput, error) {
+	s.asked = in
+	return nil, errors.New("enough")
+}
+
+// TestASessionThatBeganWithACodeLastsAnHour assumes roles with and without a device, and for
+// the time that a profile says.
+func TestASessionThatBeganWithACodeLastsAnHour(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		device string
+		said   time.Duration
+		want   int32
+	}{
+		{"arn:aws:iam::111122223333:mfa/ann", 0, 3600},
+		{"arn:aws:iam::111122223333:mfa/ann", 2 * time.Hour, 7200},
+		{"arn:aws:iam::111122223333:mfa/ann", 20 * time.Minute, 1200},
+		{"", 0, 900}, // which is renewed unseen
+	} {
+		client, g := &stsOnce{}, &globals{}
+		provider := stscreds.NewAssumeRoleProvider(client, "arn:aws:iam::111122223333:role/deploy", func(o *stscreds.AssumeRoleOptions) {
+			o.Duration = c.said // as config.LoadDefaultConfig does, before these options
+			if c.device != "" {
+				o.SerialNumber = &c.device
+			}
+		}, func(o *stscreds.AssumeRoleOptions) { assumeRole(o, streams{}, g) }, func(o *stscreds.AssumeRoleOptions) {
+			o.TokenProvider = func() (string, error) { return "123456", nil }
+		})
+		if _, err := provider.Retrieve(t.Context()); err == nil || client.asked == nil || *client.asked.DurationSeconds != c.want {
+			t.Errorf("device %q, duration_seconds %s: %+v, %v; want %d s", c.device, c.said, client.asked, err, c.want)
 		}
 	}
 }

@@ -173,11 +173,13 @@ func TestTheCodeOfAnMFADeviceIsAskedForOnATerminal(t *testing.T) {
 		"credentials": keys,
 	}, nil)
 	a.env = append(a.env, "AWS_PROFILE=p", "TERM=xterm")
-	m := openTerminal(t, a.command("status"), 160, 24)
-	until(t, "the code is asked for:\n"+m.screen(), func() bool { return strings.Contains(m.screen(), "Code of the MFA device "+device+":") })
-	m.press("12345\n")
-	if code := m.wait(); code != 4 || !strings.Contains(m.text(), "not the code of an MFA device: it has six digits") || !strings.Contains(m.text(), "next: ") {
-		t.Errorf("exit code %d, want 4, and what is wrong with the code:\n%s", code, m.text())
+	for command, asks := range map[string]string{"status": "Code of the MFA device " + device + ":", "destroy": "Code of the MFA device " + device + ": the run waits until it is typed, with Enter"} {
+		m := openTerminal(t, a.command(command), 160, 24)
+		until(t, "the code is asked for:\n"+m.screen(), func() bool { return strings.Contains(m.screen(), asks) })
+		m.press("12345\n")
+		if code := m.wait(); code != 4 || !strings.Contains(m.text(), "not the code of an MFA device: it has six digits") || !strings.Contains(m.text(), "next: ") {
+			t.Errorf("%s: exit code %d, want 4, and what is wrong with the code:\n%s", command, code, m.text())
+		}
 	}
 }
 

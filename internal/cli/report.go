@@ -43,6 +43,10 @@ func stopping(ctx context.Context) string {
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
 	w := worded{plainReporter(ctx, s, g), g}
 	g.answers.Slow = unanswered(w.note)
+	if _, drawn := w.reporter.(*live); drawn {
+		note := w.reporter.note
+		g.prompt.Store(&note)
+	}
 	return w
 }
 
@@ -55,6 +59,11 @@ type worded struct {
 
 func (w worded) note(format string, args ...any) {
 	w.reporter.note("%s", w.g.text(format, args...))
+}
+
+func (w worded) close() {
+	w.g.prompt.Store(nil)
+	w.reporter.close()
 }
 
 func (w worded) event(e graph.Event) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -35,6 +36,8 @@ type globals struct {
 
 	// answers bounds how long an answer may take.
 	answers provision.Answers
+	// prompt prints a question's line while a run is drawn on a terminal; nil while none is.
+	prompt atomic.Pointer[func(format string, args ...any)]
 	// config, if it is not nil, replaces the user's AWS configuration.
 	config *aws.Config
 	// empty is a local cloud in this process; see planBeforeStart. Nil is none.

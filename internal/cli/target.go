@@ -63,6 +63,7 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if g.answers.Slow == nil {
 		g.answers.Slow = unanswered(func(format string, args ...any) { g.note(s, format, args...) })
 	}
+	g.answers.Credentials = cfg.Credentials
 	cfg.APIOptions = append(cfg.APIOptions, requestbody.Readable, t.calls.watch, g.answers.Watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
 	t.account, t.caller, err = preflight.Identify(ctx, t.clients, t.region)

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/middleware"
@@ -32,6 +33,10 @@ type Answers struct {
 	// Slow, which may be nil, is called for a call that is not answered yet, after a
 	// third of the limit and then as often again.
 	Slow func(service, operation string, waited time.Duration)
+	// Credentials, which may be nil, are those of the calls, with a cache. They are asked for
+	// before a call is sent, so that the time in which somebody types a code, or signs in, is
+	// none of the answer's.
+	Credentials aws.CredentialsProvider
 
 	mu     sync.Mutex
 	silent map[string]bool // hosts that let all attempts of a call wait
@@ -67,6 +72,11 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 		return nil // presigning, which sends nothing
 	}
 	whole := middleware.FinalizeMiddlewareFunc("bookctl-answers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+		if a.Credentials != nil {
+			if _, err := a.Credentials.Retrieve(ctx); err != nil {
+				return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("get identity: get credentials: %w", err) // as the SDK says it
+			}
+		}
 		defer a.watch(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))()
 		made := &tries{}
 		out, meta, err := next.HandleFinalize(context.WithValue(ctx, triesKey{}, made), in)

@@ -1,6 +1,7 @@
 package provision_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -77,5 +78,27 @@ func TestAnAnswerThatEndsEarlyIsTriedAgain(t *testing.T) {
 				t.Errorf("%d calls, %v, want the first answer's error", calls, err)
 			}
 		})
+	}
+}
+
+// TestCredentialsTakeNoTimeFromAnAnswer retrieves credentials for longer than an answer may
+// take, as for a code that somebody types.
+func TestCredentialsTakeNoTimeFromAnAnswer(t *testing.T) {
+	t.Parallel()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet></DescribeVpcsResponse>")
+	}))
+	defer srv.Close()
+	answers := &provision.Answers{Limit: 2 * time.Second, Slow: func(_, operation string, _ time.Duration) { t.Errorf("%s is said not to be answered", operation) }}
+	config := aws.Config{
+		Region: "us-east-1", BaseEndpoint: &srv.URL, APIOptions: []func(*middleware.Stack) error{answers.Watch},
+		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			time.Sleep(3 * time.Second)
+			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil
+		})),
+	}
+	answers.Credentials = config.Credentials
+	if out, err := ec2.NewFromConfig(config).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{}); err != nil || len(out.Vpcs) != 1 {
+		t.Error(err)
 	}
 }
