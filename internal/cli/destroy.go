@@ -28,7 +28,8 @@ every service for orphans. A final snapshot of the database is taken first and
 kept. With --purge-snapshots none is taken, and every snapshot and automated
 backup of the stack is deleted as well: the data is lost. Only snapshots of AWS
 Backup stay, because only AWS Backup can delete them, and what was copied from
-another region, because it may be another stack's.`,
+another region, because it may be another stack's, and backups that RDS has
+replicated to another region, which are deleted there.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
@@ -71,7 +72,11 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return beforehand(g.stack, err)
 	}
-	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, purge), "the stack's name", g.stack); err != nil {
+	replicated, err := have.ReplicatedBackups(ctx, t.clients.RDS, g.stack)
+	if err != nil {
+		return beforehand(g.stack, err)
+	}
+	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, replicated, purge), "the stack's name", g.stack); err != nil {
 		return err
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
@@ -83,7 +88,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	run := changing(s, t, spec, "destroy")
 	run.Begin, run.Observe = rep.begin, rep.event
-	end := destruction{place: t.place, free: t.local, before: snapshots}
+	end := destruction{place: t.place, free: t.local, before: snapshots, replicated: replicated}
 	end.Removal, err = run.Destroy(ctx, purge, sweepTimeout)
 	for _, step := range end.Report.Steps {
 		if step.Action == graph.Unmanaged {
@@ -167,7 +172,7 @@ func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *t
 // left: network interfaces outlive their owners by some minutes.
 const sweepTimeout = 10 * time.Minute
 
-func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purge bool) string {
+func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, replicated []provision.ReplicatedBackup, purge bool) string {
 	if !purge {
 		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
 	}
@@ -175,7 +180,7 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
 	foreign := selected(snapshots, isForeign)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
-	if len(stay)+len(foreign) > 0 {
+	if len(stay)+len(foreign)+len(replicated) > 0 {
 		question = fmt.Sprintf("Destroy stack %s in %s with its data.", g.stack, t.place)
 	}
 	if len(stay) > 0 {
@@ -183,6 +188,9 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, purg
 	}
 	if len(foreign) > 0 {
 		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(foreign)
+	}
+	if len(replicated) > 0 {
+		question += "\nRDS keeps the backups that it has replicated to other regions:\n" + replicatedLines(replicated)
 	}
 	if len(going) > 0 {
 		question += "\nThese go too:\n" + snapshotLines(going)
@@ -197,6 +205,23 @@ func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []pr
 
 // isForeign reports whether a snapshot is from another region.
 func isForeign(s provision.Snapshot) bool { return s.Region != "" }
+
+func replicatedLines(all []provision.ReplicatedBackup) string {
+	lines := make([]string, len(all))
+	for i, b := range all {
+		lines[i] = fmt.Sprintf("  %s (%s)", b.ARN, b.Region)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// ofReplicated are the commands that delete backups in other regions.
+func ofReplicated(all []provision.ReplicatedBackup) hint.Message {
+	var out []hint.Message
+	for _, b := range all {
+		out = append(out, hint.New("%s", hint.AWS("rds", "delete-db-instance-automated-backup", "--db-instance-automated-backups-arn", b.ARN, "--region", b.Region)))
+	}
+	return hint.New("%s deletes them there.", hint.Join(" and ", out...))
+}
 
 func snapshotLines(snapshots []provision.Snapshot) string {
 	lines := make([]string, len(snapshots))
@@ -229,6 +254,7 @@ type destruction struct {
 	free          bool   // what is kept costs nothing
 	nothing       string // why nothing was removed, if so
 	before        []provision.Snapshot
+	replicated    []provision.ReplicatedBackup
 	took          time.Duration
 }
 
@@ -248,7 +274,7 @@ func (d destruction) print(s streams, g *globals) error {
 	if g.output == "json" {
 		err := encode(s.out, destroyDocument{
 			head: headOf("result"), Command: "destroy", Stack: g.stack, Deleted: d.Removed(), Left: left, RetainedByAWS: inert,
-			SnapshotsDeleted: some(d.Purged), SnapshotsKept: some(d.Kept), Seconds: d.took.Seconds(),
+			SnapshotsDeleted: some(d.Purged), SnapshotsKept: some(d.Kept), ReplicatedBackups: some(d.replicated), Seconds: d.took.Seconds(),
 		})
 		return errors.Join(err, end)
 	}
@@ -272,6 +298,9 @@ func (d destruction) print(s streams, g *globals) error {
 	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
 			onward(d.Kept).Show(g.show))
+	}
+	if len(d.replicated) > 0 {
+		fmt.Fprintf(s.err, "RDS keeps the backups that it has replicated to other regions:\n%s\n%s\n", replicatedLines(d.replicated), ofReplicated(d.replicated).Show(g.show))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it continues where this one stopped")

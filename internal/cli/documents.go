@@ -99,7 +99,10 @@ type destroyDocument struct {
 	RetainedByAWS    []inventory.Item     `json:"retainedByAWS" doc:"What AWS retains by its own rules, free of charge."`
 	SnapshotsDeleted []provision.Snapshot `json:"snapshotsDeleted"`
 	SnapshotsKept    []provision.Snapshot `json:"snapshotsKept"`
-	Seconds          float64              `json:"seconds"`
+
+	ReplicatedBackups []provision.ReplicatedBackup `json:"replicatedBackups" doc:"Automated backups that RDS keeps in other regions, where it had replicated them."`
+
+	Seconds float64 `json:"seconds"`
 }
 
 type rollbackDocument struct {

@@ -84,7 +84,7 @@ func (g *globals) forAWS(words []string) []string {
 	case words[0] == "sso" || words[0] == "configure": // of the user, and not of a cloud
 	case g.local:
 		return append([]string{"bookctl", "local", "aws"}, words...)
-	case given:
+	case given && !slices.Contains(words, "--region"):
 		return append([]string{"aws"}, append(slices.Clone(words), "--region", shellWord(region))...)
 	}
 	return append([]string{"aws"}, words...)

@@ -4,9 +4,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 
@@ -86,4 +88,54 @@ func TestAReplicaOfASecretIsNotTakenForTheStacks(t *testing.T) {
 		done[*secretsmanager.StopReplicationToReplicaOutput](t)(client.StopReplicationToReplica(t.Context(), &secretsmanager.StopReplicationToReplicaInput{SecretId: &name}))
 	}
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "2 deleted, 0 left")
+}
+
+// TestBackupsInAnotherRegionAreNamedByADestroy replicates the automated backups of a database,
+// which then outlive it where bookctl does not look.
+func TestBackupsInAnotherRegionAreNamedByADestroy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()...)
+	db := h.database()
+	there := s.config()
+	there.Region = "eu-west-1"
+	kept := *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
+		SourceDBInstanceArn: db.DBInstanceArn,
+	})).DBInstanceAutomatedBackup.DBInstanceAutomatedBackupsArn
+	if h.database(); !strings.Contains(kept, ":eu-west-1:") {
+		t.Errorf("the backups are replicated as %s", kept)
+	}
+	cmd := s.command("destroy", "--local", "--purge-snapshots")
+	m := openTerminal(t, cmd, 200, 40)
+	until(t, "it asks", func() bool { return strings.Contains(m.screen(), "stack's name") })
+	if asked := m.text(); !strings.Contains(asked, kept) || strings.Contains(asked, "no snapshot and no backup is kept") {
+		t.Errorf("the question does not name %s:\n%s", kept, asked)
+	}
+	m.press("no\n")
+	m.wait()
+	r := s.run("destroy", "--local", "--yes", "--purge-snapshots", "--output", "json")
+	if r.code != 0 || !strings.Contains(r.out, `"replicatedBackups":[{"arn":"`+kept+`","region":"eu-west-1"}]`) {
+		t.Errorf("destroy: exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+// TestWhatDeletesBackupsInAnotherRegionIsSaid is the end of the same destroy for people.
+func TestWhatDeletesBackupsInAnotherRegionIsSaid(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()...)
+	there := s.config()
+	there.Region = "eu-west-1"
+	kept := *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
+		SourceDBInstanceArn: h.database().DBInstanceArn,
+	})).DBInstanceAutomatedBackup.DBInstanceAutomatedBackupsArn
+	s.run("destroy", "--local", "--yes").says(t, 0, kept+" (eu-west-1)", "rds delete-db-instance-automated-backup --db-instance-automated-backups-arn "+kept+" --region eu-west-1")
 }

@@ -167,6 +167,31 @@ func (d Deployed) Snapshots(ctx context.Context, client *rds.Client, stack strin
 	return snapshotsOfInstance(ctx, client, stack, db, backupsIfListed)
 }
 
+// ReplicatedBackup is the automated backups of a stack's database that RDS replicates to
+// another region. They outlive the database, and only a call to that region deletes them.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/AutomatedBackups.Delete.html
+type ReplicatedBackup struct {
+	ARN    string `json:"arn"`
+	Region string `json:"region" doc:"Where it is."`
+}
+
+// ReplicatedBackups returns the backups that RDS replicates to other regions.
+func (d Deployed) ReplicatedBackups(ctx context.Context, client *rds.Client, stack string) ([]ReplicatedBackup, error) {
+	db, err := d.instance(ctx, client, stack)
+	if db == nil || err != nil || rdsTagMap(db.TagList)[TagStack] != stack {
+		return nil, err
+	}
+	var out []ReplicatedBackup
+	for _, r := range db.DBInstanceAutomatedBackupsReplications {
+		b := ReplicatedBackup{ARN: aws.ToString(r.DBInstanceAutomatedBackupsArn)}
+		if of, err := arn.Parse(b.ARN); err == nil {
+			b.Region = of.Region
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
 // instance returns the stack's instance as it was read, or nil where there is none.
 func (d Deployed) instance(ctx context.Context, client *rds.Client, stack string) (*types.DBInstance, error) {
 	return databases{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))

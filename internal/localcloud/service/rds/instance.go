@@ -93,6 +93,8 @@ type instance struct {
 	Optimized time.Time `json:"optimized,omitzero"`
 	// Restarts is when a stopped one is started without being asked.
 	Restarts time.Time `json:"restarts,omitzero"`
+	// Replicated are the regions to which its automated backups are replicated.
+	Replicated []string `json:"replicated,omitempty"`
 	// KeepBackups is for an instance that is being deleted.
 	KeepBackups bool `json:"keepBackups,omitempty"`
 	// Final is the snapshot without which it is not deleted.
@@ -166,6 +168,9 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 	}
 	out.AwsBackupRecoveryPointArn = kernel.NonEmpty(a.recoveryPoint(db))
 	db.describeUnset(&out)
+	for _, region := range db.Replicated {
+		out.DBInstanceAutomatedBackupsReplications = append(out.DBInstanceAutomatedBackupsReplications, types.DBInstanceAutomatedBackupsReplication{DBInstanceAutomatedBackupsArn: aws.String(a.replicatedARN(db, region))})
+	}
 	if db.MostStorage > 0 {
 		out.MaxAllocatedStorage = aws.Int32(db.MostStorage)
 	}

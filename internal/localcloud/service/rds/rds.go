@@ -36,7 +36,7 @@ type running struct {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, Abroad: []string{"DescribeDBSnapshots"}, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, Abroad: []string{"DescribeDBSnapshots", "StartDBInstanceAutomatedBackupsReplication"}, Operations: kernel.Operations(s.in,
 		kernel.Op("AddTagsToResource", tx.AddTagsToResource),
 		kernel.Op("CopyDBSnapshot", tx.CopyDBSnapshot),
 		kernel.Op("CreateDBInstance", tx.CreateDBInstance),
@@ -76,6 +76,7 @@ func (s *Service) API() kernel.Service {
 		kernel.Op("ResetDBParameterGroup", tx.ResetDBParameterGroup),
 		kernel.Op("RestoreDBInstanceFromDBSnapshot", tx.RestoreDBInstanceFromDBSnapshot),
 		kernel.Op("StartDBInstance", tx.StartDBInstance),
+		kernel.Op("StartDBInstanceAutomatedBackupsReplication", tx.StartDBInstanceAutomatedBackupsReplication),
 		kernel.Op("StopDBInstance", tx.StopDBInstance),
 	)}
 }

@@ -368,6 +368,30 @@ func (a tx) backupARN(db *instance) string {
 	return a.ARN("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
 }
 
+// StartDBInstanceAutomatedBackupsReplication is asked of another region, to which the local
+// cloud notes that backups are replicated. They outlive their instance: only a call to that
+// region deletes them.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/AutomatedBackups.Delete.html
+func (a tx) StartDBInstanceAutomatedBackupsReplication(in *rds.StartDBInstanceAutomatedBackupsReplicationInput) (*rds.StartDBInstanceAutomatedBackupsReplicationOutput, error) {
+	_, name, _ := strings.Cut(aws.ToString(in.SourceDBInstanceArn), ":db:")
+	db, err := a.instance(&name)
+	if err != nil {
+		return nil, err
+	}
+	if a.Asked() == a.Region() || slices.Contains(db.Replicated, a.Asked()) {
+		return nil, kernel.Fail("InvalidDBInstanceState", "The automated backups of %s can't be replicated to %s.", db.ID, a.Asked())
+	}
+	db.Replicated = append(db.Replicated, a.Asked())
+	return &rds.StartDBInstanceAutomatedBackupsReplicationOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
+		DBInstanceAutomatedBackupsArn: aws.String(a.replicatedARN(db, a.Asked())), DBInstanceArn: in.SourceDBInstanceArn, Region: aws.String(a.Region()), Status: aws.String("pending"),
+	}}, nil
+}
+
+// replicatedARN is that of an instance's backups in another region.
+func (a tx) replicatedARN(db *instance, region string) string {
+	return "arn:" + a.Partition() + ":rds:" + region + ":" + a.Account() + ":auto-backup:ab-" + strings.ToLower(strings.TrimPrefix(db.Resource, "db-"))
+}
+
 // DescribeDBInstanceAutomatedBackups lists what is kept of instances with
 // backups, and of deleted ones whose backups were retained.
 func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
