@@ -513,6 +513,9 @@ func (l *listing) alarms(ctx context.Context) error {
 		}
 		to := []string{}
 		for _, s := range subscribers.Subscriptions {
+			if *s.SubscriptionArn == "Deleted" { // it is listed for some days more
+				continue
+			}
 			to = append(to, *s.Protocol+" "+*s.Endpoint)
 		}
 		l.add("topic %s %v", (*t.TopicArn)[strings.LastIndex(*t.TopicArn, ":")+1:], to)

@@ -333,3 +333,68 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 		t.Errorf("after destroy the account differs (-before +after):\n%s", diff)
 	}
 }
+
+// TestAnAddressThatEndedItsSubscriptionIsAskedAgain follows the link by which a mail lets its
+// reader unsubscribe. SNS still lists the address.
+func TestAnAddressThatEndedItsSubscriptionIsAskedAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, ctx := newShell(t), t.Context()
+	s.must("local", "start")
+	const to = "ops@example.com"
+	up := append([]string{"up", "--local", "--no-database", "--alarm-email", to}, imageless()...)
+	confirm := func(nth int) {
+		t.Helper()
+		var link string
+		until(t, "a mail asks", func() bool {
+			var asks []sentMail
+			for _, m := range s.mails() {
+				if strings.Contains(m.Subject, "Subscription Confirmation") {
+					asks = append(asks, m)
+				}
+			}
+			if len(asks) >= nth {
+				link = regexp.MustCompile(`http://\S+`).FindString(asks[nth-1].Text)
+			}
+			return link != ""
+		})
+		if code, body := call(t, http.MethodGet, link, ""); code != http.StatusOK {
+			t.Fatalf("%s: %d %s", link, code, body)
+		}
+		if out := s.run("status", "--local").out; strings.Contains(out, "follow the link") || strings.Contains(out, "ended its subscription") || !strings.Contains(out, "sent to "+to) {
+			t.Errorf("the status of an address that is confirmed:\n%s", out)
+		}
+	}
+	s.must(up...)
+	confirm(1)
+	client := sns.NewFromConfig(s.config())
+	topic := done[*sns.ListTopicsOutput](t)(client.ListTopics(ctx, &sns.ListTopicsInput{})).Topics[0].TopicArn
+	for range 2 {
+		for _, one := range done[*sns.ListSubscriptionsByTopicOutput](t)(client.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: topic})).Subscriptions {
+			if *one.SubscriptionArn != "Deleted" {
+				done[*sns.UnsubscribeOutput](t)(client.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: one.SubscriptionArn}))
+			}
+		}
+		for _, look := range [][]string{{"status", "--local"}, {"alarm", "list", "--local"}} {
+			if out := s.run(look...).out; strings.Contains(out, "follow the link") || !strings.Contains(out, to+" is not notified: it has ended its subscription") {
+				t.Errorf("%v of an address that has unsubscribed:\n%s", look, out)
+			}
+		}
+		s.run("plan", "--local").says(t, 2)
+		asked := len(s.mails())
+		s.must(up...)
+		until(t, "it is asked again", func() bool { return len(s.mails()) > asked })
+		if out := s.run("status", "--local").out; !strings.Contains(out, "follow the link in the mail") || strings.Contains(out, "ended its subscription") {
+			t.Errorf("the status of an address that is asked again:\n%s", out)
+		}
+		asks := 0
+		for _, m := range s.mails() {
+			if strings.Contains(m.Subject, "Subscription Confirmation") {
+				asks++
+			}
+		}
+		confirm(asks)
+	}
+}

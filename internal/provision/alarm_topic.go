@@ -65,7 +65,14 @@ type liveAlarmTopic struct {
 	// ARN of the subscription of the previous address.
 	pending bool
 	former  string
+	// unsubscribed reports whether the wanted address has ended its subscription.
+	unsubscribed bool
 }
+
+// endedSubscription is in place of the ARN of a subscription that was ended, as by the link
+// in each mail. SNS lists it for some days more.
+// https://github.com/ansible/ansible/pull/20086
+const endedSubscription = "Deleted"
 
 // tagAlarmEmail is on the topic, and has the address that bookctl subscribed.
 const tagAlarmEmail = "bookctl:alarm-email"
@@ -84,6 +91,12 @@ func (t *AlarmTopic) Pending() string {
 		return t.email
 	}
 	return ""
+}
+
+// Unsubscribed reports whether the address has ended its subscription.
+func (t *AlarmTopic) Unsubscribed() bool {
+	live := t.Last()
+	return live != nil && live.unsubscribed
 }
 
 // Read finds the topic by its name, which determines its ARN in the account.
@@ -109,6 +122,7 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 		return nil, graph.State{}, err
 	}
 	live := &liveAlarmTopic{there: true, arn: arn, tags: tags, policy: out.Attributes["Policy"], key: out.Attributes[topicKey]}
+	serves := false
 	pages := sns.NewListSubscriptionsByTopicPaginator(t.topics, &sns.ListSubscriptionsByTopicInput{TopicArn: &arn})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
@@ -123,9 +137,17 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 				continue
 			}
 			confirmed := strings.HasPrefix(aws.ToString(s.SubscriptionArn), "arn:")
+			ended := aws.ToString(s.SubscriptionArn) == endedSubscription
 			switch aws.ToString(s.Endpoint) {
 			case t.email:
-				live.subscriber, live.pending = t.email, !confirmed
+				switch {
+				case ended:
+					live.unsubscribed = true
+				case confirmed:
+					live.subscriber, live.pending, serves = t.email, false, true
+				case !serves:
+					live.subscriber, live.pending = t.email, true
+				}
 			case tags[tagAlarmEmail]:
 				if confirmed { // else it has no ARN, and SNS forgets it by itself
 					live.former = *s.SubscriptionArn
@@ -133,6 +155,7 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 			}
 		}
 	}
+	live.unsubscribed = live.unsubscribed && live.subscriber == ""
 	st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
 	if live.pending {
 		st.Note = t.email + " has yet to confirm"

@@ -40,6 +40,8 @@ type AlarmList struct {
 type AlarmAudience struct {
 	// Pending reports whether the address has yet to confirm that it wants mails.
 	Pending bool `json:"pending,omitempty" doc:"The address has yet to follow the link in the mail that SNS sent it, and is not notified before."`
+	// Unsubscribed reports whether the address has ended its subscription.
+	Unsubscribed bool `json:"unsubscribed,omitempty" doc:"The address has ended its subscription, and is not notified; the next up asks it again."`
 	// Problem is what an existing topic does not receive, and why.
 	Problem string `json:"problem,omitempty" doc:"What the topic does not receive, and why."`
 	// Silent reports whether the actions of alarms are disabled.
@@ -83,7 +85,7 @@ func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (Alarm
 		return out, err
 	}
 	live, _, err := newAlarmTopic(a).Read(ctx)
-	out.Pending = live != nil && live.pending
+	out.Pending, out.Unsubscribed = live != nil && live.pending, live != nil && live.unsubscribed
 	return out, err
 }
 

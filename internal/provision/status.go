@@ -184,7 +184,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		out.Database = &d
 	}
 	if s.alarms != nil && s.alarms.wanted() {
-		out.Alarms = &AlarmsStatus{To: s.alarms.email + s.alarms.topic, AlarmAudience: AlarmAudience{Pending: s.alarmTopic.Pending() != ""}, Raised: []string{}}
+		out.Alarms = &AlarmsStatus{To: s.alarms.email + s.alarms.topic, AlarmAudience: AlarmAudience{Pending: s.alarmTopic.Pending() != "", Unsubscribed: s.alarmTopic.Unsubscribed()}, Raised: []string{}}
 		if live := s.alarms.Last(); live != nil {
 			out.Alarms.Raised, out.Alarms.Silent = live.raised(), live.silent()
 		}

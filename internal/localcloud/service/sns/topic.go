@@ -27,7 +27,18 @@ type topic struct {
 	Key           string            `json:"key,omitempty"`    // of KMS, with which it is encrypted
 	Tags          map[string]string `json:"tags,omitempty"`
 	Subscriptions []*subscription   `json:"subscriptions,omitempty"`
+	// Deleted are those that were ended, which are listed for a while.
+	Deleted []deletedSubscription `json:"deleted,omitempty"`
 }
+
+type deletedSubscription struct {
+	Endpoint string    `json:"endpoint"`
+	At       time.Time `json:"at"`
+}
+
+// deletedFor is how long a list has a subscription that was ended, with "Deleted" in place
+// of its ARN. No page of the guide has it: https://github.com/ansible/ansible/pull/20086
+const deletedFor = 72 * time.Hour
 
 type subscription struct {
 	ARN      string    `json:"arn"`
@@ -120,7 +131,7 @@ func (a tx) GetTopicAttributes(in *sns.GetTopicAttributesInput) (*sns.GetTopicAt
 	}
 	out := map[string]string{
 		"TopicArn": t.ARN, "Owner": a.Account(), "DisplayName": t.DisplayName, "Policy": a.policyOf(t),
-		"SubscriptionsPending": strconv.Itoa(pending), "SubscriptionsConfirmed": strconv.Itoa(len(t.Subscriptions) - pending), "SubscriptionsDeleted": "0",
+		"SubscriptionsPending": strconv.Itoa(pending), "SubscriptionsConfirmed": strconv.Itoa(len(t.Subscriptions) - pending), "SubscriptionsDeleted": strconv.Itoa(len(t.Deleted)),
 	}
 	if t.Key != "" {
 		out["KmsMasterKeyId"] = t.Key
@@ -185,6 +196,7 @@ func (a tx) Subscribe(in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
 // expire forgets what nobody has confirmed in time.
 func (a tx) expire(t *topic) {
 	t.Subscriptions = slices.DeleteFunc(t.Subscriptions, func(s *subscription) bool { return s.Token != "" && a.Now().Sub(s.Created) > pendingFor })
+	t.Deleted = slices.DeleteFunc(t.Deleted, func(s deletedSubscription) bool { return a.Now().Sub(s.At) > deletedFor })
 }
 
 // confirm finds the subscription that a token is of, and confirms it.
@@ -231,7 +243,13 @@ func (a tx) Unsubscribe(in *sns.UnsubscribeInput) (*sns.UnsubscribeOutput, error
 		return nil, kernel.Fail("InvalidParameter", "Invalid parameter: SubscriptionArn Reason: An ARN must have at least 6 elements, not %d", strings.Count(arn, ":")+1)
 	}
 	for _, t := range a.state().Topics {
-		t.Subscriptions = slices.DeleteFunc(t.Subscriptions, func(s *subscription) bool { return s.ARN == arn && s.Token == "" })
+		t.Subscriptions = slices.DeleteFunc(t.Subscriptions, func(s *subscription) bool {
+			ends := s.ARN == arn && s.Token == ""
+			if ends {
+				t.Deleted = append(t.Deleted, deletedSubscription{s.Endpoint, a.Now()})
+			}
+			return ends
+		})
 	}
 	return &sns.UnsubscribeOutput{}, nil
 }
@@ -250,6 +268,9 @@ func (a tx) ListSubscriptionsByTopic(in *sns.ListSubscriptionsByTopicInput) (*sn
 			arn = "PendingConfirmation"
 		}
 		all = append(all, types.Subscription{SubscriptionArn: &arn, TopicArn: &t.ARN, Protocol: aws.String("email"), Endpoint: &s.Endpoint, Owner: aws.String(a.Account())})
+	}
+	for _, s := range t.Deleted {
+		all = append(all, types.Subscription{SubscriptionArn: aws.String("Deleted"), TopicArn: &t.ARN, Protocol: aws.String("email"), Endpoint: &s.Endpoint, Owner: aws.String(a.Account())})
 	}
 	out := &sns.ListSubscriptionsByTopicOutput{}
 	out.Subscriptions, out.NextToken, err = kernel.PageOf(all, in.NextToken, 100, kernel.Fail("InvalidParameter", "Invalid parameter: NextToken"))
