@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"math"
 	"runtime"
@@ -13,6 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/pricing"
@@ -36,9 +39,22 @@ func TestWhatAStackCostsIsWhatExists(t *testing.T) {
 	}
 	paid := provision.DefaultSettings()
 	paid.Arch = runtime.GOARCH
+	var ended time.Time // the standard support of the database's version
+	cfg.APIOptions = append(cfg.APIOptions, func(s *middleware.Stack) error {
+		return s.Initialize.Add(middleware.InitializeMiddlewareFunc("support", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+			if _, asks := in.Parameters.(*rds.DescribeDBMajorEngineVersionsInput); asks && !ended.IsZero() {
+				return middleware.InitializeOutput{Result: &rds.DescribeDBMajorEngineVersionsOutput{DBMajorEngineVersions: []rdstypes.DBMajorEngineVersion{{SupportedEngineLifecycles: []rdstypes.SupportedEngineLifecycle{
+					{LifecycleSupportName: rdstypes.LifecycleSupportNameOpenSourceRdsStandardSupport, LifecycleSupportEndDate: &ended},
+				}}}}}, middleware.Metadata{}, nil
+			}
+			return next.HandleInitialize(ctx, in)
+		}), middleware.Before)
+	})
 	check := func(what string, less float64) {
 		t.Helper()
-		lines, err := pricing.Cost(paid.Usage(), "us-east-1")
+		u := paid.Usage()
+		u.DBSupportEnds, u.Now = ended, time.Now()
+		lines, err := pricing.Cost(u, "us-east-1")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,6 +89,9 @@ func TestWhatAStackCostsIsWhatExists(t *testing.T) {
 	}
 	paid.Count, paid.DBClass, paid.DBStorage, paid.DBMultiAZ = 3, "db.t4g.small", 100, true
 	check("with more tasks and a larger database", 0)
+	ended = time.Now().AddDate(0, -1, 0)
+	check("in extended support", 0)
+	ended = time.Time{}
 	lines, err := pricing.Cost(paid.Usage(), "us-east-1")
 	if err != nil {
 		t.Fatal(err)

@@ -39,8 +39,13 @@ that were destroyed and left snapshots are listed, too.`,
 				return err
 			}
 			stacks := make([]listedStack, 0, len(found))
+			ends := supportEnds{}
 			for _, f := range found {
-				stacks = append(stacks, listedStack{f, monthly(t, f)})
+				sum, err := monthly(ctx, t, f, ends)
+				if err != nil {
+					return err
+				}
+				stacks = append(stacks, listedStack{f, sum})
 			}
 			for _, x := range stacks {
 				if x.Denied != "" {
@@ -76,23 +81,27 @@ func databaseOf(s provision.Summary) string {
 
 // monthly is what a stack costs with its snapshots, where prices are known. What
 // is not there entirely is not priced.
-func monthly(t *target, s provision.Summary) *float64 {
+func monthly(ctx context.Context, t *target, s provision.Summary, ends supportEnds) (*float64, error) {
 	if t.local {
-		return nil
+		return nil, nil //nolint:nilnil // it costs nothing
 	}
 	snapshots, err := pricing.SnapshotCost(t.region, s.GiB)
 	if err != nil || s.State == "partial" || s.State == "destroying" || s.State == "unknown" {
-		return nil
+		return nil, nil //nolint:nilerr,nilnil // it is not known
 	}
 	if s.State == "destroyed" {
-		return &snapshots
+		return &snapshots, nil
 	}
-	lines, err := pricing.Cost(s.There.Usage(), t.region)
+	usage, err := ends.usage(ctx, t, s.There)
 	if err != nil {
-		return nil
+		return nil, err
+	}
+	lines, err := pricing.Cost(usage, t.region)
+	if err != nil {
+		return nil, nil //nolint:nilerr,nilnil // it is not known
 	}
 	sum := pricing.Total(lines) + snapshots
-	return &sum
+	return &sum, nil
 }
 
 func orDash(text string) string {

@@ -58,7 +58,11 @@ func pause(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return fmt.Errorf("read what is deployed: %w", err)
 	}
-	lines, err := pricing.Cost(have.Usage(), t.region)
+	usage, err := supportEnds{}.usage(ctx, t.target, have)
+	if err != nil {
+		return err
+	}
+	lines, err := pricing.Cost(usage, t.region)
 	if err != nil && !errors.Is(err, pricing.ErrNoPrice) {
 		return err
 	}

@@ -231,7 +231,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	}
 	usage := have.Usage()
 	if out.Database != nil {
-		usage = supported(usage, out.Database.SupportEnds)
+		usage = supported(usage, out.Database.Version, out.Database.SupportEnds)
 	}
 	if out.costs, err = pricing.Cost(usage, t.region); err != nil {
 		out.unpriced = err.Error()
@@ -601,7 +601,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		case !o.Paused.IsZero() && !restingDatabase[d.State]:
 			row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
 		}
-		if text := supportNote(d.Version, d.Class, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
+		if text := supportNote(d.Version, d.Class, o.Region, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
 			row("", "%s", text)
 		}
 		restorable := ""

@@ -13,13 +13,16 @@ import (
 // supportNote is the warning that the standard support of a PostgreSQL version ends soon or
 // has ended, with what RDS charges then. It is empty long before that, and if the date is
 // unknown.
-func supportNote(version, class string, multiAZ bool, ends, now time.Time) hint.Message {
+func supportNote(version, class, region string, multiAZ bool, ends, now time.Time) hint.Message {
 	if ends.IsZero() || ends.Sub(now) > pricing.SupportNotice {
 		return hint.Message{}
 	}
 	cost := "an hour and CPU of the database"
 	if monthly, ok := pricing.ExtendedSupport(class, multiAZ, ends, now); ok {
 		cost = fmt.Sprintf("about $%.2f a month for %s", monthly, class)
+		if !pricing.CheapSupport(region) {
+			cost += " in the US, and up to twice that in other regions"
+		}
 	}
 	major := majorOf(version)
 	day := ends.UTC().Format(time.DateOnly)
@@ -46,11 +49,32 @@ func (p *preparation) support(ctx context.Context) (hint.Message, error) {
 			return hint.Message{}, err
 		}
 	}
-	return supportNote(s.DBVersion, s.DBClass, s.DBMultiAZ, ends, time.Now()), nil
+	return supportNote(s.DBVersion, s.DBClass, p.target.region, s.DBMultiAZ, ends, time.Now()), nil
 }
 
 // supported is the usage of a stack, with the end of support of its database's version.
-func supported(u pricing.Usage, ends time.Time) pricing.Usage {
-	u.DBSupportEnds, u.Now = ends, time.Now()
+func supported(u pricing.Usage, version string, ends time.Time) pricing.Usage {
+	u.DBMajor, u.DBSupportEnds, u.Now = majorOf(version), ends, time.Now()
 	return u
+}
+
+// supportEnds remembers when the standard support of the versions of a list of stacks ends.
+type supportEnds map[int]time.Time
+
+// usage is what exists of a stack that costs, with the end of support of its database's
+// version.
+func (e supportEnds) usage(ctx context.Context, t *target, have provision.Deployed) (pricing.Usage, error) {
+	u, version := have.Usage(), have.EngineVersion()
+	if version == "" {
+		return u, nil
+	}
+	major := majorOf(version)
+	if _, known := e[major]; !known {
+		ends, err := provision.StandardSupportEnds(ctx, t.clients.RDS, version)
+		if err != nil {
+			return u, err
+		}
+		e[major] = ends
+	}
+	return supported(u, version, e[major]), nil
 }

@@ -68,9 +68,28 @@ func LiveCost(ctx context.Context, client *awspricing.Client, u Usage, region st
 			*price = found[usage][0]
 		}
 	}
+	if u.supported() {
+		if err := p.askSupport(ctx, client, u.DBMajor, region); err != nil {
+			return nil, err
+		}
+	}
 	p.Fargate = map[string]fargatePrice{u.Arch: f}
 	p.DB = map[string]float64{u.DBClass: hour}
 	return p.cost(u, region, "today")
+}
+
+// askSupport asks what extended support of a major version costs. Where the price list has
+// not one price of it, that of the table stands.
+func (p *regionPrices) askSupport(ctx context.Context, client *awspricing.Client, major int, region string) error {
+	usage := func(years string) string { return fmt.Sprintf("ExtendedSupport:%s:PostgreSQL%d", years, major) }
+	found, err := askPrices(ctx, client, "AmazonRDS", region, nil, types.Filter{Field: aws.String("usagetype"), Type: types.FilterTypeContains, Value: aws.String("ExtendedSupport:")})
+	if err != nil {
+		return err
+	}
+	if first, later := found[usage("Yr1-Yr2")], found[usage("Yr3")]; len(first) == 1 && len(later) == 1 {
+		p.supportHour, p.laterSupportHour = first[0], later[0]
+	}
+	return nil
 }
 
 // product is what the price list says of one thing. It comes as JSON in a
@@ -98,7 +117,7 @@ var usageRegion = pattern.New(`^(EU|[A-Z]{2,4}[0-9])-`)
 
 // askPrices returns on-demand prices in US dollars by usage type, without the
 // region that it begins with: one each, unless AWS has several that differ.
-func askPrices(ctx context.Context, client *awspricing.Client, service, region string, filters map[string]string) (map[string][]float64, error) {
+func askPrices(ctx context.Context, client *awspricing.Client, service, region string, filters map[string]string, more ...types.Filter) (map[string][]float64, error) {
 	in := &awspricing.GetProductsInput{ServiceCode: &service, Filters: []types.Filter{
 		{Field: aws.String("regionCode"), Type: types.FilterTypeTermMatch, Value: &region},
 		{Field: aws.String("locationType"), Type: types.FilterTypeTermMatch, Value: aws.String("AWS Region")},
@@ -106,6 +125,7 @@ func askPrices(ctx context.Context, client *awspricing.Client, service, region s
 	for field, value := range filters {
 		in.Filters = append(in.Filters, types.Filter{Field: &field, Type: types.FilterTypeTermMatch, Value: &value})
 	}
+	in.Filters = append(in.Filters, more...)
 	out := map[string][]float64{}
 	pages := awspricing.NewGetProductsPaginator(client, in)
 	for pages.HasMorePages() {

@@ -53,6 +53,8 @@ type Usage struct {
 	// DBStopped reports whether the database is stopped, so that only its storage costs:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	DBStopped bool
+	// DBMajor is the major version of the database.
+	DBMajor int
 	// DBSupportEnds is when the standard support of the database's version ends, zero where
 	// nobody says; Now is when that is asked.
 	DBSupportEnds, Now time.Time
@@ -99,6 +101,11 @@ type regionPrices struct {
 	LogGB             float64            `json:"logGB"`
 	// AlarmMetric is a metric that an alarm looks at, for a month.
 	AlarmMetric float64 `json:"alarmMetric"`
+
+	// region is the one that they are of. supportHour and laterSupportHour are of each vCPU
+	// in extended support; zero where they were not asked for.
+	region                        string
+	supportHour, laterSupportHour float64
 }
 
 type fargatePrice struct {
@@ -152,6 +159,7 @@ func (p regionPrices) cost(u Usage, region, date string) ([]Line, error) {
 	if _, ok := p.DB[u.DBClass]; u.Database && !ok {
 		return nil, fmt.Errorf("%w for %s in %s; the table of %s has %s", ErrNoPrice, u.DBClass, region, date, strings.Join(slices.Sorted(maps.Keys(p.DB)), ", "))
 	}
+	p.region = region
 	var lines []Line
 	for _, i := range items() {
 		if i.of == nil || i.of(u) {
@@ -209,7 +217,7 @@ func items() []item {
 		{"database backups", stored, func(u Usage, _ regionPrices) (float64, string) {
 			return 0, fmt.Sprintf("free up to the size of the storage; %d days", u.BackupDays)
 		}},
-		{"extended support", Usage.supported, func(u Usage, _ regionPrices) (float64, string) { return u.extendedSupport() }},
+		{"extended support", Usage.supported, Usage.extendedSupport},
 		{"snapshot copy", func(u Usage) bool { return u.CopiedGiB > 0 }, func(u Usage, p regionPrices) (float64, string) {
 			return float64(u.CopiedGiB) * p.SnapshotGB, fmt.Sprintf("at most, of %d GB; and what a transfer out of its region costs, once", u.CopiedGiB)
 		}},

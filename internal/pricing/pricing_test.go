@@ -209,3 +209,50 @@ func TestExtendedSupportCostsFromTheDayAfter(t *testing.T) {
 		}
 	}
 }
+
+// TestExtendedSupportIsPricedByRegion prices extended support where it costs more than in the
+// US: from the table with that said, and by the price list of the region.
+func TestExtendedSupportIsPricedByRegion(t *testing.T) {
+	t.Parallel()
+	u := small()
+	u.DBClass, u.DBMajor = "db.m7g.large", 13 // two CPUs
+	u.DBSupportEnds = time.Date(2025, 2, 28, 0, 0, 0, 0, time.UTC)
+	line := func(lines []pricing.Line, err error) pricing.Line {
+		t.Helper()
+		at := slices.IndexFunc(lines, func(l pricing.Line) bool { return l.Item == "extended support" })
+		if err != nil || at < 0 {
+			t.Fatalf("%+v, %v", lines, err)
+		}
+		return lines[at]
+	}
+	list := func(more ...priced) []priced {
+		return append(more, priced{"AmazonECS", "EUC1-Fargate-vCPU-Hours:perCPU", 1}, priced{"AmazonECS", "EUC1-Fargate-GB-Hours", 2}, priced{"AmazonRDS", "EUC1-InstanceUsage:db.m7g.large", 3}, priced{"AmazonRDS", "EUC1-RDS:GP3-Storage", 4},
+			priced{"AWSELB", "EUC1-LoadBalancerUsage", 5}, priced{"AWSELB", "EUC1-LCUUsage", 6})
+	}
+	known := list(priced{"AmazonRDS", "EUC1-ExtendedSupport:Yr1-Yr2:PostgreSQL13", 0.125}, priced{"AmazonRDS", "EUC1-ExtendedSupport:Yr3:PostgreSQL13", 0.3}, priced{"AmazonRDS", "EUC1-ExtendedSupport:Yr1-Yr2:PostgreSQL12", 9})
+	const elsewhere = "; as in the US, and other regions cost up to twice that"
+	for _, tc := range []struct {
+		years   int
+		list    []priced // nil is the table
+		monthly float64
+		note    string
+	}{
+		{0, known, 2 * 730 * 0.125, "since 2025-03-01, until the database is upgraded; 438.00 from 2027-03-01"},
+		{3, known, 2 * 730 * 0.3, "since 2025-03-01, until the database is upgraded"},
+		{3, list(), 2 * 730 * 0.2, "since 2025-03-01, until the database is upgraded" + elsewhere},
+		{0, nil, 2 * 730 * 0.1, "since 2025-03-01, until the database is upgraded; 292.00 from 2027-03-01" + elsewhere},
+	} {
+		u.Now = u.DBSupportEnds.AddDate(tc.years, 1, 0)
+		var got pricing.Line
+		if tc.list == nil {
+			v := u
+			v.DBClass = "db.t4g.micro"
+			got = line(pricing.Cost(v, "eu-central-1"))
+		} else {
+			got = line(pricing.LiveCost(t.Context(), priceList(t, "eu-central-1", tc.list...), u, "eu-central-1"))
+		}
+		if math.Abs(got.Monthly-tc.monthly) > 0.005 || got.Note != tc.note {
+			t.Errorf("after %d years: %+v; want %.2f, %q", tc.years, got, tc.monthly, tc.note)
+		}
+	}
+}
