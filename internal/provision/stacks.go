@@ -38,7 +38,8 @@ type Summary struct {
 	Paused time.Time `json:"paused,omitzero" doc:"Since when it is."`
 	// DatabaseStarts is when RDS starts the stopped database by itself.
 	DatabaseStarts time.Time `json:"databaseStarts,omitzero" doc:"When RDS starts the stopped database by itself."`
-	// Snapshots are those that exist without the stack, and GiB their size.
+	// Snapshots are those that exist without the stack, with the backups that RDS retains of
+	// deleted instances, and GiB their size.
 	Snapshots int   `json:"snapshots" doc:"How many persist without the stack."`
 	GiB       int32 `json:"snapshotGib"`
 	// There is what exists of it and costs money.
@@ -117,30 +118,82 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 	if err := each.Wait(); err != nil {
 		return nil, err
 	}
-	// RDS can't filter by tag.
-	snapshots := rds.NewDescribeDBSnapshotsPaginator(c.RDS, &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
-	for snapshots.HasMorePages() {
-		page, err := snapshots.NextPage(ctx)
-		if err != nil {
-			return nil, fmt.Errorf("describe the snapshots of all stacks: %w", err)
+	left, err := remains(ctx, c.RDS)
+	if err != nil {
+		return nil, err
+	}
+	for _, x := range left {
+		if naming.CheckStack(x.stack) != nil {
+			continue
 		}
-		for _, x := range page.DBSnapshots {
-			name := rdsTagMap(x.TagList)[TagStack]
-			if naming.CheckStack(name) != nil {
-				continue
-			}
-			if all[name] == nil {
-				all[name] = &Summary{Stack: name, State: "destroyed"}
-			}
-			all[name].Snapshots++
-			all[name].GiB += aws.ToInt32(x.AllocatedStorage)
+		if all[x.stack] == nil {
+			all[x.stack] = &Summary{Stack: x.stack, State: "destroyed"}
 		}
+		all[x.stack].Snapshots++
+		all[x.stack].GiB += x.gib
 	}
 	var out []Summary
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		out = append(out, *all[name])
 	}
 	return out, nil
+}
+
+// remain is a snapshot or a backup that outlives its stack.
+type remain struct {
+	stack string
+	gib   int32
+}
+
+// remains lists the snapshots that people and tools took of all stacks, those of AWS Backup,
+// and the automated backups that RDS retains of deleted instances. RDS can't filter by tag.
+func remains(ctx context.Context, client *rds.Client) ([]remain, error) {
+	var (
+		reads     graph.Group
+		found     [2][]remain
+		retained  []remain
+		snapshots = func(of string) (out []remain, err error) {
+			pages := rds.NewDescribeDBSnapshotsPaginator(client, &rds.DescribeDBSnapshotsInput{SnapshotType: &of})
+			for pages.HasMorePages() {
+				page, err := pages.NextPage(ctx)
+				if err != nil {
+					return nil, fmt.Errorf("describe the snapshots of all stacks: %w", err)
+				}
+				for _, x := range page.DBSnapshots {
+					out = append(out, remain{rdsTagMap(x.TagList)[TagStack], aws.ToInt32(x.AllocatedStorage)})
+				}
+			}
+			return out, nil
+		}
+	)
+	for i, of := range []string{"manual", "awsbackup"} {
+		reads.Go(func() (err error) {
+			found[i], err = snapshots(of)
+			return err
+		})
+	}
+	reads.Go(func() error {
+		pages := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{})
+		for pages.HasMorePages() {
+			page, err := pages.NextPage(ctx)
+			if err != nil && (Expired(err) || ctx.Err() != nil) {
+				return fmt.Errorf("describe the automated backups of all stacks: %w", err)
+			}
+			if err != nil {
+				return nil // without them the list goes on
+			}
+			for _, b := range page.DBInstanceAutomatedBackups {
+				if aws.ToString(b.Status) == "retained" { // else it is part of its instance
+					retained = append(retained, remain{rdsTagMap(b.TagList)[TagStack], aws.ToInt32(b.AllocatedStorage)})
+				}
+			}
+		}
+		return nil
+	})
+	if err := reads.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.Concat(found[0], found[1], retained), nil
 }
 
 // tagged are the names of stacks that have a cluster or a secret, or had one recently. It
