@@ -236,3 +236,17 @@ func TestATerminalIsAskedForASecret(t *testing.T) {
 	}
 	s.must("destroy", "--local", "--yes")
 }
+
+// TestASecretIsSetRightAfterADestroy sets a secret while Secrets Manager still keeps the name
+// of the one that was deleted.
+func TestASecretIsSetRightAfterADestroy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.byHand(t, map[string]any{"secretSeconds": 8})
+	s.set(t, "TOKEN", "very-own\n").says(t, 0)
+	s.run("destroy", "--local", "--yes").says(t, 0, "1 deleted, 0 left")
+	s.set(t, "TOKEN", "very-new\n").says(t, 0, "TOKEN is set")
+}

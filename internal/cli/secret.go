@@ -278,6 +278,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		if err := lock.Guard(ctx); err != nil {
 			return nil, err
 		}
+		own = own.Guarded(lock.Guard)
 		if err := c.do(ctx, &own); err != nil {
 			return nil, err
 		}

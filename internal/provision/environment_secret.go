@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -84,6 +85,8 @@ type OwnSecrets struct {
 	arn    string
 	// replicaOf is the region of the secret that it is a replica of.
 	replicaOf string
+	// guard, unless it is nil, is asked before a write is repeated.
+	guard func(context.Context) error
 	// version is the one that values are of.
 	version string
 	values  map[string]json.RawMessage
@@ -151,6 +154,13 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 // Tagged is OwnSecrets of a stack that was given tags: a secret that is made gets them.
 func (o OwnSecrets) Tagged(tags Pairs) OwnSecrets {
 	o.secret.given = tags
+	return o
+}
+
+// Guarded is OwnSecrets whose writes are repeated only while guard, that of a lock, returns no
+// error.
+func (o OwnSecrets) Guarded(guard func(context.Context) error) OwnSecrets {
+	o.guard = guard
 	return o
 }
 
@@ -259,10 +269,7 @@ func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage,
 	}
 	var version *string
 	if o.arn == "" {
-		out, err := o.secret.secrets.CreateSecret(ctx, &secretsmanager.CreateSecretInput{
-			Name: aws.String(o.secret.secretName()), SecretString: &text, Tags: secretTags(o.secret.tags(o.secret.Name())),
-			Description: aws.String("Secret environment of bookctl stack " + o.secret.stack),
-		})
+		out, err := o.create(ctx, text)
 		if err != nil {
 			return fmt.Errorf("create secret %s: %w", o.secret.secretName(), err)
 		}
@@ -276,6 +283,35 @@ func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage,
 	}
 	o.values, o.version = values, cmp.Or(aws.ToString(version), o.version)
 	return nil
+}
+
+// nameKept is how long the name of the secret may stay taken after a destroy: "If you delete a
+// secret and then immediately create a secret with the same name, use appropriate back off
+// and retry logic."
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+const nameKept = time.Minute
+
+// create creates the secret with its first values.
+func (o *OwnSecrets) create(ctx context.Context, text string) (*secretsmanager.CreateSecretOutput, error) {
+	in := &secretsmanager.CreateSecretInput{
+		Name: aws.String(o.secret.secretName()), SecretString: &text, Tags: secretTags(o.secret.tags(o.secret.Name())),
+		Description: aws.String("Secret environment of bookctl stack " + o.secret.stack),
+	}
+	begun := time.Now()
+	for pause := 500 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		out, err := o.secret.secrets.CreateSecret(ctx, in)
+		if _, passes := Transient(err); err == nil || !passes || time.Since(begun) > nameKept {
+			return out, err
+		}
+		if ended := graph.Sleep(ctx, pause); ended != nil {
+			return nil, errors.Join(err, ended)
+		}
+		if o.guard != nil {
+			if err := o.guard(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
 }
 
 // origin is where a task gets a value from. It names the version of the secret: a new

@@ -51,6 +51,10 @@ type Faults struct {
 	// again. It has no effect if it is shorter than Latencies.ParameterName.
 	// https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DeleteParameter.html
 	ParameterSeconds float64 `json:"parameterSeconds,omitempty"`
+	// SecretSeconds is how long the name of a secret that was deleted at once can't be used
+	// again:
+	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
+	SecretSeconds float64 `json:"secretSeconds,omitempty"`
 	// AdvancedParameters makes "advanced" the account's default tier of parameters, which costs.
 	// https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html#ps-default-tier
 	AdvancedParameters bool `json:"advancedParameters,omitempty"`
@@ -158,7 +162,7 @@ func ParseFaults(r io.Reader) (Faults, error) {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil

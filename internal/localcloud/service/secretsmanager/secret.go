@@ -503,7 +503,7 @@ func (a tx) listedLate(at time.Time) bool {
 // appropriate back off and retry logic."
 // https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
 func (a tx) keepsName(s *secret) bool {
-	return a.Now().Before(s.Deletion.Add(a.Scaled(a.Latencies().SecretName)))
+	return a.Now().Before(s.Deletion.Add(max(a.Scaled(a.Latencies().SecretName), kernel.Seconds(a.Faults().SecretSeconds))))
 }
 
 // ListSecrets "might not reflect changes from the last five minutes":
