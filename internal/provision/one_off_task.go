@@ -137,30 +137,48 @@ func oneOffState(live types.Task, container string) OneOffState {
 	return s
 }
 
+// besides returns the tasks in the stack's cluster that no service keeps. Without a cluster
+// there are none.
+func (c containers) besides(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
+	tasks, err := c.listTasks(ctx, "tasks of the stack", &ecs.ListTasksInput{DesiredStatus: desired})
+	return slices.DeleteFunc(tasks, func(t types.Task) bool { return strings.HasPrefix(aws.ToString(t.Group), "service:") }), err
+}
+
 // tasksStartedBy returns the tasks of a starter, including those that stopped within the
 // last hour. Without a cluster there are none.
 func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types.Task, error) {
-	var arns []string
+	var lists []*ecs.ListTasksInput
 	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		// With startedBy, ECS accepts no other filter than the desired status:
 		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ListTasks.html
-		pages := ecs.NewListTasksPaginator(c.ecs, &ecs.ListTasksInput{Cluster: aws.String(c.names().Cluster()), StartedBy: &starter, DesiredStatus: desired})
+		lists = append(lists, &ecs.ListTasksInput{StartedBy: &starter, DesiredStatus: desired})
+	}
+	return c.listTasks(ctx, "tasks that "+starter+" started", lists...)
+}
+
+// listTasks describes the tasks of several lists of the stack's cluster.
+func (c containers) listTasks(ctx context.Context, what string, lists ...*ecs.ListTasksInput) ([]types.Task, error) {
+	cluster := aws.String(c.names().Cluster())
+	var arns []string
+	for _, in := range lists {
+		in.Cluster = cluster
+		pages := ecs.NewListTasksPaginator(c.ecs, in)
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
 			if isCode(err, "ClusterNotFoundException") {
 				return nil, nil
 			}
 			if err != nil {
-				return nil, fmt.Errorf("list the tasks that %s started: %w", starter, err)
+				return nil, fmt.Errorf("list the %s: %w", what, err)
 			}
 			arns = append(arns, page.TaskArns...)
 		}
 	}
 	var out []types.Task
 	for some := range slices.Chunk(arns, 100) { // as many as the call takes
-		described, err := c.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(c.names().Cluster()), Tasks: some})
+		described, err := c.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: cluster, Tasks: some})
 		if err != nil {
-			return nil, fmt.Errorf("describe the tasks that %s started: %w", starter, err)
+			return nil, fmt.Errorf("describe the %s: %w", what, err)
 		}
 		out = append(out, described.Tasks...)
 	}

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -88,6 +89,11 @@ func (p Pause) Run(ctx context.Context) error {
 	if err := s.unshifted(ctx, live); err != nil {
 		return err
 	}
+	if db != nil && !isStopped(db) {
+		if err := s.alone(ctx); err != nil {
+			return err
+		}
+	}
 	if err := p.note(ctx, s, live); err != nil {
 		return err
 	}
@@ -125,12 +131,30 @@ func (d databases) stoppable(db *rdstypes.DBInstance) error {
 		return nil
 	case databasePhase(status) == graph.Terminating, databasePhase(status) == graph.Unrecoverable:
 		return hint.Add(fmt.Errorf("database %s is %q, and can't be stopped", name, status), d.remedy(db, ""))
-	case status == "storage-optimization":
+	case status == "storage-optimization", status == "storage-initialization":
+		// The latter is after a restore, while its data is still loaded.
 		// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
+		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 		return hint.With(fmt.Errorf("database %s is %q, which may take RDS a day: it stops one that is available", name, status),
 			"run the same command again when %s shows it as available", hint.Command("status"))
 	}
 	return nil
+}
+
+// alone fails where tasks run that are not the service's, as those of 'bookctl run' are: one
+// that migrates data must not lose its database.
+func (s *Service) alone(ctx context.Context) error {
+	tasks, err := s.besides(ctx, ecstypes.DesiredStatusRunning)
+	if err != nil || len(tasks) == 0 {
+		return err
+	}
+	var running []string
+	for _, t := range tasks {
+		id := short(aws.ToString(t.TaskArn))
+		running = append(running, fmt.Sprintf("task %s of %s, started by %s", id, short(aws.ToString(t.TaskDefinitionArn)), cmp.Or(aws.ToString(t.StartedBy), "hand")))
+	}
+	return hint.With(fmt.Errorf("a pause would stop the database of what runs alongside the service, and nothing was touched: %s", strings.Join(running, "; ")),
+		"run the same command again when it has ended; or stop it: %s", hint.AWS("ecs", "stop-task", "--cluster", s.cluster.clusterName(), "--task", short(aws.ToString(tasks[0].TaskArn))))
 }
 
 // note writes since when the stack is paused, unless that is written.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
@@ -294,6 +295,57 @@ func TestAWSBackupDecidesTheRetentionOfItsDatabase(t *testing.T) {
 		a.spec.BackupDays = 3
 		if err := a.up(t.Context(), &wire{}); err != nil {
 			t.Errorf("up --backup-days 3: %v", err)
+		}
+	})
+}
+
+// TestAPauseLeavesTheDatabaseToAOneOffTask pauses a stack while a task of 'bookctl run' is at
+// work with its database, and one whose database still loads its data after a restore.
+func TestAPauseLeavesTheDatabaseToAOneOffTask(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		before, err := a.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		loading := c
+		loading.RDS = rds.New(c.RDS.Options(), func(o *rds.Options) {
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				return s.Initialize.Add(middleware.InitializeMiddlewareFunc("loading", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+					out, meta, err := next.HandleInitialize(ctx, in)
+					if found, ok := out.Result.(*rds.DescribeDBInstancesOutput); ok && err == nil {
+						for i := range found.DBInstances {
+							found.DBInstances[i].DBInstanceStatus = aws.String("storage-initialization")
+						}
+					}
+					return out, meta, err
+				}), middleware.After)
+			})
+		})
+		if _, err := paused(t, loading); err == nil || !strings.Contains(err.Error(), `database book-database is "storage-initialization"`) {
+			t.Errorf("a database that loads its data: %v", err)
+		}
+		task, err := provision.StartOneOff(t.Context(), c, "book", "test", []string{"migrate"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = paused(t, c)
+		if err == nil || !strings.Contains(err.Error(), "task "+task.ID+" of "+task.Revision+", started by bookctl-run") || !strings.Contains(hint.Of(err).String(), "ecs stop-task --cluster book-cluster --task "+task.ID) {
+			t.Errorf("while a one-off task runs: %v; next: %s", err, hint.Of(err))
+		}
+		if err := task.Stop(t.Context(), "enough"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Minute)
+		after, err := a.inventory(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(before, after); diff != "" {
+			t.Errorf("a pause that is refused changes (-before +after):\n%s", diff)
+		}
+		if _, err := paused(t, c); err != nil {
+			t.Errorf("once the task has ended: %v", err)
 		}
 	})
 }
