@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -121,7 +124,8 @@ func newDBTunnel(s streams, g *globals) *cobra.Command {
 		Use:   "tunnel",
 		Short: "Forward a local port to the database",
 		Long: `Forward a port of this machine to the database, through a running task, until
-interrupted. This needs a stack that was created with 'bookctl up --exec', and
+interrupted. Session Manager ends it too, with exit code 1, when nothing was sent
+through it for 20 minutes, or the account's own time. This needs a stack that was created with 'bookctl up --exec', and
 AWS's session-manager-plugin on this machine.
 
 The server's certificate names the database's own address, not localhost:
@@ -134,7 +138,7 @@ A local stack needs no tunnel: its database listens on this machine.`,
 			if port < 0 || port > 65535 {
 				return usageError{fmt.Errorf("--local-port %d: choose one up to 65535", port)}
 			}
-			return tunnel(ctx, s, g, task, port)
+			return keepTunnel(ctx, s, g, task, port)
 		}),
 	}
 	cmd.Flags().IntVar(&port, "local-port", 0, "port of this machine (default: any free port)")
@@ -142,7 +146,8 @@ A local stack needs no tunnel: its database listens on this machine.`,
 	return cmd
 }
 
-func tunnel(ctx context.Context, s streams, g *globals, task string, port int) error {
+// keepTunnel keeps a tunnel open until it is interrupted.
+func keepTunnel(ctx context.Context, s streams, g *globals, task string, port int) error {
 	plugin := ""
 	if !g.local {
 		var err error
@@ -169,24 +174,32 @@ func tunnel(ctx context.Context, s streams, g *globals, task string, port int) e
 		_, err := fmt.Fprintln(s.out, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 		return err
 	}
-	if port == 0 {
-		free, err := freePort()
-		if err != nil {
-			return err
-		}
-		port = int(free)
-	}
-	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port)
+	// The plugin is out of reach of the terminal, and would stay when that goes away.
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	defer signal.Stop(hangup)
+	way, err := openTunnel(ctx, t, g, plugin, c, task, port, s.err)
 	if err != nil {
-		return notDeployed(ctx, t, g, err, execHint(err))
+		return err
 	}
+	defer way.end()
 	if g.output == "json" {
-		if err := tunnelEnd(s, g, "127.0.0.1", port); err != nil {
+		if err := tunnelEnd(s, g, "127.0.0.1", way.port); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(s.err, "psql 'host=%s hostaddr=127.0.0.1 port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=FILE'\n", c.Host, port, c.Database, c.Username)
-	return walk(ctx, s, plugin, session)
+	fmt.Fprintf(s.err, "psql 'host=%s hostaddr=127.0.0.1 port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=FILE'\n", c.Host, way.port, c.Database, c.Username)
+	select {
+	case <-way.ended:
+		return hint.With(tunnelEnded{"ended: " + way.why()}, "%s opens it again", hint.Command("db", "tunnel", "--local-port", strconv.Itoa(way.port)))
+	case <-hangup:
+		return nil
+	case <-ctx.Done():
+		if errors.Is(context.Cause(ctx), errInterrupted) {
+			return nil // that is how it ends
+		}
+		return context.Cause(ctx)
+	}
 }
 
 // tunnelEnd prints, for programs, the local address of a tunnel.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -23,7 +22,6 @@ import (
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision"
-	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // throughTunnel is the part of the help about how a database is reached.
@@ -44,7 +42,9 @@ Arguments after -- are passed to psql. The exit code is that of psql.
   bookctl db psql -- --command 'select count(*) from books'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: within(g, func(ctx context.Context, args []string) error {
-			return withDatabase(ctx, s, g, "psql", authorities, func(p program) error { return p.run(ctx, s.in, s.out, args...) })
+			return withDatabase(ctx, s, g, "psql", authorities, func(p program) error {
+				return ofTunnel(p.run(ctx, s.in, s.out, args...), hint.New("%s opens another one", hint.Command("db", "psql")))
+			})
 		}),
 	}
 	trustFlag(cmd, &authorities)
@@ -121,7 +121,7 @@ func dump(ctx context.Context, s streams, g *globals, path, authorities string) 
 		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine < its {
 			return hint.With(fmt.Errorf("pg_dump of PostgreSQL %d can't read a database of PostgreSQL %d", mine, its), "install the PostgreSQL client of version %d", its)
 		}
-		return p.run(ctx, nil, file, "--format=custom", "--no-password")
+		return ofTunnel(p.run(ctx, nil, file, "--format=custom", "--no-password"), hint.New("%s tries again", hint.Command("db", "dump", path)))
 	})
 	if err != nil {
 		return err
@@ -183,6 +183,9 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 			args = append(args, "--clean", "--if-exists")
 		}
 		if err := p.run(ctx, nil, s.err, append(args, path)...); err != nil {
+			if p.way.Cut() || errors.As(err, new(tunnelEnded)) {
+				return cutLoad(err, path, clean)
+			}
 			if clean {
 				return hint.With(fmt.Errorf("%s was not loaded, and the database is unchanged: %w", path, err), "look at what pg_restore says above")
 			}
@@ -200,21 +203,40 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 	return nil
 }
 
+// cutLoad is the error of a load whose connection ended before it was answered, which may
+// have been on its last word, COMMIT.
+func cutLoad(err error, path string, clean bool) error {
+	again := []string{"db", "load", path}
+	err = fmt.Errorf("whether %s was loaded is not known: %w", path, err)
+	look := hint.Command("db", "psql")
+	if clean {
+		return hint.With(err, "the database has either all of the file or what it had before: look with %s, and if need be repeat %s", look, hint.Command(append(again, "--clean")...))
+	}
+	return hint.With(err, "the database has either all of the file or nothing of it: look with %s, and if need be repeat %s", look, hint.Command(again...))
+}
+
 // program is a program of PostgreSQL with a connection to a stack's database.
 type program struct {
 	name, path, version string
 	to                  provision.Connection
-	env                 []string
+	way                 *dbproxy.Proxy
+	tunnel              *tunnel // nil for none
 	errs                io.Writer
 	interrupts          *interrupts
 }
 
-// run runs it to its end. The program handles Ctrl-C itself.
+// run runs it to its end. The program handles Ctrl-C itself. If the tunnel ended meanwhile,
+// that is the error, unless the program had no need of it any more.
 func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
 	defer p.interrupts.lend()()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, args...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = p.env, in, out, p.errs
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = clientEnvironment(p.way.Environment()), in, out, p.errs
 	err := cmd.Run()
+	if p.tunnel != nil && (err != nil || isTerminal(in)) { // psql on a terminal exits with 0 whatever was lost
+		if lost := p.tunnel.lost(p.way.Cut()); lost != nil {
+			return lost
+		}
+	}
 	var exit *exec.ExitError
 	switch {
 	case p.name == "psql" && errors.As(err, &exit) && exit.ExitCode() > 0:
@@ -257,6 +279,7 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if to.Password, err = provision.ReadPassword(ctx, t.clients, g.stack); err != nil {
 		return err
 	}
+	var through *tunnel
 	if !t.local {
 		if further == nil && !image.HasDatabaseCA(t.region) {
 			return hint.With(usageError{fmt.Errorf("bookctl does not trust the databases of region %s", t.region)},
@@ -264,12 +287,13 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 		}
 		to.Authorities = x509.NewCertPool()
 		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
-		near, end, err := openTunnel(ctx, t.target, g, plugin, c)
-		if err != nil {
+		if through, err = openTunnel(ctx, t.target, g, plugin, c, "", 0, nil); err != nil {
 			return err
 		}
-		defer end()
-		to.Dial = func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "tcp", near) }
+		defer through.end()
+		to.Dial = func(ctx context.Context) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", through.near)
+		}
 	}
 	if further != nil {
 		to.Authorities = to.Authorities.Clone()
@@ -283,52 +307,10 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if err := way.Try(ctx); err != nil {
 		return hint.With(err, "%s shows the state of the database", hint.Command("status"))
 	}
-	return do(program{name, path, string(version), c, clientEnvironment(way.Environment()), s.err, s.interrupts})
-}
-
-// openTunnel forwards a port of this machine to the database until end is called, and
-// returns the address of that port.
-func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c provision.Connection) (near string, end func(), err error) {
-	port, err := freePort()
-	if err != nil {
-		return "", nil, err
+	if through != nil {
+		defer through.guard(ctx, way)()
 	}
-	session, err := provision.Tunnel(ctx, t.clients, g.stack, "", c, int(port))
-	if err != nil {
-		return "", nil, notDeployed(ctx, t, g, err, execHint(err))
-	}
-	running, stop := context.WithCancel(context.WithoutCancel(ctx))
-	var said bytes.Buffer
-	cmd := inPlugin(running, plugin, session)
-	// It ends at a Ctrl-C, and the tunnel with it, also at one that is the program's.
-	// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/portsession/muxportforwarding.go
-	cmd.SysProcAttr = background()
-	cmd.Stdout, cmd.Stderr = &said, &said
-	ended := graph.Start(cmd.Run)
-	end = func() {
-		stop()
-		<-ended //nolint:errcheck // it was stopped
-	}
-	near = net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))
-	for begun := time.Now(); ; {
-		conn, err := net.DialTimeout("tcp", near, time.Second)
-		if err == nil {
-			return near, end, conn.Close()
-		}
-		select {
-		case err := <-ended:
-			stop()
-			return "", nil, fmt.Errorf("the tunnel to the database did not open: %w\n%s", err, said.String())
-		case <-ctx.Done():
-			end()
-			return "", nil, context.Cause(ctx)
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Since(begun) > time.Minute {
-			end()
-			return "", nil, errors.New("the tunnel to the database did not open within a minute")
-		}
-	}
+	return do(program{name, path, string(version), c, way, through, s.err, s.interrupts})
 }
 
 // clientEnvironment is the environment for a program of PostgreSQL: this process's own,

@@ -20,6 +20,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -50,6 +51,8 @@ type Proxy struct {
 	ctx      context.Context // of the connections, which begin at any time
 	stop     context.CancelFunc
 	open     sync.WaitGroup
+	cut      atomic.Bool
+	passed   atomic.Int64 // bytes between programs and the server
 }
 
 // port names the socket, as PostgreSQL's programs look for it.
@@ -87,6 +90,51 @@ func (p *Proxy) Try(ctx context.Context) error {
 	}
 	return conn.Close(ctx)
 }
+
+// Reach connects to the server without signing in, so that a way that leads nowhere is
+// noticed. The server does not log it.
+func (p *Proxy) Reach(ctx context.Context) error {
+	conn, done, err := p.secure(ctx)
+	if err != nil {
+		return fmt.Errorf("reach database %s: %w", p.to, err)
+	}
+	defer done()
+	return conn.Close()
+}
+
+// Watch reaches for the server each time an interval has passed, which also keeps a tunnel
+// from being idle. It returns when two tries in a row have failed and nothing else passed
+// either, with the error of the second, or with nil when ctx has ended. A tunnel that is full
+// of a program's data is slow for a try, too.
+func (p *Proxy) Watch(ctx context.Context, interval time.Duration) error {
+	next, passed := interval, p.passed.Load()
+	for failed := false; ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(next):
+		}
+		try, done := context.WithTimeout(ctx, min(interval, 30*time.Second))
+		err := p.Reach(try)
+		done()
+		before := passed
+		passed = p.passed.Load()
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil || passed != before:
+			failed, next = false, interval
+		case failed:
+			return err
+		default:
+			failed, next = true, interval/4
+		}
+	}
+}
+
+// Cut reports whether a connection was ended by the server, or by what is on the way to it,
+// and not by its program.
+func (p *Proxy) Cut() bool { return p.cut.Load() }
 
 // Close ends all connections.
 func (p *Proxy) Close() error {
@@ -161,16 +209,41 @@ func (p *Proxy) relay(client net.Conn, backend *pgproto3.Backend, asked map[stri
 	if err := backend.Flush(); err != nil {
 		return err
 	}
+	end := context.AfterFunc(p.ctx, func() { _ = server.Conn.Close() }) // a tunnel may hang while it is written to
+	defer end()
 	var answers sync.WaitGroup
+	ended := make(chan struct{}) // by the program
 	answers.Go(func() {
-		_, _ = io.Copy(client, server.Conn) // its end is the connection's
+		_, _ = io.Copy(counted{client, &p.passed}, server.Conn) // its end is the connection's
+		select {
+		case <-ended:
+		case <-time.After(afterGoodbye):
+			p.cut.Store(true)
+		}
 		_ = client.Close()
 	})
-	_, err = io.Copy(server.Conn, client)
+	_, err = io.Copy(counted{server.Conn, &p.passed}, client)
+	close(ended)
 	_ = server.Conn.Close() // which ends the answers
 	answers.Wait()
 	return err
 }
+
+// counted counts the bytes that are written.
+type counted struct {
+	io.Writer
+	n *atomic.Int64
+}
+
+func (c counted) Write(b []byte) (int, error) {
+	n, err := c.Writer.Write(b)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// afterGoodbye is how long a program takes to close a connection after it has said that it
+// will, at which the server closes its own.
+const afterGoodbye = 200 * time.Millisecond
 
 // refusal tells a program why it is not let in.
 func refusal(err error) *pgproto3.ErrorResponse {
@@ -222,34 +295,59 @@ func (p *Proxy) dial(ctx context.Context) (net.Conn, error) {
 // cancel passes on that a program wants its query to end, which it says on a connection
 // of its own: https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-CANCELING-REQUESTS
 func (p *Proxy) cancel(m *pgproto3.CancelRequest) error {
-	ctx, done := context.WithTimeout(p.ctx, 30*time.Second)
-	defer done()
-	conn, err := p.dial(ctx)
+	ctx, stop := context.WithTimeout(p.ctx, 30*time.Second)
+	defer stop()
+	conn, done, err := p.secure(ctx)
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	request, err := (&pgproto3.SSLRequest{}).Encode(nil)
+	defer done()
+	request, err := m.Encode(nil)
 	if err != nil {
 		return err
 	}
 	if _, err := conn.Write(request); err != nil {
 		return err
 	}
+	_, _ = io.Copy(io.Discard, conn) // the server closes it when it is done
+	return nil
+}
+
+// secure is a connection to the server on which nothing was said yet, until done is called
+// or ctx ends.
+func (p *Proxy) secure(ctx context.Context) (secure *tls.Conn, done func(), err error) {
+	conn, err := p.dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	end := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	done = func() { end(); _ = conn.Close() }
+	if secure, err = p.agree(ctx, conn); err != nil {
+		done()
+		if ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+		return nil, nil, err
+	}
+	return secure, done, nil
+}
+
+// agree has the server take TLS on a connection.
+func (p *Proxy) agree(ctx context.Context, conn net.Conn) (*tls.Conn, error) {
+	request, err := (&pgproto3.SSLRequest{}).Encode(nil)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := conn.Write(request); err != nil {
+		return nil, err
+	}
 	var answer [1]byte
-	if err := binary.Read(conn, binary.BigEndian, &answer); err != nil || answer[0] != 'S' {
-		return errors.Join(errors.New("the server takes no TLS"), err)
+	if err := binary.Read(conn, binary.BigEndian, &answer); err != nil {
+		return nil, err
+	}
+	if answer[0] != 'S' {
+		return nil, errors.New("the server takes no TLS")
 	}
 	secure := tls.Client(conn, p.tls())
-	if err := secure.HandshakeContext(ctx); err != nil {
-		return err
-	}
-	if request, err = m.Encode(nil); err != nil {
-		return err
-	}
-	if _, err := secure.Write(request); err != nil {
-		return err
-	}
-	_, _ = io.Copy(io.Discard, secure) // the server closes it when it is done
-	return nil
+	return secure, secure.HandshakeContext(ctx)
 }

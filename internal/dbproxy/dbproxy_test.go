@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -70,6 +71,163 @@ func TestARefusedLoginIsExplainedByTheServer(t *testing.T) {
 	}
 }
 
+// TestAWayIsWatched tries a tunnel that is well, and then hangs.
+func TestAWayIsWatched(t *testing.T) {
+	t.Parallel()
+	to, hang := tunnel(t)
+	refused, dial := &atomic.Bool{}, to.Dial
+	refuse := refused.Store
+	to.Dial = func(ctx context.Context) (net.Conn, error) {
+		if refused.Load() {
+			return nil, errors.New("connection refused")
+		}
+		return dial(ctx)
+	}
+	way, err := dbproxy.Open(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer way.Close()
+	ctx, done := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer done()
+	if err := way.Watch(ctx, 50*time.Millisecond); err != nil {
+		t.Errorf("a tunnel that is well: %v", err)
+	}
+
+	// Behind a query that gets answers, two tries that fail are none.
+	program, err := enter(t.Context(), t, way)
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy, idle := context.WithCancel(t.Context())
+	asked := make(chan struct{})
+	go func() {
+		defer close(asked)
+		for busy.Err() == nil {
+			_, _ = program.Exec(t.Context(), "select").ReadAll()
+		}
+	}()
+	refuse(true)
+	ctx, done = context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer done()
+	if err := way.Watch(ctx, 50*time.Millisecond); err != nil {
+		t.Errorf("a tunnel in use that takes no further connection: %v", err)
+	}
+	refuse(false)
+	idle()
+	<-asked
+	hang()
+	ctx, done = context.WithTimeout(t.Context(), time.Minute)
+	defer done()
+	if err := way.Watch(ctx, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "reach database example.com") {
+		t.Errorf("a tunnel that hangs: %v", err)
+	}
+}
+
+// TestAWayThatHangsIsClosed closes a proxy while a program writes more than the tunnel takes.
+func TestAWayThatHangsIsClosed(t *testing.T) {
+	t.Parallel()
+	to, hang := tunnel(t)
+	way, err := dbproxy.Open(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err := enter(t.Context(), t, way)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hang()
+	answered := make(chan error, 1)
+	go func() {
+		_, err := program.Exec(context.WithoutCancel(t.Context()), strings.Repeat("x", 1<<24)).ReadAll()
+		answered <- err
+	}()
+	time.Sleep(100 * time.Millisecond)
+	closed := make(chan error, 1)
+	go func() { closed <- way.Close() }()
+	for what, ended := range map[string]chan error{"close": closed, "query": answered} {
+		select {
+		case err := <-ended:
+			if (err == nil) != (what == "close") {
+				t.Errorf("%s: %v", what, err)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s hangs", what)
+		}
+	}
+}
+
+// TestWhoEndedAConnection ends one from each side.
+func TestWhoEndedAConnection(t *testing.T) {
+	t.Parallel()
+	to, _ := server(t, "a password")
+	way, err := dbproxy.Open(t.Context(), to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer way.Close()
+	for _, by := range []string{"program", "server"} {
+		program, err := enter(t.Context(), t, way)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if by == "server" {
+			_, err = program.Exec(t.Context(), "end").ReadAll()
+		} else {
+			err = program.Close(t.Context())
+		}
+		time.Sleep(time.Second) // it notices both
+		if (err != nil) != (by == "server") || way.Cut() != (by == "server") {
+			t.Errorf("ended by the %s: %v, cut is %t", by, err, way.Cut())
+		}
+	}
+}
+
+// tunnel is a way to a server that hangs after hang: it takes what fits into a buffer, and
+// gives nothing.
+func tunnel(t *testing.T) (to dbproxy.Database, hang func()) {
+	t.Helper()
+	to, _ = server(t, "a password")
+	hung, dial := &atomic.Bool{}, to.Dial
+	to.Dial = func(ctx context.Context) (net.Conn, error) {
+		conn, err := dial(ctx)
+		return &hanging{Conn: conn, hung: hung, closed: make(chan struct{})}, err
+	}
+	return to, func() { hung.Store(true) }
+}
+
+type hanging struct {
+	net.Conn
+	hung   *atomic.Bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (h *hanging) Read(b []byte) (int, error) {
+	n, err := h.Conn.Read(b)
+	if h.hung.Load() {
+		<-h.closed
+		return 0, net.ErrClosed
+	}
+	return n, err
+}
+
+func (h *hanging) Write(b []byte) (int, error) {
+	switch {
+	case !h.hung.Load():
+		return h.Conn.Write(b)
+	case len(b) < 1024:
+		return len(b), nil
+	}
+	<-h.closed
+	return 0, net.ErrClosed
+}
+
+func (h *hanging) Close() error {
+	h.once.Do(func() { close(h.closed) })
+	return h.Conn.Close()
+}
+
 // slow is a connection that takes longer to write than pgconn waits before it reads,
 // until the server has let the client in.
 type slow struct {
@@ -98,6 +256,12 @@ func connect(ctx context.Context, t *testing.T, to dbproxy.Database) (*pgconn.Pg
 			t.Error(err)
 		}
 	})
+	return enter(ctx, t, way)
+}
+
+// enter connects through a proxy that is open.
+func enter(ctx context.Context, t *testing.T, way *dbproxy.Proxy) (*pgconn.PgConn, error) {
+	t.Helper()
 	env := way.Environment()
 	conn, err := pgconn.Connect(ctx, "host="+filepath.ToSlash(env["PGHOST"])+" port="+env["PGPORT"]+" user="+env["PGUSER"]+" dbname="+env["PGDATABASE"]+" sslmode=disable")
 	if err == nil {
@@ -179,6 +343,9 @@ func answer(conn net.Conn, config *tls.Config, password string, started *atomic.
 			return err
 		}
 		if q, is := m.(*pgproto3.Query); is {
+			if q.String == "end" {
+				return nil
+			}
 			backend.Send(&pgproto3.CommandComplete{CommandTag: []byte(q.String)})
 			backend.Send(&pgproto3.ReadyForQuery{TxStatus: 'I'})
 			if err := backend.Flush(); err != nil {
