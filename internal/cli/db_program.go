@@ -182,7 +182,12 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 		if clean {
 			args = append(args, "--clean", "--if-exists")
 		}
-		if err := p.run(ctx, nil, s.err, append(args, path)...); err != nil {
+		list, remove, err := p.contents(ctx, path, clean)
+		if err != nil {
+			return err
+		}
+		defer remove()
+		if err := p.run(ctx, nil, s.err, append(append(args, list...), path)...); err != nil {
 			if p.way.Cut() || errors.As(err, new(tunnelEnded)) {
 				return cutLoad(err, path, clean)
 			}
@@ -201,6 +206,55 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 	}
 	g.note(s, "Loaded %s into the database, %s.", path, rounded(time.Since(begun)))
 	return nil
+}
+
+// ofExtension finds an extension, or the comment of one, in a line of pg_restore --list:
+// number; class and number of the object, its kind, schema, name and owner.
+// https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/pg_backup_archiver.c, PrintTOCSummary
+var ofExtension = pattern.New(`^\d+; \d+ \d+ (COMMENT - )?EXTENSION (?:- )?"?([^" ]+)`)
+
+// contents are the arguments for pg_restore that name what to load of a dump, until remove
+// is called: all but the comments of extensions, and, of what --clean drops first, the
+// extensions that the database has. On RDS these belong to rdsadmin, and only the owner of
+// an extension may change its comment or drop it.
+func (p program) contents(ctx context.Context, path string, clean bool) (args []string, remove func(), err error) {
+	out, err := exec.CommandContext(ctx, p.path, "--list", path).Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
+		}
+		return nil, nil, fmt.Errorf("%s --list %s: %w", p.name, path, err)
+	}
+	var have []string
+	if clean {
+		if have, err = p.way.Ask(ctx, "select extname from pg_extension"); err != nil {
+			return nil, nil, err
+		}
+	}
+	var kept strings.Builder
+	all := true
+	for line := range strings.Lines(string(out)) {
+		if m := ofExtension.FindStringSubmatch(line); m != nil && (m[1] != "" || slices.Contains(have, m[2])) {
+			all = false
+			continue
+		}
+		kept.WriteString(line)
+	}
+	if all {
+		return nil, func() {}, nil
+	}
+	file, err := os.CreateTemp("", "bookctl-list-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("list what is loaded: %w", err)
+	}
+	remove = func() { _ = os.Remove(file.Name()) } // the system clears what is left
+	_, err = file.WriteString(kept.String())
+	if err := errors.Join(err, file.Close()); err != nil {
+		remove()
+		return nil, nil, fmt.Errorf("list what is loaded: %w", err)
+	}
+	return []string{"--use-list", file.Name()}, remove, nil
 }
 
 // cutLoad is the error of a load whose connection ended before it was answered, which may

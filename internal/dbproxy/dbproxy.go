@@ -91,6 +91,25 @@ func (p *Proxy) Try(ctx context.Context) error {
 	return conn.Close(ctx)
 }
 
+// Ask returns the first column of what a query finds.
+func (p *Proxy) Ask(ctx context.Context, query string) ([]string, error) {
+	conn, err := p.signIn(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	results, err := conn.Exec(ctx, query).ReadAll()
+	if err := errors.Join(err, conn.Close(ctx)); err != nil {
+		return nil, fmt.Errorf("ask database %s: %w", p.to, err)
+	}
+	var out []string
+	for _, r := range results {
+		for _, row := range r.Rows {
+			out = append(out, string(row[0]))
+		}
+	}
+	return out, nil
+}
+
 // Reach connects to the server without signing in, so that a way that leads nowhere is
 // noticed. The server does not log it.
 func (p *Proxy) Reach(ctx context.Context) error {
