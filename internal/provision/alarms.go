@@ -104,6 +104,8 @@ const (
 	// minute it is not raised.
 	errorShare    = 5
 	errorRequests = 10
+	// It is raised after errorMinutes such minutes among the last errorMinutesOf.
+	errorMinutes, errorMinutesOf = 2, 5
 	// fullCPU is the share of the database's CPU, in per cent, and leastStorage that of its
 	// storage which is free.
 	fullCPU      = 90
@@ -146,9 +148,10 @@ func (a *Alarms) wantedAlarms() map[string]*cloudwatch.PutMetricAlarmInput {
 	}
 	to := []string{a.target(a.to)}
 	alarm := func(name, description string, compare types.ComparisonOperator, threshold float64, periods int32, missing string) *cloudwatch.PutMetricAlarmInput {
+		enough := periods
 		in := &cloudwatch.PutMetricAlarmInput{
 			AlarmName: aws.String(a.names().Alarm(name)), AlarmDescription: aws.String("Stack " + a.stack + ": " + description),
-			ComparisonOperator: compare, Threshold: &threshold, EvaluationPeriods: &periods, DatapointsToAlarm: &periods, TreatMissingData: &missing,
+			ComparisonOperator: compare, Threshold: &threshold, EvaluationPeriods: &periods, DatapointsToAlarm: &enough, TreatMissingData: &missing,
 			AlarmActions: to, OKActions: to,
 		}
 		out[name] = in
@@ -174,18 +177,19 @@ func (a *Alarms) wantedAlarms() map[string]*cloudwatch.PutMetricAlarmInput {
 	if a.second == nil {
 		none.Namespace, none.MetricName, none.Statistic, none.Period = aws.String(elb), aws.String(healthy), types.StatisticMaximum, aws.Int32(60)
 		none.Dimensions = []types.Dimension{lb, in(a.targets)}
-	} else { // the tasks that serve are in one or the other
+	} else { // the tasks that serve are in one or the other; see inEither
 		none.Metrics = []types.MetricDataQuery{
-			{Id: aws.String("healthy"), Label: aws.String("healthy targets"), ReturnData: aws.Bool(true), Expression: aws.String("FILL(first,0)+FILL(second,0)")},
+			{Id: aws.String("healthy"), Label: aws.String("healthy targets"), ReturnData: aws.Bool(true), Expression: aws.String(inEither)},
 			metric("first", healthy, types.StatisticMaximum, in(a.targets)), metric("second", healthy, types.StatisticMaximum, in(a.second)),
 		}
 	}
 
-	errors := alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered with 5xx for 2 minutes", errorShare), types.ComparisonOperatorGreaterThanThreshold, errorShare, 2, "notBreaching")
+	errors := alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered with 5xx in %d of the last %d minutes", errorShare, errorMinutes, errorMinutesOf), types.ComparisonOperatorGreaterThanThreshold, errorShare, errorMinutesOf, "notBreaching")
+	// The answers of the newest minutes may arrive after their requests.
+	errors.DatapointsToAlarm = aws.Int32(errorMinutes)
 	// RequestCount leaves out what the load balancer answers itself for want of a task.
 	errors.Metrics = []types.MetricDataQuery{
-		{Id: aws.String("share"), Label: aws.String("share of 5xx"), ReturnData: aws.Bool(true), Expression: aws.String(fmt.Sprintf(
-			"IF(FILL(requests,0)+FILL(balancer,0)>=%d, 100*(FILL(tasks,0)+FILL(balancer,0))/(FILL(requests,0)+FILL(balancer,0)), 0)", errorRequests))},
+		{Id: aws.String("share"), Label: aws.String("share of 5xx"), ReturnData: aws.Bool(true), Expression: aws.String(fmt.Sprintf("IF(requests+balancer>=%d, 100*(tasks+balancer)/(requests+balancer), 0)", errorRequests))},
 		metric("requests", "RequestCount", types.StatisticSum), metric("tasks", "HTTPCode_Target_5XX_Count", types.StatisticSum), metric("balancer", "HTTPCode_ELB_5XX_Count", types.StatisticSum),
 	}
 	if a.database == nil {

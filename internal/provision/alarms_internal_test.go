@@ -47,3 +47,45 @@ func TestTheAlarmsOfADatabase(t *testing.T) {
 		t.Errorf("where nobody is to be told there are %v", got)
 	}
 }
+
+// TestNoMetricIsFilledBeforeItArrives is of a stack with two target groups. CloudWatch's FILL
+// makes 0 of the newest minutes of a load balancer, whose metrics are late.
+func TestNoMetricIsFilledBeforeItArrives(t *testing.T) {
+	t.Parallel()
+	settings := DefaultSettings()
+	settings.AlarmTopic, settings.Deploy = "arn:aws:sns:us-east-1:123456789012:ops", "canary:10%/5m:1m"
+	s, err := NewStack(NewClients(aws.Config{Region: "us-east-1"}), Spec{Stack: "book", Zones: [2]string{"a", "b"}, Settings: settings})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for name, in := range s.alarms.wantedAlarms() {
+		for _, q := range in.Metrics {
+			if q.Expression != nil {
+				got[name] = *q.Expression
+			}
+		}
+	}
+	for _, r := range s.Resources() {
+		scaling, ok := r.(*Scaling)
+		if !ok {
+			continue
+		}
+		for _, q := range scaling.policies()["requests"].CustomizedMetricSpecification.Metrics {
+			if q.Expression != nil {
+				got["requests"] = *q.Expression
+			}
+		}
+	}
+	want := map[string]string{
+		"no-healthy-target": "first+second", "requests": "first+second",
+		"server-errors": "IF(requests+balancer>=10, 100*(tasks+balancer)/(requests+balancer), 0)",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("metric math (-want +got):\n%s", diff)
+	}
+	errors := s.alarms.wantedAlarms()["server-errors"]
+	if *errors.DatapointsToAlarm != 2 || *errors.EvaluationPeriods != 5 {
+		t.Errorf("server-errors is raised after %d of %d minutes", *errors.DatapointsToAlarm, *errors.EvaluationPeriods)
+	}
+}

@@ -283,6 +283,12 @@ func describeQueries(queries []types.TargetTrackingMetricDataQuery) string {
 	return inAnyOrder(out)
 }
 
+// inEither adds up a metric of two target groups, of which one mostly has no data. CloudWatch
+// takes a missing data point for 0 then. Where neither has one the sum has none: FILL would
+// make 0 of the newest minutes, which have not arrived yet.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+const inEither = "first+second"
+
 // ofBothGroups is ALBRequestCountPerTarget of whichever of two groups has the tasks that
 // serve. That metric itself is of one group, and "not supported for the blue/green
 // deployment type"; nobody is sent to the other group, but while the traffic is shifted.
@@ -300,7 +306,7 @@ func (s *Scaling) ofBothGroups() *types.CustomizedMetricSpecification {
 	}
 	return &types.CustomizedMetricSpecification{Metrics: []types.TargetTrackingMetricDataQuery{
 		of("first", s.targets), of("second", s.second),
-		{Id: aws.String("requests"), Label: aws.String("requests per target"), ReturnData: aws.Bool(true), Expression: aws.String("FILL(first,0)+FILL(second,0)")},
+		{Id: aws.String("requests"), Label: aws.String("requests per target"), ReturnData: aws.Bool(true), Expression: aws.String(inEither)},
 	}}
 }
 

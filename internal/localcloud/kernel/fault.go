@@ -94,6 +94,10 @@ type Faults struct {
 	// StoppedSeconds is how long RDS leaves a database stopped. 0 means seven days.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html
 	StoppedSeconds float64 `json:"stoppedSeconds,omitempty"`
+	// MetricMinutes is how many of its minutes CloudWatch gets the metrics of load balancers
+	// late. It has no effect if it is less than Latencies.MetricMinutes.
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html (FILL)
+	MetricMinutes int `json:"metricMinutes,omitempty"`
 	// CertificateSeconds is how long a certificate is valid, also one that was issued
 	// before. 0 means 395 days.
 	// https://docs.aws.amazon.com/acm/latest/userguide/acm-certificate-characteristics.html
@@ -162,7 +166,7 @@ func ParseFaults(r io.Reader) (Faults, error) {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 || f.MetricMinutes < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil
@@ -174,6 +178,9 @@ func (e *Env) Faults() Faults {
 	defer e.faulty.Unlock()
 	return e.faults
 }
+
+// MetricsLate is how many of CloudWatch's minutes the metrics of load balancers are late.
+func (e *Env) MetricsLate() int { return max(e.latencies.MetricMinutes, e.Faults().MetricMinutes) }
 
 // SetFaults replaces the faults and resets the counters of calls.
 func (e *Env) SetFaults(f Faults) {

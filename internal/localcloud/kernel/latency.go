@@ -40,6 +40,9 @@ type Latencies struct {
 	SecretName time.Duration `json:"secretName,omitempty"`
 	// Certificate is the time until a certificate is issued.
 	Certificate time.Duration `json:"certificate,omitempty"`
+	// MetricMinutes is how many of its minutes CloudWatch gets the metrics of load balancers
+	// late. A minute of the local cloud's CloudWatch is shorter, and Scale changes nothing.
+	MetricMinutes int `json:"metricMinutes,omitempty"`
 }
 
 // TypicalLatencies returns typical latencies of AWS: the middle of the durations in
@@ -88,5 +91,7 @@ func TypicalLatencies() Latencies {
 		// Minutes, after the record exists:
 		// https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html
 		Certificate: 120 * time.Second,
+		// "Published with a slight delay": https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
+		MetricMinutes: 2,
 	}
 }

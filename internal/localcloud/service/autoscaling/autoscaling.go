@@ -45,6 +45,7 @@ type scalingSample struct {
 	high     int                      // looks in a row that called for more tasks
 	low      int                      // and for fewer
 	changed  time.Time
+	past     map[string][]map[string]float64 // the last values of metrics by their ids, the newest last, by policy
 }
 
 const (
@@ -55,7 +56,9 @@ const (
 	// target, and scalingCooldown is the pause after a change if the policy
 	// names none, all in such minutes
 	// (https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html).
-	highMinutes     = 3
+	highMinutes = 3
+	// beyond is how many minutes more an alarm looks at, since the newest may not have arrived.
+	beyond          = 2
 	lowMinutes      = 15
 	scalingCooldown = 5
 	// lowShare of its target is where a metric calls for fewer tasks.
@@ -360,7 +363,7 @@ func (s *Service) runScaling(ctx context.Context) {
 			changed := a.keepSchedules()
 			for id, target := range a.state().Targets {
 				if samples[id] == nil {
-					samples[id] = &scalingSample{requests: map[string]int64{}, cpu: map[string]time.Duration{}}
+					samples[id] = &scalingSample{requests: map[string]int64{}, cpu: map[string]time.Duration{}, past: map[string][]map[string]float64{}}
 				}
 				changed = a.scale(id, target, samples[id]) || changed
 			}
@@ -390,7 +393,7 @@ func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 		config := p.TargetTrackingScalingPolicyConfiguration
 		value := cpu
 		if m := config.PredefinedMetricSpecification; m == nil || m.PredefinedMetricType == types.MetricTypeALBRequestCountPerTarget {
-			value = a.requests(config, sample, elapsed)
+			value = a.requests(key, config, sample, elapsed)
 		}
 		if math.IsNaN(value) {
 			down = false // nothing is known of it yet

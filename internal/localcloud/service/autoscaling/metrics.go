@@ -2,18 +2,18 @@ package autoscaling
 
 import (
 	"math"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
-	"github.com/bookctl/bookctl/internal/pattern"
+	"github.com/bookctl/bookctl/internal/localcloud/metricmath"
 )
 
-// tracked checks the metric of a policy: a predefined one, or metric math that adds up the
-// requests per target of target groups.
+// tracked checks the metric of a policy: a predefined one, or metric math of the requests
+// per target of target groups.
 // https://docs.aws.amazon.com/autoscaling/application/userguide/application-auto-scaling-target-tracking-metric-math.html
 func (a tx) tracked(config *types.TargetTrackingScalingPolicyConfiguration) error {
 	refuse := func(format string, args ...any) error { return kernel.Fail("ValidationException", format, args...) }
@@ -22,14 +22,18 @@ func (a tx) tracked(config *types.TargetTrackingScalingPolicyConfiguration) erro
 	case (m == nil) == (own == nil):
 		return refuse("You must specify either a PredefinedMetricSpecification or a CustomizedMetricSpecification")
 	case own != nil:
-		groups, ok := a.summed(own)
+		groups, expression, ok := a.expressed(own)
 		if !ok {
-			return refuse("The local cloud knows metric math only that adds up the Sum of RequestCountPerTarget of target groups")
+			return refuse("The local cloud knows metric math only of the Sum of RequestCountPerTarget of target groups")
 		}
-		for _, g := range groups {
-			if !a.groups.HasTargetGroup(a.Tx, g) {
+		none := map[string]float64{}
+		for id, g := range groups {
+			if none[id] = math.NaN(); !a.groups.HasTargetGroup(a.Tx, g) {
 				return refuse("The local cloud has no target group %s, whose requests are to be tracked", g)
 			}
+		}
+		if _, err := metricmath.Evaluate(expression, none); err != nil {
+			return refuse("Error in expression '%s': %v", expression, err)
 		}
 	case m.PredefinedMetricType == types.MetricTypeECSServiceAverageCPUUtilization:
 	case m.PredefinedMetricType == types.MetricTypeALBRequestCountPerTarget:
@@ -42,53 +46,56 @@ func (a tx) tracked(config *types.TargetTrackingScalingPolicyConfiguration) erro
 	return nil
 }
 
-var summand = pattern.New(`^(?:FILL\( *([a-z]\w*) *, *0 *\)|([a-z]\w*))$`)
-
-// summed are the target groups whose requests per target metric math adds up.
-func (a tx) summed(m *types.CustomizedMetricSpecification) (groups []string, ok bool) {
-	of, expression := map[string]string{}, ""
+// expressed are the target groups whose requests per target metric math is of, by the ids
+// of their metrics, and its expression.
+func (a tx) expressed(m *types.CustomizedMetricSpecification) (groups map[string]string, expression string, ok bool) {
+	groups = map[string]string{}
 	for _, q := range m.Metrics {
 		switch s := q.MetricStat; {
 		case q.Expression != nil && expression == "" && s == nil && (q.ReturnData == nil || *q.ReturnData):
 			expression = *q.Expression
 		case s == nil || s.Metric == nil || q.ReturnData == nil || *q.ReturnData || aws.ToString(s.Stat) != "Sum" || aws.ToString(s.Metric.Namespace) != "AWS/ApplicationELB" || aws.ToString(s.Metric.MetricName) != "RequestCountPerTarget":
-			return nil, false
+			return nil, "", false
 		default:
 			for _, d := range s.Metric.Dimensions {
 				if aws.ToString(d.Name) == "TargetGroup" {
-					of[aws.ToString(q.Id)] = a.ARN("elasticloadbalancing", aws.ToString(d.Value))
+					groups[aws.ToString(q.Id)] = a.ARN("elasticloadbalancing", aws.ToString(d.Value))
 				}
 			}
 		}
 	}
-	for term := range strings.SplitSeq(expression, "+") {
-		part := summand.FindStringSubmatch(strings.TrimSpace(term))
-		if part == nil || of[part[1]+part[2]] == "" {
-			return nil, false
-		}
-		groups = append(groups, of[part[1]+part[2]])
-	}
-	return groups, true
+	return groups, expression, expression != ""
 }
 
-// requests is how many requests a minute, a real one, each target had since the last look
-// in the groups that a policy tracks. A group without a target has none, and NaN is for
-// nothing known.
-func (a tx) requests(config *types.TargetTrackingScalingPolicyConfiguration, sample *scalingSample, elapsed time.Duration) float64 {
+// requests is how many requests a minute, a real one, each target had in the newest minute
+// that is known of, by what a policy tracks. A group without a target has none, and NaN is
+// for nothing known.
+func (a tx) requests(policy string, config *types.TargetTrackingScalingPolicyConfiguration, sample *scalingSample, elapsed time.Duration) float64 {
+	now := map[string]float64{}
+	groups, expression := map[string]string{"m": ""}, "m"
 	if m := config.PredefinedMetricSpecification; m != nil {
-		return a.requestRate(a.labelled(aws.ToString(m.ResourceLabel)), sample, elapsed)
+		groups["m"] = a.labelled(aws.ToString(m.ResourceLabel))
+	} else {
+		groups, expression, _ = a.expressed(config.CustomizedMetricSpecification)
 	}
-	groups, _ := a.summed(config.CustomizedMetricSpecification)
-	sum, known := 0.0, false
-	for _, g := range groups {
-		if rate := a.requestRate(g, sample, elapsed); !math.IsNaN(rate) {
-			sum, known = sum+rate, true
+	for id, g := range groups {
+		now[id] = a.requestRate(g, sample, elapsed)
+	}
+	past := append(sample.past[policy], now)
+	past = past[max(0, len(past)-highMinutes-beyond):]
+	sample.past[policy] = past
+	for i, values := range slices.Backward(past) {
+		if i >= len(past)-a.MetricsLate() { // has not arrived yet
+			values = map[string]float64{}
+			for id := range groups {
+				values[id] = math.NaN()
+			}
+		}
+		if value, err := metricmath.Evaluate(expression, values); err == nil && !math.IsNaN(value) {
+			return value
 		}
 	}
-	if !known {
-		return math.NaN()
-	}
-	return sum
+	return math.NaN()
 }
 
 // requestRate is that of one group.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/metricmath"
 )
 
 // state is what CloudWatch keeps.
@@ -46,13 +48,16 @@ func (a tx) PutMetricAlarm(in *cloudwatch.PutMetricAlarmInput) (*cloudwatch.PutM
 	case !slices.Contains([]string{"", "breaching", "notBreaching", "ignore", "missing"}, aws.ToString(in.TreatMissingData)):
 		return nil, refuse("The value for parameter TreatMissingData is not valid: %s", aws.ToString(in.TreatMissingData))
 	}
-	returns := 0
+	returns, none := 0, map[string]float64{}
+	for _, q := range in.Metrics {
+		none[aws.ToString(q.Id)] = math.NaN()
+	}
 	for _, q := range in.Metrics {
 		if q.ReturnData == nil || *q.ReturnData {
 			returns++
 		}
 		if q.Expression != nil {
-			if _, err := evaluate(*q.Expression, nil); err != nil {
+			if _, err := metricmath.Evaluate(*q.Expression, none); err != nil {
 				return nil, refuse("Error in expression '%s': %v", aws.ToString(q.Id), err)
 			}
 		}

@@ -10,15 +10,22 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
+	"github.com/bookctl/bookctl/internal/localcloud/metricmath"
 )
 
 // series is what an alarm has seen of its metrics.
 type series struct {
-	before  map[string]int64   // what counters stood at, by metric
-	period  map[string]float64 // the period that is going on, by the id of the metric
-	minutes int32              // of it
-	points  []float64          // of the periods that are over, the newest last; NaN is no data
+	before  map[string]int64     // what counters stood at, by metric
+	period  map[string]float64   // the period that is going on, by the id of the metric
+	minutes int32                // of it
+	past    []map[string]float64 // the periods that are over, the newest last
 }
+
+// beyond is how many data points more than its periods an alarm looks at, so that one that
+// has not arrived yet does not count as missing. AWS tells no number for it; its examples
+// have two.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+const beyond = 2
 
 // Start looks at the metrics of all alarms once per minute of theirs, until the cloud
 // closes.
@@ -55,7 +62,7 @@ func (a tx) measure(x *alarm) bool {
 			Metric: &types.Metric{Namespace: x.Namespace, MetricName: x.MetricName, Dimensions: x.Dimensions}, Period: x.Period, Stat: aws.String(string(x.Statistic)),
 		}}}
 	}
-	period, result := int32(60), math.NaN()
+	period := int32(60)
 	for _, q := range queries {
 		if q.MetricStat != nil {
 			period = aws.ToInt32(q.MetricStat.Period)
@@ -67,29 +74,43 @@ func (a tx) measure(x *alarm) bool {
 	if s.minutes++; s.minutes*60 < period {
 		return false
 	}
-	for _, q := range queries {
-		if q.ReturnData != nil && !*q.ReturnData {
-			continue
-		}
-		if q.Expression == nil {
-			if v, ok := s.period[*q.Id]; ok {
-				result = v
-			}
-		} else if v, err := evaluate(*q.Expression, s.period); err == nil {
-			result = v
-		}
-	}
+	s.past = append(s.past, s.period)
 	s.minutes, s.period = 0, map[string]float64{}
-	s.points = append(s.points, result)
-	if over := len(s.points) - int(*x.EvaluationPeriods); over > 0 {
-		s.points = slices.Delete(s.points, 0, over)
+	late := (a.MetricsLate()*60 + int(period) - 1) / int(period)
+	if over := len(s.past) - int(*x.EvaluationPeriods) - beyond; over > 0 {
+		s.past = slices.Delete(s.past, 0, over)
 	}
-	to, reason := x.judge(s.points)
+	to, reason := x.judge(points(queries, s.past, late))
 	if to == x.StateValue || to == "" {
 		return false
 	}
 	a.turn(x, to, reason)
 	return true
+}
+
+// points are the data points of what an alarm watches, the newest last; NaN is no data. Those
+// of the newest periods have not arrived where metrics are late.
+func points(queries []types.MetricDataQuery, past []map[string]float64, late int) []float64 {
+	out := make([]float64, len(past))
+	for i, period := range past {
+		values := map[string]float64{}
+		for _, q := range queries {
+			values[*q.Id] = math.NaN()
+			if v, ok := period[*q.Id]; ok && i < len(past)-late {
+				values[*q.Id] = v
+			}
+		}
+		for _, q := range queries {
+			switch {
+			case q.ReturnData != nil && !*q.ReturnData:
+			case q.Expression == nil:
+				out[i] = values[*q.Id]
+			default:
+				out[i], _ = metricmath.Evaluate(*q.Expression, values) // checked when it was put
+			}
+		}
+	}
+	return out
 }
 
 // add takes a minute's value into the period's.
@@ -136,31 +157,36 @@ func (a tx) value(s *series, m *types.Metric) (float64, bool) {
 	return float64(now - before), true
 }
 
-// judge is the state that an alarm has by its last periods; "" leaves what it has.
+// judge is the state that an alarm has by its last data points; "" leaves what it has. It is
+// judged by the newest that there are, as many as it has periods, and by what stands for
+// missing ones only where these are not enough.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 func (x *alarm) judge(points []float64) (types.StateValue, string) {
 	enough := aws.ToInt32(x.DatapointsToAlarm)
 	if enough == 0 {
 		enough = *x.EvaluationPeriods
 	}
-	breaching, missing := int32(0), 0
-	for _, p := range points {
-		switch {
-		case math.IsNaN(p) && aws.ToString(x.TreatMissingData) == "breaching":
-			breaching++
-		case math.IsNaN(p) && aws.ToString(x.TreatMissingData) == "notBreaching":
-		case math.IsNaN(p):
-			missing++
-		case x.breaches(p):
+	real := slices.DeleteFunc(slices.Clone(points), math.IsNaN)
+	missing := min(len(points)-len(real), max(0, int(*x.EvaluationPeriods)-len(real)))
+	real = real[max(0, len(real)-int(*x.EvaluationPeriods)):]
+	breaching := int32(0)
+	for _, p := range real {
+		if x.breaches(p) {
 			breaching++
 		}
+	}
+	switch aws.ToString(x.TreatMissingData) {
+	case "breaching":
+		breaching, missing = breaching+int32(missing), 0
+	case "notBreaching":
+		missing = 0
 	}
 	switch {
 	case breaching >= enough:
 		return types.StateValueAlarm, fmt.Sprintf("Threshold Crossed: %d datapoints %v breached the threshold (%g).", breaching, points, *x.Threshold)
-	case missing == len(points) && aws.ToString(x.TreatMissingData) == "ignore":
+	case missing > 0 && len(real) == 0 && aws.ToString(x.TreatMissingData) == "ignore":
 		return "", ""
-	case missing == len(points):
+	case missing > 0 && len(real) == 0:
 		return types.StateValueInsufficientData, "Insufficient Data: no datapoints were received."
 	}
 	return types.StateValueOk, fmt.Sprintf("Threshold Crossed: %v did not breach the threshold (%g) %d times.", points, *x.Threshold, enough)
