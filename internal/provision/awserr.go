@@ -242,7 +242,8 @@ func NameTaken(err error) bool { return isCode(err, taken...) }
 // visible yet, or by a run that was cut off.
 func Exists(err error) bool {
 	// https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
-	return NameTaken(err) || isCode(err, "InvalidSubnet.Conflict", "DuplicateListener") || says(err, "InvalidChangeBatch", "already exists")
+	// A CNAME that "already exists" is a conflict with another record.
+	return NameTaken(err) || isCode(err, "InvalidSubnet.Conflict", "DuplicateListener") || says(err, "InvalidChangeBatch", "but it already exists")
 }
 
 // expired are the codes of credentials that were good once, or never were:

@@ -73,22 +73,28 @@ func (z *hostedZone) find(ctx context.Context) (string, error) {
 
 // record returns the record of that name and type, or nil.
 func (z *hostedZone) record(ctx context.Context, name string, kind types.RRType) (*types.ResourceRecordSet, error) {
+	all, err := z.recordsFrom(ctx, name, kind, 1)
+	for _, r := range all {
+		if r.Type == kind {
+			return &r, err
+		}
+	}
+	return nil, err
+}
+
+// recordsFrom returns the records of that name, in the order of their types from that one on.
+func (z *hostedZone) recordsFrom(ctx context.Context, name string, kind types.RRType, most int32) ([]types.ResourceRecordSet, error) {
 	id, err := z.find(ctx)
 	if err != nil {
 		return nil, err
 	}
 	out, err := z.client.ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{
-		HostedZoneId: &id, StartRecordName: &name, StartRecordType: kind, MaxItems: aws.Int32(1),
+		HostedZoneId: &id, StartRecordName: &name, StartRecordType: kind, MaxItems: &most,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("look for record %s in hosted zone %s: %w", name, id, err)
 	}
-	for _, r := range out.ResourceRecordSets {
-		if dotted(aws.ToString(r.Name)) == dotted(name) && r.Type == kind {
-			return &r, nil
-		}
-	}
-	return nil, nil
+	return slices.DeleteFunc(out.ResourceRecordSets, func(r types.ResourceRecordSet) bool { return dotted(aws.ToString(r.Name)) != dotted(name) }), nil
 }
 
 // change makes or removes a record.
@@ -148,6 +154,11 @@ func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificat
 	return d
 }
 
+// leading are the types of other records by which a domain leads somewhere: no A record can be
+// beside a CNAME, and clients ask for the others as well.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html
+var leading = []types.RRType{types.RRTypeCname, types.RRTypeAaaa, types.RRTypeHttps}
+
 // liveDNSRecord is a record as far as it is compared.
 type liveDNSRecord struct{ target string }
 
@@ -172,14 +183,31 @@ func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, erro
 	if zone.domain == "" {
 		return nil, absent, nil
 	}
-	have, err := zone.record(ctx, zone.domain, types.RRTypeA)
+	all, err := zone.recordsFrom(ctx, zone.domain, types.RRTypeA, 100)
 	if errors.Is(err, ErrNoZone) && (d.destroying || d.lb.DNSName() == "") {
 		return nil, absent, nil // nothing of it is there, and nothing can be made
 	}
-	if have == nil || err != nil {
+	if err != nil {
 		return nil, absent, err
 	}
 	st := graph.State{Phase: graph.Ready, ID: zone.domain}
+	elsewhere := func(kind types.RRType) (*liveDNSRecord, graph.State, error) {
+		st.Note, st.Next = "the domain leads elsewhere", hint.New("take the %s record of the domain away first, or choose another with --domain", kind)
+		return nil, st, nil
+	}
+	var have *types.ResourceRecordSet
+	for i, r := range all {
+		if r.Type == types.RRTypeA {
+			have = &all[i]
+		}
+	}
+	if have == nil {
+		i := slices.IndexFunc(all, func(r types.ResourceRecordSet) bool { return slices.Contains(leading, r.Type) })
+		if i < 0 || d.destroying {
+			return nil, absent, nil
+		}
+		return elsewhere(all[i].Type)
+	}
 	leads := ""
 	if have.AliasTarget != nil {
 		leads = strings.TrimPrefix(dotted(aws.ToString(have.AliasTarget.DNSName)), "dualstack.")
@@ -194,8 +222,7 @@ func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, erro
 		}
 	}
 	if leads == "" || leads != d.target() && leads != d.former {
-		st.Note, st.Next = "the domain leads elsewhere", hint.New("take the A record of the domain away first, or choose another with --domain")
-		return nil, st, nil
+		return elsewhere(types.RRTypeA)
 	}
 	st.Owner = d.stack
 	return &liveDNSRecord{target: leads}, st, nil

@@ -234,7 +234,7 @@ func (a tx) ChangeResourceRecordSets(in *route53.ChangeResourceRecordSetsInput) 
 		if err != nil {
 			return nil, err
 		}
-		if message := apply(&records, change.Action, r); message != "" {
+		if message := apply(&records, change.Action, r, z.Name); message != "" {
 			wrong = append(wrong, message)
 		}
 	}
@@ -271,8 +271,9 @@ func (z *zone) record(in *types.ResourceRecordSet) (record, error) {
 	return r, nil
 }
 
-// apply does one change and returns AWS's words for why it can't be done.
-func apply(records *[]record, action types.ChangeAction, r record) string {
+// apply does one change of a zone and returns AWS's words for why it can't be done
+// (hashicorp/terraform #9732, ansible-collections/amazon.aws #2694).
+func apply(records *[]record, action types.ChangeAction, r record, zone string) string {
 	i := slices.IndexFunc(*records, func(have record) bool { return have.Name == r.Name && have.Type == r.Type })
 	named := "resource record set [name='" + r.Name + "', type='" + string(r.Type) + "']"
 	conflict := slices.ContainsFunc(*records, func(have record) bool {
@@ -296,8 +297,11 @@ func apply(records *[]record, action types.ChangeAction, r record) string {
 		}
 		fallthrough
 	default: // UPSERT
-		if conflict {
-			return "RRSet of type " + string(r.Type) + " with DNS name " + r.Name + " conflicts with a CNAME of that name"
+		switch {
+		case conflict && r.Type == types.RRTypeCname:
+			return "RRSet of type CNAME with DNS name " + r.Name + " is not permitted as it conflicts with other records with the same DNS name in zone " + zone
+		case conflict:
+			return "RRSet of type " + string(r.Type) + " with DNS name " + r.Name + " is not permitted because a conflicting RRSet of type CNAME with the same DNS name already exists in zone " + zone
 		}
 		if i >= 0 {
 			(*records)[i] = r
