@@ -402,6 +402,8 @@ func TestGroupsOfSubnetsAndOrderableClasses(t *testing.T) {
 		"class":    {func(in *rds.CreateDBInstanceInput) { in.DBInstanceClass = aws.String("db.huge") }, "InvalidParameterValue", "db.huge"},
 		"password": {func(in *rds.CreateDBInstanceInput) { in.MasterUserPassword = aws.String("with/slash-in") }, "InvalidParameterValue", "Only printable ASCII characters besides"},
 		"name":     {func(in *rds.CreateDBInstanceInput) { in.DBInstanceIdentifier = aws.String("a--b") }, "InvalidParameterValue", "DBInstanceIdentifier"},
+		"user":     {func(in *rds.CreateDBInstanceInput) { in.MasterUsername = aws.String("admin") }, "InvalidParameterValue", "MasterUsername admin cannot be used as it is a reserved word used by the engine"},
+		"database": {func(in *rds.CreateDBInstanceInput) { in.DBName = aws.String("grant") }, "InvalidParameterValue", "DBName grant cannot be used. It is a reserved word for this engine"},
 		"storage":  {func(in *rds.CreateDBInstanceInput) { in.AllocatedStorage = aws.Int32(5) }, "InvalidParameterValue", "Invalid storage size"},
 		"group":    {func(in *rds.CreateDBInstanceInput) { in.DBSubnetGroupName = aws.String("none") }, "DBSubnetGroupNotFoundFault", "none"},
 		"unserved": {func(in *rds.CreateDBInstanceInput) { in.Domain = aws.String("d") }, "InvalidParameterCombination", "Domain"},

@@ -823,7 +823,9 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", hint.With(err, "put a password into it, plain or as JSON: %s reads it from its input, up to Ctrl-D", hint.AWS("secretsmanager", "put-secret-value", "--secret-id", d.secret.secretName(), "--secret-string", standardInput))
 	}
-	c = d.secret.complete(c)
+	if c, version, err = d.named(ctx, c, version); err != nil {
+		return "", err
+	}
 	tags := d.tags(d.Name())
 	tags[TagSecretVersion] = version
 	in := &rds.CreateDBInstanceInput{
@@ -864,6 +866,18 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		d.sent.created = out.DBInstance
 	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
+}
+
+// named is what the secret says with the names of this run, which the new database gets. The
+// secret may have those of a run that created no database: RDS may have refused them.
+func (d *Database) named(ctx context.Context, c credentials, version string) (credentials, string, error) {
+	stale := c.DBName != "" && c.DBName != d.want.name || c.Username != "" && c.Username != d.want.user
+	c.Engine, c.DBName, c.Username = cmp.Or(c.Engine, d.secret.initial.Engine), d.want.name, d.want.user
+	if !stale {
+		return c, version, nil
+	}
+	version, err := d.secret.put(ctx, c)
+	return c, version, err
 }
 
 // restore creates the instance from a snapshot. What it brings along and should

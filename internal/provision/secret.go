@@ -268,12 +268,6 @@ func (s *Secret) endRotation(ctx context.Context, _ []graph.Change) error {
 	return nil
 }
 
-// complete is c with the names that it lacks.
-func (s *Secret) complete(c credentials) credentials {
-	c.Engine, c.DBName, c.Username = cmp.Or(c.Engine, s.initial.Engine), cmp.Or(c.DBName, s.initial.DBName), cmp.Or(c.Username, s.initial.Username)
-	return c
-}
-
 // newValue generates the value of a secret without one, and returns it as text, too.
 func (s *Secret) newValue(ctx context.Context) (value credentials, text string, err error) {
 	value = s.initial

@@ -650,6 +650,7 @@ func databaseSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBInstance.html
 				refuse("db-name", !databaseName.MatchString(s.DBName), "database name %q: RDS takes 1 to 63 letters, digits and _, and a letter first", s.DBName)
+				refuse("db-name", reservedName(s.DBName) || reservedDatabase[strings.ToLower(s.DBName)], "database name %q: RDS reserves that word", s.DBName)
 			},
 			recorded: onDatabase,
 			when:     func(s Settings) bool { return s.DBName != "books" },
@@ -667,6 +668,7 @@ func databaseSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				refuse("db-user", !databaseName.MatchString(s.DBUser) || strings.HasPrefix(s.DBUser, "rds") || strings.HasPrefix(s.DBUser, "pg_"),
 					"database user %q: RDS takes 1 to 63 letters, digits and _, a letter first, and keeps names that begin with rds and pg_", s.DBUser)
+				refuse("db-user", reservedName(s.DBUser) || reservedUser[strings.ToLower(s.DBUser)], "database user %q: RDS reserves that word", s.DBUser)
 			},
 			recorded: onDatabase,
 			when:     func(s Settings) bool { return s.DBUser != "bookapi" },

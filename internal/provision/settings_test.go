@@ -171,6 +171,11 @@ func TestWhatAWSWouldRefuseIsSaidAtOnce(t *testing.T) {
 		{"storage 5 GiB", func(s *provision.Settings) { s.DBStorage = 5 }},
 		{"retention 36 days", func(s *provision.Settings) { s.BackupDays = 36 }},
 		{`database version "9"`, func(s *provision.Settings) { s.DBVersion = "9" }},
+		{`database user "Admin": RDS reserves that word`, func(s *provision.Settings) { s.DBUser = "Admin" }},
+		{`database user "public": RDS reserves that word`, func(s *provision.Settings) { s.DBUser = "public" }},
+		{`database name "order": RDS reserves that word`, func(s *provision.Settings) { s.DBName = "order" }},
+		{`database name "catalog": RDS reserves that word`, func(s *provision.Settings) { s.DBName = "catalog" }},
+		{"", func(s *provision.Settings) { s.DBUser, s.DBName = "orders", "grants" }},
 		{`image "a b"`, func(s *provision.Settings) { s.Image = "a b" }},
 	} {
 		s := provision.DefaultSettings()
