@@ -178,7 +178,7 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP)
 	defer signal.Stop(hangup)
-	way, err := openTunnel(ctx, t, g, plugin, c, task, port, s.err)
+	way, err := openTunnel(ctx, s, t, g, plugin, c, task, port, s.err)
 	if err != nil {
 		return err
 	}

@@ -341,7 +341,7 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 		}
 		to.Authorities = x509.NewCertPool()
 		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
-		if through, err = openTunnel(ctx, t.target, g, plugin, c, "", 0, nil); err != nil {
+		if through, err = openTunnel(ctx, s, t.target, g, plugin, c, "", 0, nil); err != nil {
 			return err
 		}
 		defer through.end()

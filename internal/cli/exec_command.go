@@ -50,7 +50,7 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
 			if err != nil {
 				return err
 			}
-			session, err := provision.Exec(ctx, t.clients, g.stack, task, args)
+			session, err := provision.Exec(ctx, t.clients, g.stack, task, args, func(note string) { g.note(s, "%s", note) })
 			if err != nil {
 				return notDeployed(ctx, t, g, err, execHint(err))
 			}
@@ -67,6 +67,9 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
 func execHint(err error) hint.Message {
 	if errors.Is(err, provision.ErrNoExec) {
 		return hint.New("%s replaces them by tasks that allow it", hint.Command("up", "--exec"))
+	}
+	if errors.Is(err, provision.ErrNoAgent) {
+		return hint.New("%s replaces the tasks, and each new one gets its agent", hint.Command("restart"))
 	}
 	return hint.New("%s shows the state of the tasks", hint.Command("status"))
 }

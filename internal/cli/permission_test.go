@@ -325,7 +325,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	// A session needs AWS's plugin, and the local cloud has none; what is asked
 	// for it comes to the judge before that.
 	clients := provision.NewClients(j.config("local"))
-	_, _ = provision.Exec(ctx, clients, j.stack, "", []string{"true"})
+	_, _ = provision.Exec(ctx, clients, j.stack, "", []string{"true"}, func(string) {})
 	j.step("destroy", "--yes")
 	j.step("up", "--restore", "latest")
 	j.step("destroy", "--yes", "--purge-snapshots")

@@ -50,7 +50,7 @@ const tunnelOpens = time.Minute
 // openTunnel forwards a port of this machine, or any free one for 0, to the database through
 // a task, and waits until it takes connections. What the plugin says goes to out, too, if
 // there is one.
-func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c provision.Connection, task string, port int, out io.Writer) (*tunnel, error) {
+func openTunnel(ctx context.Context, s streams, t *target, g *globals, plugin string, c provision.Connection, task string, port int, out io.Writer) (*tunnel, error) {
 	if port == 0 {
 		free, err := freePort()
 		if err != nil {
@@ -60,7 +60,7 @@ func openTunnel(ctx context.Context, t *target, g *globals, plugin string, c pro
 	} else if err := isFree(ctx, port); err != nil {
 		return nil, hint.With(fmt.Errorf("port %d of this machine is not free: %w", port, err), "choose another one with --local-port, or leave it out")
 	}
-	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port)
+	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port, func(note string) { g.note(s, "%s", note) })
 	if err != nil {
 		return nil, notDeployed(ctx, t, g, err, execHint(err))
 	}

@@ -343,7 +343,15 @@ func TestACommandRunsInAContainer(t *testing.T) {
 		out := must[*ecs.RunTaskOutput](t)(s.ecs.RunTask(t.Context(), &ecs.RunTaskInput{
 			Cluster: aws.String(stageName), TaskDefinition: &definition, NetworkConfiguration: s.network(), EnableExecuteCommand: enabled,
 		}))
-		s.await(t, *out.Tasks[0].TaskArn, "RUNNING")
+		arn := *out.Tasks[0].TaskArn
+		s.await(t, arn, "RUNNING")
+		for enabled {
+			described := must[*ecs.DescribeTasksOutput](t)(s.ecs.DescribeTasks(t.Context(), &ecs.DescribeTasksInput{Cluster: aws.String(stageName), Tasks: []string{arn}}))
+			if agents := described.Tasks[0].Containers[0].ManagedAgents; len(agents) == 1 && agents[0].Name == types.ManagedAgentNameExecuteCommandAgent && *agents[0].LastStatus == "RUNNING" {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
 		return s.ecs.ExecuteCommand(t.Context(), &ecs.ExecuteCommandInput{
 			Cluster: aws.String(stageName), Task: out.Tasks[0].TaskArn, Command: aws.String(`sh -c "cat; echo \$PASSWORD; exit 6" # a comment`), Interactive: true,
 		})

@@ -122,26 +122,43 @@ func (s *Service) evidence(ctx context.Context) string {
 
 // tasks returns the service's tasks with the wanted status, the last one first.
 func (s *Service) tasks(ctx context.Context, desired types.DesiredStatus) ([]diagnosis.Task, error) {
-	cluster := aws.String(s.cluster.clusterName())
-	list, err := s.ecs.ListTasks(ctx, &ecs.ListTasksInput{Cluster: cluster, ServiceName: aws.String(s.serviceName()), DesiredStatus: desired})
-	if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") || err == nil && len(list.TaskArns) == 0 {
-		return nil, nil
-	}
+	all, err := s.describedTasks(ctx, desired)
 	if err != nil {
-		return nil, fmt.Errorf("list the tasks of service %s: %w", s.serviceName(), err)
-	}
-	described, err := s.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: cluster, Tasks: list.TaskArns}) // both take 100
-	if err != nil {
-		return nil, fmt.Errorf("describe the tasks of service %s: %w", s.serviceName(), err)
+		return nil, err
 	}
 	var out []diagnosis.Task
-	for _, t := range described.Tasks {
+	for _, t := range all {
 		out = append(out, asTask(t))
 	}
 	sorted.By(out, func(a, b diagnosis.Task) int {
 		return cmp.Or(b.Stopped.Compare(a.Stopped), b.Started.Compare(a.Started), strings.Compare(a.ID, b.ID))
 	})
 	return out, nil
+}
+
+// describedTasks describes the service's tasks with the wanted status, in no order.
+func (s *Service) describedTasks(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
+	cluster := aws.String(s.cluster.clusterName())
+	var all []types.Task
+	pages := ecs.NewListTasksPaginator(s.ecs, &ecs.ListTasksInput{Cluster: cluster, ServiceName: aws.String(s.serviceName()), DesiredStatus: desired})
+	for pages.HasMorePages() {
+		list, err := pages.NextPage(ctx)
+		if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("list the tasks of service %s: %w", s.serviceName(), err)
+		}
+		if len(list.TaskArns) == 0 {
+			continue
+		}
+		described, err := s.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: cluster, Tasks: list.TaskArns}) // it takes 100, as many as a page has
+		if err != nil {
+			return nil, fmt.Errorf("describe the tasks of service %s: %w", s.serviceName(), err)
+		}
+		all = append(all, described.Tasks...)
+	}
+	return all, nil
 }
 
 func asTask(t types.Task) diagnosis.Task {

@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -82,16 +84,20 @@ type answer struct {
 	StreamURL  *string `json:"StreamUrl"`
 }
 
-// ErrNoExec is wrapped by the error for a stack whose tasks do not allow ECS Exec.
-var ErrNoExec = errors.New("its tasks do not allow ECS Exec")
+// ErrNoExec is wrapped by the error for a stack whose tasks do not allow ECS Exec, and
+// ErrNoAgent by that for tasks whose agent of ECS Exec does not run.
+var (
+	ErrNoExec  = errors.New("its tasks do not allow ECS Exec")
+	ErrNoAgent = errors.New("the agent of ECS Exec does not run")
+)
 
 // Exec starts a command in a running task: the one whose id begins with task, or
-// any for "". ECS takes one string, which the agent in the container takes apart by quotes
+// any for "". It waits for one whose agent is about to run, after a note. ECS takes one string, which the agent in the container takes apart by quotes
 // and backslashes, and runs without a shell.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
 // https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/session/shell/shell_unix.go (ContainerMode)
-func Exec(ctx context.Context, c Clients, stack, task string, command []string) (Session, error) {
-	s, t, err := enter(ctx, c, stack, task)
+func Exec(ctx context.Context, c Clients, stack, task string, command []string, note func(string)) (Session, error) {
+	s, t, err := enter(ctx, c, stack, task, note)
 	if err != nil {
 		return Session{}, err
 	}
@@ -108,10 +114,10 @@ func Exec(ctx context.Context, c Clients, stack, task string, command []string) 
 }
 
 // Tunnel forwards a port of this machine through a running task to the stack's
-// database.
+// database. Like Exec it waits for a task whose agent is about to run.
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-sessions-start.html#sessions-remote-port-forwarding
-func Tunnel(ctx context.Context, c Clients, stack, task string, to Connection, port int) (Session, error) {
-	s, t, err := enter(ctx, c, stack, task)
+func Tunnel(ctx context.Context, c Clients, stack, task string, to Connection, port int, note func(string)) (Session, error) {
+	s, t, err := enter(ctx, c, stack, task, note)
 	if err != nil {
 		return Session{}, err
 	}
@@ -141,36 +147,94 @@ func newSession(c Clients, a answer, in ssm.StartSessionInput) (Session, error) 
 	return Session{Stream: aws.ToString(a.StreamURL), ID: aws.ToString(a.SessionID), Response: string(response), Request: string(request), Region: region, Endpoint: "https://ssm." + region + "." + partition.Of(region).Suffix}, nil
 }
 
-// enter finds a running task that takes commands.
-func enter(ctx context.Context, c Clients, stack, prefix string) (*Service, types.Task, error) {
+// agentStarts is how long the agent of ECS Exec in a running task may take to run.
+const agentStarts = 30 * time.Second
+
+// enter finds a running task that takes commands: the agent in it runs some seconds later
+// than the task, or not at all.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html
+func enter(ctx context.Context, c Clients, stack, prefix string, note func(string)) (*Service, types.Task, error) {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
 	s := &Service{containers: in, cluster: &Cluster{containers: in}}
-	list, err := c.ECS.ListTasks(ctx, &ecs.ListTasksInput{
-		Cluster: aws.String(s.cluster.clusterName()), ServiceName: aws.String(s.serviceName()), DesiredStatus: types.DesiredStatusRunning,
+	for begun, noted := time.Now(), false; ; {
+		all, err := s.describedTasks(ctx, types.DesiredStatusRunning)
+		if err != nil {
+			return nil, types.Task{}, err
+		}
+		if len(all) == 0 {
+			return nil, types.Task{}, fmt.Errorf("no task of stack %s is running", stack)
+		}
+		t, err := choose(all, stack, prefix)
+		if err == nil {
+			return s, t, nil
+		}
+		if !errors.Is(err, errAgentPending) || time.Since(begun) > agentStarts {
+			return nil, types.Task{}, err
+		}
+		if !noted {
+			note(fmt.Sprintf("waiting up to %s for the agent of ECS Exec in task %s", agentStarts, short(aws.ToString(t.TaskArn))))
+			noted = true
+		}
+		select {
+		case <-ctx.Done():
+			return nil, types.Task{}, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// errAgentPending is an ErrNoAgent that may pass by itself.
+var errAgentPending = fmt.Errorf("%w yet", ErrNoAgent)
+
+// choose takes the task whose agent runs, of those with an id that begins with prefix; or,
+// with an error, one whose agent does not.
+func choose(all []types.Task, stack, prefix string) (types.Task, error) {
+	running := slices.DeleteFunc(slices.Clone(all), func(t types.Task) bool {
+		return aws.ToString(t.LastStatus) != "RUNNING" || !strings.HasPrefix(short(aws.ToString(t.TaskArn)), prefix)
 	})
-	if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") || err == nil && len(list.TaskArns) == 0 {
-		return nil, types.Task{}, fmt.Errorf("no task of stack %s is running", stack)
+	switch {
+	case len(running) == 0 && prefix != "":
+		return types.Task{}, fmt.Errorf("no running task of stack %s has an id that begins with %q", stack, prefix)
+	case len(running) == 0:
+		return types.Task{}, fmt.Errorf("no task of stack %s is running yet", stack)
 	}
-	if err != nil {
-		return nil, types.Task{}, fmt.Errorf("list the tasks of service %s: %w", s.serviceName(), err)
+	running = slices.DeleteFunc(running, func(t types.Task) bool { return !t.EnableExecuteCommand })
+	if len(running) == 0 {
+		return types.Task{}, fmt.Errorf("stack %s: %w", stack, ErrNoExec)
 	}
-	described, err := c.ECS.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: aws.String(s.cluster.clusterName()), Tasks: list.TaskArns})
-	if err != nil {
-		return nil, types.Task{}, fmt.Errorf("describe the tasks of service %s: %w", s.serviceName(), err)
+	var best types.Task
+	var err error
+	for _, t := range running {
+		status, reason := execAgent(t)
+		switch {
+		case status == "RUNNING":
+			return t, nil
+		case status == "PENDING" && !errors.Is(err, errAgentPending):
+			best, err = t, fmt.Errorf("task %s: %w: it is %s", short(aws.ToString(t.TaskArn)), errAgentPending, status+reason)
+		case err == nil:
+			best, err = t, fmt.Errorf("task %s: %w: it is %s", short(aws.ToString(t.TaskArn)), ErrNoAgent, status+reason)
+		}
 	}
-	for _, t := range described.Tasks {
-		if aws.ToString(t.LastStatus) != "RUNNING" || !strings.HasPrefix(short(aws.ToString(t.TaskArn)), prefix) {
+	return best, err
+}
+
+// execAgent is the state of the agent of ECS Exec in a task's container, and the reason, to
+// be appended. Who does not report agents is asked for a session.
+func execAgent(t types.Task) (status, reason string) {
+	for _, c := range t.Containers {
+		if aws.ToString(c.Name) != containerName {
 			continue
 		}
-		if !t.EnableExecuteCommand {
-			return nil, types.Task{}, fmt.Errorf("stack %s: %w", stack, ErrNoExec)
+		for _, a := range c.ManagedAgents {
+			if a.Name == types.ManagedAgentNameExecuteCommandAgent {
+				if a.Reason != nil {
+					reason = ": " + *a.Reason
+				}
+				return aws.ToString(a.LastStatus), reason
+			}
 		}
-		return s, t, nil
 	}
-	if prefix != "" {
-		return nil, types.Task{}, fmt.Errorf("no running task of stack %s has an id that begins with %q", stack, prefix)
-	}
-	return nil, types.Task{}, fmt.Errorf("no task of stack %s is running yet", stack)
+	return "RUNNING", ""
 }
 
 // target is a task's container as Systems Manager calls it.

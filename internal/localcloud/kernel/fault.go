@@ -147,6 +147,11 @@ type TaskFaults struct {
 	// NoSpot is for no capacity on Fargate Spot: a service tries again until there is.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
 	NoSpot bool `json:"noSpot,omitempty"`
+	// ExecPending keeps the agents of ECS Exec in new tasks PENDING as long as it is set,
+	// and NoExec makes them stop.
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html
+	ExecPending bool `json:"execPending,omitempty"`
+	NoExec      bool `json:"noExec,omitempty"`
 }
 
 // ParseFaults reads faults from JSON. A field that does not exist, a share

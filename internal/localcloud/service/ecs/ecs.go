@@ -333,7 +333,7 @@ func (a tx) ExecuteCommand(in *ecs.ExecuteCommandInput) (*ecs.ExecuteCommandOutp
 	switch {
 	case t == nil || t.Cluster != cl.Name || *t.LastStatus == taskStopped:
 		return nil, kernel.Fail("InvalidParameterException", "The specified task could not be found: %s", aws.ToString(in.Task))
-	case !t.EnableExecuteCommand:
+	case !t.takesCommands():
 		return nil, kernel.Fail("InvalidParameterException", "The execute command failed because execute command was not enabled when the task was run or the execute command agent isn't running. Wait and try again or run a new task with execute command enabled and try again.")
 	}
 	name := aws.ToString(in.Container)
@@ -360,7 +360,7 @@ func (s *Service) Connected(t *kernel.Tx, target string) bool {
 	for _, task := range s.in(t).state().Tasks {
 		for _, c := range task.Containers {
 			if target == "ecs:"+task.Cluster+"_"+task.ID+"_"+aws.ToString(c.RuntimeId) {
-				return task.EnableExecuteCommand && *task.LastStatus == taskRunning
+				return task.takesCommands()
 			}
 		}
 	}
