@@ -2,8 +2,9 @@ package diagnosis
 
 import (
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // quota is a limit of an account that can be raised. Its zero value is one of which
@@ -25,11 +26,15 @@ var quotas = map[string]quota{
 	"DBParameterGroupQuotaExceeded":      {"Parameter groups", "rds", "L-DE55804A"},
 	"TooManyLoadBalancers":               {"Application Load Balancers per Region", "elasticloadbalancing", "L-53DA6B97"},
 	"TooManyTargetGroups":                {"Target Groups per Region", "elasticloadbalancing", "L-B22855CB"},
-	"LimitExceeded":                      {"Roles per account", "iam", "L-FE177D64"},
+	"LimitExceeded":                      {},
 	"ServiceQuotaExceededException":      {},
 	"LimitExceededException":             {},
 	"RulesPerSecurityGroupLimitExceeded": {"Inbound or outbound rules per security group", "vpc", "L-0EA8095F"},
 }
+
+// rolesQuota is one of those that IAM reports alike: "Cannot exceed quota for RolesPerAccount: 1000".
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+var rolesQuota = quota{"Roles per account", "iam", "L-FE177D64"}
 
 // aboveLimit is how ECS says that a task is larger than the account may run, as new
 // accounts find. https://github.com/dask/dask-cloudprovider/pull/300
@@ -59,6 +64,11 @@ func ofTasks(spot, onDemand bool, said string) (text string, next hint.Message) 
 func OfQuota(code, message string) Explanation {
 	q, known := quotas[code]
 	switch {
+	case code == "LimitExceeded" && strings.Contains(message, "Maximum policy size"):
+		return Explanation{Text: fmt.Sprintf("A role's inline policies may not be longer (%s): %s", code, message),
+			Hint: hint.New("this limit can't be raised, and each secret of the container adds to the policy: keep several values in one secret, and take each with %s", hint.Command("up", "--secret", "NAME=ARN:KEY"))}
+	case code == "LimitExceeded" && strings.Contains(message, "RolesPerAccount"):
+		q = rolesQuota
 	case known:
 	case strings.Contains(message, aboveLimit):
 		q = fargateQuota

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"reflect"
 	"slices"
@@ -80,6 +81,91 @@ func beyond(may, have []statement) []statement {
 	return out
 }
 
+// merged are the same allowances in fewer statements, since a role has no more than 10,240
+// characters of inline policies: what differs in its resources, or in the values of one key of
+// its condition, is one statement with all of them.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+func merged(statements []statement) []statement {
+	var out []statement
+	for _, s := range statements {
+		at := slices.IndexFunc(out, func(into statement) bool { return into.joins(s) })
+		if at < 0 {
+			out = append(out, s)
+			continue
+		}
+		out[at] = out[at].with(s)
+	}
+	return out
+}
+
+// values are those of a condition, by "operator key".
+func (c condition) values() map[string][]string {
+	out := map[string][]string{}
+	for operator, keys := range c {
+		for key, values := range keys {
+			out[operator+" "+key] = values
+		}
+	}
+	return out
+}
+
+// differ are the keys of which two conditions have other values. The result is false if they
+// don't have the same keys.
+func (c condition) differ(from condition) (keys []string, same bool) {
+	a, b := c.values(), from.values()
+	for key, values := range a {
+		other, has := b[key]
+		if !has {
+			return nil, false
+		}
+		if !slices.Equal(values, other) {
+			keys = append(keys, key)
+		}
+	}
+	return keys, len(a) == len(b)
+}
+
+// alike reports whether two statements differ at most in their resources and conditions.
+func (s statement) alike(other statement) bool {
+	return s.Effect == other.Effect && slices.Equal(s.Action, other.Action) && maps.Equal(s.Principal, other.Principal)
+}
+
+// joins reports whether a statement allows nothing but its own and another one's if it has the
+// resources, or the values of a condition, of both.
+func (s statement) joins(other statement) bool {
+	keys, same := s.Condition.differ(other.Condition)
+	if !s.alike(other) || !same {
+		return false
+	}
+	return len(keys) == 0 || len(keys) == 1 && slices.Equal(s.Resource, other.Resource)
+}
+
+// with is a statement with what another one has that it joins.
+func (s statement) with(other statement) statement {
+	add := func(to, from []string) []string {
+		to = slices.Clone(to)
+		for _, one := range from {
+			if !slices.Contains(to, one) {
+				to = append(to, one)
+			}
+		}
+		return to
+	}
+	s.Resource = add(s.Resource, other.Resource)
+	if s.Condition == nil {
+		return s
+	}
+	both := condition{}
+	for operator, keys := range s.Condition {
+		both[operator] = map[string][]string{}
+		for key, values := range keys {
+			both[operator][key] = add(values, other.Condition[operator][key])
+		}
+	}
+	s.Condition = both
+	return s
+}
+
 func policy(statements ...statement) string {
 	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
 	if err != nil {
@@ -110,11 +196,11 @@ func (r *Role) roleName() *string { return aws.String(r.names().Role(r.name)) }
 // inline is the stack's own policy of the role, with what a former release needs; "" for a
 // role that may do nothing: IAM takes no policy without a statement.
 func (r *Role) inline(former []statement) string {
-	may := append(r.permissions(), former...)
+	may := slices.Concat(r.permissions(), former)
 	if len(may) == 0 {
 		return ""
 	}
-	return policy(may...)
+	return policy(merged(may)...)
 }
 
 // trust lets tasks of the account and region assume the role, so that ECS can't be

@@ -2,7 +2,9 @@ package provision_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
 	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
@@ -161,5 +164,77 @@ func TestWhatWasAddedToARoleIsTakenOff(t *testing.T) {
 	var none *iamtypes.NoSuchEntityException
 	if out, err := c.IAM.GetRole(ctx, &iam.GetRoleInput{RoleName: name}); !errors.As(err, &none) {
 		t.Errorf("destroy left the role: %+v, %v", out, err)
+	}
+}
+
+// TestManySecretsFitIntoTheRolesPolicy gives the tasks forty secrets, and the next release
+// others: while the service runs both, the role may read all of them.
+func TestManySecretsFitIntoTheRolesPolicy(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	var all []string
+	run := func(release string) string {
+		want, secrets := spec(), map[string]string{}
+		for i := range 20 {
+			name := fmt.Sprintf("%s_%d", release, i)
+			arn := fmt.Sprintf("arn:aws:secretsmanager:us-east-1:123456789012:secret:%s-AbCdEf", name)
+			all = append(all, arn)
+			secrets[name] = arn
+		}
+		want.Secrets = provision.NewPairs(secrets)
+		s := wired(t, &wire{}, endpoint, want)
+		if _, err := graph.Up(ctx, s.Resources(), soon(s)); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range graph.Observe(ctx, s.Resources(), s.Options()) {
+			if f.Name == "execution-role" && len(f.Drift) > 0 {
+				t.Errorf("the role differs right after it was set: %v", f.Drift)
+			}
+		}
+		out, err := (&wire{}).clients(endpoint).IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: aws.String("book-us-east-1-execution-role"), PolicyName: aws.String("bookctl")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		document, err := url.PathUnescape(*out.PolicyDocument)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return document
+	}
+	run("first")
+	document := run("second")
+	// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+	if len(document) > 10240 {
+		t.Errorf("the policy has %d characters", len(document))
+	}
+	var policy struct {
+		Statement []struct {
+			Action, Resource []string
+			Condition        map[string]map[string][]string
+		}
+	}
+	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+		t.Fatal(err)
+	}
+	read, decrypted := map[string]int{}, map[string]int{}
+	for _, s := range policy.Statement {
+		switch {
+		case slices.Contains(s.Action, "secretsmanager:GetSecretValue"):
+			for _, arn := range s.Resource {
+				read[arn]++
+			}
+		case slices.Contains(s.Action, "kms:Decrypt"):
+			if diff := cmp.Diff([]string{"secretsmanager.us-east-1.amazonaws.com"}, s.Condition["StringEquals"]["kms:ViaService"]); diff != "" {
+				t.Errorf("keys may be used by (-want +got):\n%s", diff)
+			}
+			for _, arn := range s.Condition["StringEquals"]["kms:EncryptionContext:SecretARN"] {
+				decrypted[arn]++
+			}
+		}
+	}
+	for _, arn := range all {
+		if read[arn] != 1 || decrypted[arn] != 1 {
+			t.Errorf("%s may be read by %d statements, and decrypted by %d", arn, read[arn], decrypted[arn])
+		}
 	}
 }
