@@ -35,6 +35,9 @@ type Holder struct {
 	Tags  map[string]string `json:"tags,omitempty"`
 	// Holds are the ids of what it keeps from being removed.
 	Holds []string `json:"holds"`
+
+	// parameters is the family of the stack's parameter group that a database has, "" for none.
+	parameters string
 }
 
 func (h Holder) String() string {
@@ -67,7 +70,7 @@ type HeldError struct {
 }
 
 func (e *HeldError) Error() string {
-	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: resources that it did not create are in its network or have its tag", e.Stack)}
+	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: resources that it did not create use its network or parameter group, or have its tag", e.Stack)}
 	for _, h := range e.Holders {
 		lines = append(lines, "  "+h.String())
 	}
@@ -113,6 +116,9 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 			hint.AWS("ec2", "detach-internet-gateway", "--internet-gateway-id", h.ID, "--vpc-id", h.Holds[0])))
 	}
 	next := hint.New("delete them, or move them out of the stack's network and remove its tag from them; then run the same command again")
+	if others := parameterGroupHint(holders); !others.Empty() {
+		next = hint.Join("; ", others, next)
+	}
 	return hint.Add(&HeldError{stack, holders}, hint.Join("; ", guardDutyHint(holders), next))
 }
 
@@ -135,6 +141,22 @@ func guardDutyHint(holders []Holder) hint.Message {
 		return hint.Message{}
 	}
 	return hint.New("what GuardDuty created for the tasks is deleted by %s", hint.Join(", and after that by ", steps...))
+}
+
+// parameterGroupHint returns how instances that have the stack's parameter group get another one,
+// empty where none has it.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_WorkingWithParamGroups.Associating.html
+func parameterGroupHint(holders []Holder) hint.Message {
+	var steps []hint.Message
+	for _, h := range holders {
+		if h.parameters != "" {
+			steps = append(steps, hint.New("%s", hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", h.ID, "--db-parameter-group-name", "default."+h.parameters)))
+		}
+	}
+	if steps == nil {
+		return hint.Message{}
+	}
+	return hint.New("another parameter group is given by %s", hint.Join(" and ", steps...))
 }
 
 // Kinds of holders.
@@ -411,20 +433,44 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 
 // databases are the instances of RDS that are in the stack's network, or have its tag, and
 // are not its own: read replicas, copies that somebody restored, and what a blue/green
-// deployment leaves. RDS deletes no subnet group while an instance is in it.
+// deployment leaves; and those that have its parameter group, in whatever network. RDS deletes
+// no subnet group while an instance is in it, and no parameter group that an instance has.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBParameterGroup.html
 func (s holderSearch) databases(ctx context.Context) ([]Holder, error) {
 	all, err := allInstances(ctx, s.rds)
+	if err != nil {
+		return nil, err
+	}
 	var out []Holder
+	own := sync.OnceValue(func() []string { return s.ownParameterGroups(ctx) })
 	for _, x := range all {
-		if h := s.database(x); h != nil {
+		if h := s.database(x, own); h != nil {
 			out = append(out, *h)
 		}
 	}
-	return out, err
+	return out, nil
 }
 
-// database returns the holder that an instance is, nil for none.
-func (s holderSearch) database(x rdstypes.DBInstance) *Holder {
+// ownParameterGroups are the names of the stack's parameter groups. Of one whose tags can't be
+// read, the name has to do.
+func (s holderSearch) ownParameterGroups(ctx context.Context) []string {
+	g := newDBParameterGroup(databases{identity: s.identity, rds: s.rds}, "")
+	found, err := g.groups(ctx)
+	if err != nil {
+		return nil
+	}
+	var own []string
+	for _, group := range found {
+		if tags, err := g.tagsOf(ctx, group.DBParameterGroupArn); err != nil || tags[TagStack] == s.stack {
+			own = append(own, aws.ToString(group.DBParameterGroupName))
+		}
+	}
+	return own
+}
+
+// database returns the holder that an instance is, nil for none. Parameters are the names of
+// the stack's parameter groups.
+func (s holderSearch) database(x rdstypes.DBInstance, parameters func() []string) *Holder {
 	name, tags := aws.ToString(x.DBInstanceIdentifier), rdsTagMap(x.TagList)
 	tagged := tags[TagStack] == s.stack
 	if tagged && name == s.names().Database() || aws.ToString(x.DBInstanceStatus) == "deleting" {
@@ -445,6 +491,12 @@ func (s holderSearch) database(x rdstypes.DBInstance) *Holder {
 	for _, g := range x.VpcSecurityGroups {
 		if id := aws.ToString(g.VpcSecurityGroupId); slices.Contains(own, id) {
 			where, h.Holds = append(where, "is in security group "+id), append(h.Holds, id)
+		}
+	}
+	for _, g := range x.DBParameterGroups {
+		group, first := aws.ToString(g.DBParameterGroupName), s.names().DBParameterGroup()
+		if (group == first || strings.HasPrefix(group, first+"-")) && slices.Contains(parameters(), group) {
+			where, h.Holds, h.parameters = append(where, "has DB parameter group "+group), append(h.Holds, group), aws.ToString(x.Engine)+major(aws.ToString(x.EngineVersion))
 		}
 	}
 	if where == nil && !tagged {

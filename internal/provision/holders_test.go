@@ -8,6 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/moto"
@@ -138,6 +140,48 @@ func TestAnInternetGatewayThatServesAnotherVPCBlocksADestroy(t *testing.T) {
 		t.Errorf("what blocks the destroy is %v, without %q", err, want)
 	}
 	if want := "'aws ec2 detach-internet-gateway --internet-gateway-id " + *id + " --vpc-id " + *other.Vpc.VpcId + "'"; !strings.Contains(hint.Of(err).String(), want) {
+		t.Errorf("the next step is %q, without %q", hint.Of(err), want)
+	}
+}
+
+// TestADatabaseWithTheStacksParameterGroupBlocksADestroy has somebody create an instance
+// in another network with the stack's parameter group, which RDS does not delete as long.
+func TestADatabaseWithTheStacksParameterGroupBlocksADestroy(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	c := (&wire{}).clients(endpoint)
+	group := func(name, stack string) {
+		t.Helper()
+		_, err := c.RDS.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
+			DBParameterGroupName: &name, DBParameterGroupFamily: aws.String("postgres17"), Description: aws.String("x"),
+			Tags: []rdstypes.Tag{{Key: aws.String(provision.TagStack), Value: &stack}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	instance := func(name, group string) {
+		t.Helper()
+		_, err := c.RDS.CreateDBInstance(ctx, &rds.CreateDBInstanceInput{
+			DBInstanceIdentifier: &name, DBInstanceClass: aws.String("db.t4g.micro"), Engine: aws.String("postgres"), EngineVersion: aws.String("17.6"),
+			AllocatedStorage: aws.Int32(20), MasterUsername: aws.String("book"), MasterUserPassword: aws.String("secret-enough"), DBParameterGroupName: &group,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	group("book-database", "book")
+	group("book-database-postgres17", "another")
+	instance("stranger", "book-database-postgres17")
+	if err := provision.CheckHolders(ctx, c, "book", provision.Deployed{}); err != nil {
+		t.Fatalf("a parameter group that is not the stack's blocks it: %v", err)
+	}
+	instance("copy", "book-database")
+	err := provision.CheckHolders(ctx, c, "book", provision.Deployed{})
+	if held := (*provision.HeldError)(nil); !errors.As(err, &held) || len(held.Holders) != 1 || !strings.Contains(err.Error(), "database copy (postgres) has DB parameter group book-database") {
+		t.Errorf("what blocks the destroy is %v", err)
+	}
+	if want := "'aws rds modify-db-instance --db-instance-identifier copy --db-parameter-group-name default.postgres17'"; !strings.Contains(hint.Of(err).String(), want) {
 		t.Errorf("the next step is %q, without %q", hint.Of(err), want)
 	}
 }
