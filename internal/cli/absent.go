@@ -36,6 +36,9 @@ func notDeployed(ctx context.Context, t *target, g *globals, err error, next hin
 	case here >= 0 && stacks[here].State == "destroyed":
 		from := "latest"
 		if kept, err := provision.Snapshots(ctx, t.clients.RDS, g.stack); err == nil {
+			if backup := provision.FromBackup(kept); provision.Restorable(kept) == "" && !backup.Empty() {
+				return hint.With(fmt.Errorf("stack %s in %s was destroyed, and RDS retains a backup of its data", g.stack, t.place), "%s", backup)
+			}
 			from = cmp.Or(provision.Restorable(kept), from)
 		}
 		return hint.With(fmt.Errorf("stack %s in %s was destroyed, and its data is kept", g.stack, t.place), "%s creates it again from the newest snapshot", hint.Command("up", "--restore", from))

@@ -28,3 +28,25 @@ func TestWhatIsSaidOfABackupOfAnotherRegion(t *testing.T) {
 		t.Errorf("the question: %s", said)
 	}
 }
+
+// TestOnlyWhatRestoreTakesIsOffered has a stack with nothing but a backup that RDS retains, which
+// --restore latest does not find, and then with snapshots.
+func TestOnlyWhatRestoreTakesIsOffered(t *testing.T) {
+	t.Parallel()
+	const latest = "'bookctl up --restore latest'"
+	backup := provision.Snapshot{ID: "arn:aws:rds:us-east-1:000000000000:auto-backup:ab-1", Kind: provision.RetainedBackup, Status: "retained", Resource: "db-GONE"}
+	final := provision.Snapshot{ID: "book-final", Kind: provision.FinalSnapshot, Status: "available", Resource: "db-GONE"}
+	failed := provision.Snapshot{ID: "book-broken", Kind: provision.FinalSnapshot, Status: "failed", Resource: "db-GONE"}
+	byHand := "'aws rds restore-db-instance-to-point-in-time --source-dbi-resource-id db-GONE "
+	for _, kept := range [][]provision.Snapshot{{backup}, {failed, backup}} {
+		if said := emptyNote(kept).String(); strings.Contains(said, latest) || !strings.Contains(said, byHand) || !strings.Contains(said, "'bookctl up --restore recovered'") {
+			t.Errorf("of a backup without a snapshot: %s", said)
+		}
+	}
+	if said := emptyNote([]provision.Snapshot{final, backup}).String(); !strings.Contains(said, latest) || !strings.Contains(said, "the newest book-final)") {
+		t.Errorf("of a snapshot and a backup: %s", said)
+	}
+	if said := emptyNote([]provision.Snapshot{failed}).String(); said != "" {
+		t.Errorf("of a snapshot that failed: %s", said)
+	}
+}

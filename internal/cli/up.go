@@ -311,8 +311,9 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 
 // emptyNote describes what a new, empty database could have started with.
 func emptyNote(kept []provision.Snapshot) hint.Message {
+	from, backup := provision.Restorable(kept), provision.FromBackup(kept)
 	var copied *provision.Snapshot                                   // the newest
-	kept = slices.DeleteFunc(kept, func(s provision.Snapshot) bool { // another database's data
+	kept = slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { // another database's data
 		if s.Kind != provision.CopiedSnapshot && s.Region == "" {
 			return false
 		}
@@ -322,18 +323,26 @@ func emptyNote(kept []provision.Snapshot) hint.Message {
 		return true
 	})
 	switch {
-	case len(kept) == 0 && copied != nil && copied.Region != "":
+	case from == "latest":
+		newest := kept[0]
+		for _, s := range kept {
+			if s.Taken() {
+				newest = s
+			}
+		}
+		return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), newest.ID, hint.Command("up", "--restore", from))
+	case copied != nil && copied.Region != "":
 		return hint.New("the database starts empty, and snapshot %s (%s) is of region %s; %s in its place starts from that", copied.ID, copied.Status, copied.Region, hint.Command("up", "--restore", copied.ID))
-	case len(kept) == 0 && copied != nil: // by a restore that was cut off, or a database that is gone
+	case copied != nil: // by a restore that was cut off, or a database that is gone
 		which := copied.ID
 		if copied.Status != "available" && copied.Source != "" {
 			which = copied.Source // whose restore waits for the copy, or makes it again
 		}
 		return hint.New("the database starts empty, and snapshot %s (%s) was copied for the stack; %s in its place starts from that", copied.ID, copied.Status, hint.Command("up", "--restore", which))
-	case len(kept) == 0:
-		return hint.Message{}
+	case !backup.Empty():
+		return hint.New("the database starts empty, and RDS retains a backup of the stack's former one, which --restore does not take: %s", backup)
 	}
-	return hint.New("the database starts empty, and the stack has kept data (%d, the newest %s); %s in its place starts from that", len(kept), kept[len(kept)-1].ID, hint.Command("up", "--restore", "latest"))
+	return hint.Message{}
 }
 
 // run creates what is missing, and repairs drift.

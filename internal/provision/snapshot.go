@@ -100,6 +100,24 @@ func Restorable(all []Snapshot) string {
 	return id
 }
 
+// FromBackup returns how the data of the newest backup that RDS retains in this region gets into
+// a snapshot, which --restore takes; it is empty where there is none. A backup of a deleted
+// instance is restored to a point in time alone.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_RestoreDBInstanceToPointInTime.html
+func FromBackup(all []Snapshot) hint.Message {
+	for _, s := range slices.Backward(all) {
+		if s.Kind == RetainedBackup && s.Region == "" && s.Resource != "" {
+			const name = "recovered"
+			return hint.New("%s restores it; once that is available, %s, and once the snapshot is, %s and %s",
+				hint.AWS("rds", "restore-db-instance-to-point-in-time", "--source-dbi-resource-id", s.Resource, "--target-db-instance-identifier", name, "--use-latest-restorable-time", "--no-publicly-accessible"),
+				hint.AWS("rds", "create-db-snapshot", "--db-instance-identifier", name, "--db-snapshot-identifier", name),
+				hint.AWS("rds", "delete-db-instance", "--db-instance-identifier", name, "--skip-final-snapshot"),
+				hint.Command("up", "--restore", name))
+		}
+	}
+	return hint.Message{}
+}
+
 // What describes the snapshot to people: its kind, or where it is from.
 func (s Snapshot) What() string {
 	switch {
@@ -474,6 +492,9 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 		err = fmt.Errorf("stack %s has no snapshot of its own to restore", stack)
 		if copied := Restorable(all); copied != "" && copied != "latest" {
 			return Snapshot{}, hint.With(err, "%s starts from %s, which was copied here", hint.Command("up", "--restore", copied), copied)
+		}
+		if backup := FromBackup(all); !backup.Empty() {
+			return Snapshot{}, hint.With(err, "it has a backup that RDS retains: %s", backup)
 		}
 		return Snapshot{}, hint.With(err, "leave --restore out for an empty database")
 	}
