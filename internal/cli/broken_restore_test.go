@@ -35,7 +35,7 @@ func TestWhatIsSaidOfABrokenRestoreKeepsTheData(t *testing.T) {
 	}
 	restore := append([]string{"up", "--local", "--restore", "latest"}, imageless()...)
 	broken := s.run(restore...)
-	broken.says(t, 1, `restore-error`, "deletes it alone, and keeps all snapshots and backups", "once it is gone, the same command restores ")
+	broken.says(t, 1, "restore-error, RDS says: The DB instance could not be created: the faults say that it fails", "deletes it alone, and keeps all snapshots and backups", "once it is gone, the same command restores ")
 	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 1, "once it is gone, 'bookctl up --local --restore latest' starts from the newest snapshot")
 	refused := s.run("destroy", "--local", "--yes")
 	refused.says(t, 1, "no final snapshot can be taken in that state", "'bookctl destroy --local --purge-snapshots' deletes it with every snapshot and backup of the stack")

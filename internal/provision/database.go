@@ -312,6 +312,15 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
+	if st.Phase == graph.Unrecoverable && status != dbStopped && status != storageFull {
+		why, err := d.failure(ctx)
+		if err != nil {
+			return nil, graph.State{}, err
+		}
+		if why != "" {
+			st.Note += ", RDS says: " + why
+		}
+	}
 	// A full one takes more storage.
 	idle := (st.Phase == graph.Ready || status == storageFull) && !d.sent.changed
 	if idle {
@@ -582,6 +591,34 @@ func anotherClass() hint.Message {
 // events is the command that shows what RDS says of the database.
 func (d databases) events() hint.Invocation {
 	return hint.AWS("rds", "describe-events", "--source-type", "db-instance", "--source-identifier", d.databaseName())
+}
+
+// failure is the last that RDS reports of why the instance does not run, or "". It keeps the
+// events of 14 days, those of an instance that had the same name too; and without them a run
+// goes on.
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeEvents.html
+func (d databases) failure(ctx context.Context) (string, error) {
+	const failed, deleted = "failure", "deletion"
+	out, err := d.rds.DescribeEvents(ctx, &rds.DescribeEventsInput{
+		SourceType: types.SourceTypeDbInstance, SourceIdentifier: aws.String(d.databaseName()),
+		Duration: aws.Int32(14 * 24 * 60), EventCategories: []string{failed, deleted},
+	})
+	if err != nil && (Expired(err) || ctx.Err() != nil) {
+		return "", fmt.Errorf("describe the events of database %s: %w", d.databaseName(), err)
+	}
+	if err != nil {
+		return "", nil //nolint:nilerr // without it a run goes on
+	}
+	var last types.Event
+	for _, e := range out.Events {
+		if !aws.ToTime(e.Date).Before(aws.ToTime(last.Date)) {
+			last = e
+		}
+	}
+	if !slices.Contains(last.EventCategories, failed) {
+		return "", nil
+	}
+	return strings.TrimSpace(aws.ToString(last.Message)), nil
 }
 
 // recoveredName names the instance and the snapshot to which data is recovered.
