@@ -135,3 +135,18 @@ func TestTheDataOfABrokenDatabaseIsKept(t *testing.T) {
 		}
 	}
 }
+
+// TestAPasswordIsReadWhereTheSystemHasIt has the next steps with a password on Windows, where no
+// file is the input of a program.
+func TestAPasswordIsReadWhereTheSystemHasIt(t *testing.T) {
+	t.Parallel()
+	who := identity{stack: "book"}
+	for system, want := range map[string]string{"windows": "file://password.txt", "linux": "file:///dev/stdin", "darwin": "file:///dev/stdin"} {
+		in := passwordsOn(system)
+		for _, said := range []string{databases{identity: who}.unmanaged(in).String(), (&Secret{identity: who}).filled(in).String()} {
+			if !strings.Contains(said, want+"'") || strings.Contains(said, "/dev/stdin") != (want != "file://password.txt") || strings.Contains(said, "openssl") && system == "windows" {
+				t.Errorf("on %s: %s", system, said)
+			}
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -550,18 +551,40 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 	return hint.New("it does not recover by itself: %s; once it is gone, %s", hint.Join("; ", first, deletedAlone(db)), again)
 }
 
-// standardInput is where the AWS CLI is to read a password from: an argument is shown to
+// passwordSource is where the AWS CLI is to read a password from: an argument is shown to
 // others on the machine, and kept in the shell's history.
 // https://docs.aws.amazon.com/cli/latest/userguide/cli-usage-parameters-file.html
-const standardInput = "file:///dev/stdin"
+type passwordSource struct {
+	argument string // of the AWS CLI
+	at       string // such as "on its input"
+	from     string // the same behind "from", with what ends it
+	example  string // what puts one there without a line end
+}
+
+// passwordsOn is the source on a system. On Windows no file is the input of a program.
+func passwordsOn(system string) passwordSource {
+	if system == "windows" {
+		return passwordSource{
+			argument: "file://password.txt", at: "in the file password.txt, which you delete again", from: "the file password.txt, which you delete again",
+			example: "Set-Content password.txt -NoNewline -Encoding ascii writes one",
+		}
+	}
+	return passwordSource{argument: "file:///dev/stdin", at: "on its input", from: "its input, up to Ctrl-D", example: "openssl rand -hex 20 | tr -d '\\n' prints one"}
+}
 
 // unmanaged returns what has RDS no longer set the password by itself, for which it needs
 // another one. A line end is not part of a password.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
-func (d databases) unmanaged() hint.Message {
-	return hint.New("%s turns that off, with a password for the meantime on its input, without a line end (openssl rand -hex 20 | tr -d '\\n' prints one); then %s",
-		hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", d.databaseName(), "--no-manage-master-user-password", "--master-user-password", standardInput),
+func (d databases) unmanaged(in passwordSource) hint.Message {
+	return hint.New("%s turns that off, with a password for the meantime %s, without a line end (%s); then %s",
+		hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", d.databaseName(), "--no-manage-master-user-password", "--master-user-password", in.argument), in.at, in.example,
 		hint.Command("db", "rotate-password"))
+}
+
+// filled returns what puts a password into the secret.
+func (s *Secret) filled(in passwordSource) hint.Message {
+	return hint.New("put a password into it, plain or as JSON: %s reads it from %s",
+		hint.AWS("secretsmanager", "put-secret-value", "--secret-id", s.secretName(), "--secret-string", in.argument), in.from)
 }
 
 // withoutCapacity is what to do about an instance that RDS could not create: "delete your DB
@@ -690,7 +713,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		}, put(func(in *rds.ModifyDBInstanceInput) { in.DBPortNumber = aws.Int32(postgresPort) })).Down(down),
 		graph.Field("password-managed-by", func(l *liveDatabase) string { return l.managed },
 			graph.Fixed("RDS sets the password by itself, and the tasks have that of the stack's secret").
-				Hint(d.unmanaged())),
+				Hint(d.unmanaged(passwordsOn(runtime.GOOS)))),
 		d.storageAttribute(putNow(func(in *rds.ModifyDBInstanceInput) {
 			live := d.instanceSeen()
 			in.AllocatedStorage = &d.want.storage
@@ -858,7 +881,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		err = fmt.Errorf("the password in secret %s: %s", d.secret.secretName(), badPassword(c.Password))
 	}
 	if err != nil {
-		return "", hint.With(err, "put a password into it, plain or as JSON: %s reads it from its input, up to Ctrl-D", hint.AWS("secretsmanager", "put-secret-value", "--secret-id", d.secret.secretName(), "--secret-string", standardInput))
+		return "", hint.Add(err, d.secret.filled(passwordsOn(runtime.GOOS)))
 	}
 	if c, version, err = d.named(ctx, c, version); err != nil {
 		return "", err
@@ -1320,7 +1343,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string, progress func(
 		return fmt.Errorf("database %s is %q: its password can be changed when it is available", d.databaseName(), s)
 	}
 	if m := db.MasterUserSecret; m != nil { // it would refuse what the secret then has already
-		return hint.Add(fmt.Errorf("database %s: RDS sets its password by itself, and keeps it in %s", d.databaseName(), cmp.Or(aws.ToString(m.SecretArn), "a secret of its own")), d.unmanaged())
+		return hint.Add(fmt.Errorf("database %s: RDS sets its password by itself, and keeps it in %s", d.databaseName(), cmp.Or(aws.ToString(m.SecretArn), "a secret of its own")), d.unmanaged(passwordsOn(runtime.GOOS)))
 	}
 	s := newSecret(d.identity, c.Secrets, "", "")
 	st, err := s.Find(ctx)
