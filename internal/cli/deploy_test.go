@@ -77,6 +77,12 @@ func (v versioned) answers(t *testing.T, url, version string) {
 // shiftingNow waits until status tells of a release with a share of the requests.
 func shiftingNow(t *testing.T, s *shell) {
 	t.Helper()
+	shiftedBy(t, s, 25)
+}
+
+// shiftedBy waits until that share of the requests goes to the new release.
+func shiftedBy(t *testing.T, s *shell, percent float64) {
+	t.Helper()
 	until(t, "requests go to the new release", func() bool {
 		var status struct {
 			Service struct {
@@ -91,7 +97,7 @@ func shiftingNow(t *testing.T, s *shell) {
 			t.Fatalf("%v: %s%s", err, r.out, r.err)
 		}
 		x := status.Service.Shifting
-		return x != nil && x.Stage == "PRODUCTION_TRAFFIC_SHIFT" && x.Percent == 25
+		return x != nil && x.Stage == "PRODUCTION_TRAFFIC_SHIFT" && x.Percent == percent
 	})
 }
 

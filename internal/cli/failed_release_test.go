@@ -258,3 +258,34 @@ func TestACanaryHasItsOwnHealthCheck(t *testing.T) {
 	}
 	s.run("plan", "--local").says(t, 0)
 }
+
+// TestTheTasksBeforeKeepTheirHealthCheckWithFewRequests releases something else while most
+// requests go to the release before that already: its group gets the next one's check, and
+// that of the tasks to which ECS goes back stays.
+func TestTheTasksBeforeKeepTheirHealthCheckWithFewRequests(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "")
+	s.must("local", "start", "--scale", "0.01")
+	s.up("--no-database", "--source", app.dir, "--health-path", "/v1", "--count", "1", "--deploy", "linear:75%/240m:0m")
+	before := s.tasks(t)
+
+	app.is(t, "v2", `http.HandleFunc("/v1", http.NotFound)`)
+	s.must("up", "--local", "--health-path", "/v2", "--wait=false")
+	shiftedBy(t, s, 75)
+	app.is(t, "v3", `http.HandleFunc("/v1", http.NotFound)`)
+	s.must("up", "--local", "--health-path", "/v3", "--wait=false")
+	checks := slices.Sorted(maps.Values(s.checks(t)))
+	if diff := cmp.Diff([]string{"/v1 200-299", "/v3 200-299"}, checks); diff != "" {
+		t.Errorf("the health checks (-want +got):\n%s", diff)
+	}
+	shiftedBy(t, s, 75)
+	for pid := range before {
+		if _, runs := s.tasks(t)[pid]; !runs {
+			t.Errorf("the task of the first release is gone: %v", s.tasks(t))
+		}
+	}
+}

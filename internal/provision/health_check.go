@@ -185,15 +185,24 @@ func (s *Service) strategyOfUpdate(in *ecs.UpdateServiceInput) Strategy {
 	return s.Last().strategy
 }
 
-// idle is the group that has no requests.
+// idle is the group that the tasks of the next release are to be in: the one without requests.
+// While both groups have some, it is that of the release to which they are shifted, and which is
+// given up: the tasks of the release before stay, however few requests they still have.
 func (s *Service) idle(ctx context.Context) (*TargetGroup, error) {
 	second, shifting, err := s.shift.front.findServing(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if last := s.shift.front.Last(); shifting && last != nil {
-		// The release that is left has the smaller part, and its group is used again.
-		second = last.weights[s.shift.second.ID()] > last.weights[s.targets.ID()]
+		ofSecond, ofFirst := last.weights[s.shift.second.ID()], last.weights[s.targets.ID()]
+		second = ofSecond > ofFirst
+		if ofSecond > 0 && ofFirst > 0 {
+			stable, err := s.groupBefore(ctx)
+			if err != nil {
+				return nil, err
+			}
+			second = stable == s.shift.second.ID() || second && stable != s.targets.ID()
+		}
 	}
 	if second {
 		return s.targets, nil

@@ -69,6 +69,37 @@ func (c containers) traffic(ctx context.Context) (traffic, error) {
 	return found, nil
 }
 
+// groupBefore is the target group of the tasks from which the deployment in progress shifts the
+// traffic, "" where ECS does not say.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
+func (c containers) groupBefore(ctx context.Context) (string, error) {
+	live, err := c.ownService(ctx)
+	if live == nil || err != nil {
+		return "", err
+	}
+	d, err := c.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
+	if d == nil || len(d.SourceServiceRevisions) == 0 || err != nil {
+		return "", err
+	}
+	var arns []string
+	for _, r := range d.SourceServiceRevisions {
+		arns = append(arns, aws.ToString(r.Arn))
+	}
+	out, err := c.ecs.DescribeServiceRevisions(ctx, &ecs.DescribeServiceRevisionsInput{ServiceRevisionArns: arns})
+	if err != nil {
+		return "", fmt.Errorf("describe the revisions of service %s: %w", c.names().Service(), err)
+	}
+	found := ""
+	for i, r := range out.ServiceRevisions {
+		group := groupOf(r)
+		if i > 0 && group != found { // one of them was superseded
+			return "", nil
+		}
+		found = group
+	}
+	return found, nil
+}
+
 // groupOf is the target group that the tasks of a revision are in, "" where ECS does not say.
 func groupOf(r types.ServiceRevision) string {
 	if c := r.ResolvedConfiguration; c != nil && len(c.LoadBalancers) > 0 {
