@@ -2,7 +2,9 @@ package provision_test
 
 import (
 	"errors"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -14,6 +16,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt has the endpoint and the group that GuardDuty
@@ -184,4 +187,67 @@ func TestADatabaseWithTheStacksParameterGroupBlocksADestroy(t *testing.T) {
 	if want := "'aws rds modify-db-instance --db-instance-identifier copy --db-parameter-group-name default.postgres17'"; !strings.Contains(hint.Of(err).String(), want) {
 		t.Errorf("the next step is %q, without %q", hint.Of(err), want)
 	}
+}
+
+// TestAnInternetGatewayThatIsMovedDuringADestroyStaysWhereItIs has somebody attach the stack's
+// gateway to another VPC while its load balancer is deleted, long after the check.
+func TestAnInternetGatewayThatIsMovedDuringADestroyStaysWhereItIs(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	up(t, endpoint)
+	c := (&wire{}).clients(endpoint)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	gateway := func() ec2types.InternetGateway {
+		t.Helper()
+		out, err := c.EC2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: []ec2types.Filter{{Name: aws.String("tag:" + provision.TagStack), Values: []string{"book"}}}})
+		must(err)
+		if len(out.InternetGateways) != 1 || len(out.InternetGateways[0].Attachments) != 1 {
+			t.Fatalf("the stack's gateways are %+v", out.InternetGateways)
+		}
+		return out.InternetGateways[0]
+	}
+	other, err := c.EC2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.1.0.0/16")})
+	must(err)
+	w := &moving{at: "DeleteLoadBalancer", move: func() {
+		own := gateway()
+		_, err := c.EC2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: own.InternetGatewayId, VpcId: own.Attachments[0].VpcId})
+		must(err)
+		_, err = c.EC2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{InternetGatewayId: own.InternetGatewayId, VpcId: other.Vpc.VpcId})
+		must(err)
+	}}
+	cfg := (&wire{}).config(endpoint)
+	cfg.HTTPClient = &http.Client{Transport: w}
+	s, err := provision.NewStack(provision.NewClients(cfg), spec())
+	must(err)
+	_, err = graph.Destroy(ctx, s.Resources(), soon(s))
+	own := gateway()
+	if *own.Attachments[0].VpcId != *other.Vpc.VpcId {
+		t.Errorf("the gateway is attached to %s", *own.Attachments[0].VpcId)
+	}
+	if want := *own.InternetGatewayId + " is attached to " + *other.Vpc.VpcId + ", which is not the stack's"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("the destroy ended with %v, without %q", err, want)
+	}
+}
+
+// moving does something once, before a call is sent.
+type moving struct {
+	at   string
+	once sync.Once
+	move func()
+}
+
+func (m *moving) RoundTrip(r *http.Request) (*http.Response, error) {
+	action, _, err := moto.Call(r)
+	if err != nil {
+		return nil, err
+	}
+	if strings.HasSuffix(action, m.at) {
+		m.once.Do(m.move)
+	}
+	return fresh.RoundTrip(r)
 }

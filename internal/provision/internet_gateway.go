@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -119,26 +120,59 @@ func (g *InternetGateway) UpdatesSynchronously(changes []graph.Change) bool {
 // ExpectDeleted returns the usual time until nothing in the VPC has a public address.
 func (g *InternetGateway) ExpectDeleted() time.Duration { return held }
 
-// Delete detaches the gateway from the stack's VPC and removes it.
+// Delete detaches the gateway from the stack's VPC and removes it. One that somebody has moved to
+// another VPC is left there.
 func (g *InternetGateway) Delete(ctx context.Context) error {
 	vpc := g.vpc.ID()
-	if live := g.Last(); live != nil && live.attached != "" {
+	if live := g.Last(); live != nil && vpc == "" {
 		vpc = live.attached
 	}
 	if vpc != "" {
 		if err := g.free(ctx, vpc, func(b Blocker) bool { return b.Public }); err != nil {
 			return fmt.Errorf("detach %s: %w", g.ID(), err)
 		}
-		_, err := g.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{
-			InternetGatewayId: aws.String(g.ID()), VpcId: &vpc,
-		})
-		if err != nil && !isCode(err, "Gateway.NotAttached") && !notFound(err) {
-			return fmt.Errorf("detach %s from %s: %w", g.ID(), vpc, err)
+		if err := g.detach(ctx, g.ID(), g.vpc.ID()); err != nil {
+			return err
 		}
 	}
 	_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: aws.String(g.ID())})
 	if err != nil && !notFound(err) {
 		return fmt.Errorf("delete %s: %w", g.ID(), err)
+	}
+	return nil
+}
+
+// detach detaches a gateway from the VPC that it has now, which somebody may have changed since
+// it was read: from one that is not the stack's it would take the internet away. Own is the
+// stack's VPC, "" if that is not known. Between the look and the call, AWS takes the VPC that was
+// read: "Gateway.NotAttached: An internet gateway is not attached to a VPC. If you are trying to
+// detach an internet gateway, ensure that you specify the correct VPC."
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
+func (n network) detach(ctx context.Context, id, own string) error {
+	out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{InternetGatewayIds: []string{id}})
+	if err != nil && !notFound(err) {
+		return fmt.Errorf("describe %s: %w", id, err)
+	}
+	if err != nil || len(out.InternetGateways) == 0 {
+		return nil
+	}
+	vpc := attachedTo(&out.InternetGateways[0])
+	if vpc == "" {
+		return nil
+	}
+	if vpc != own {
+		in, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: []types.Filter{filter("vpc-id", vpc)}})
+		if err != nil {
+			return fmt.Errorf("describe %s, to which %s is attached: %w", vpc, id, err)
+		}
+		if len(in.Vpcs) > 0 && tagMap(in.Vpcs[0].Tags)[TagStack] != n.stack {
+			return hint.With(fmt.Errorf("%s is attached to %s, which is not the stack's", id, vpc), "give that VPC another internet gateway, or none, and detach this one: %s; then run the same command again",
+				hint.AWS("ec2", "detach-internet-gateway", "--internet-gateway-id", id, "--vpc-id", vpc))
+		}
+	}
+	_, err = n.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: &id, VpcId: &vpc})
+	if err != nil && !isCode(err, "Gateway.NotAttached") && !notFound(err) {
+		return fmt.Errorf("detach %s from %s: %w", id, vpc, err)
 	}
 	return nil
 }
@@ -155,18 +189,10 @@ func (n network) internetGatewayKind() inventory.Kind {
 		}
 		return collect(out.InternetGateways, func(x types.InternetGateway) *string { return x.InternetGatewayId }), nil
 	}, func(ctx context.Context, id *string) error {
-		out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{InternetGatewayIds: []string{*id}})
-		if err != nil {
+		if err := n.detach(ctx, *id, ""); err != nil {
 			return err
 		}
-		for _, g := range out.InternetGateways {
-			for _, a := range g.Attachments {
-				if _, err := n.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: id, VpcId: a.VpcId}); err != nil {
-					return err
-				}
-			}
-		}
-		_, err = n.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: id})
+		_, err := n.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: id})
 		return err
 	})
 }
