@@ -223,6 +223,9 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 			errs = append(errs, fmt.Errorf("%s: %w", f.Name, f.Err))
 			continue
 		}
+		if f.Phase == graph.Absent && f.Unwanted {
+			continue // an option that is off is no part of the stack
+		}
 		out.Resources = append(out.Resources, foresee(resources[i], f, g))
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -275,7 +278,6 @@ func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
 	_, updatable := r.(graph.Updater)
 	_, p.Given = r.(interface{ Given() })
 	switch {
-	case f.Phase == graph.Absent && f.Unwanted:
 	case f.Phase == graph.Absent:
 		p.Action = planCreate
 		if new, ok := r.(interface{ Planned() string }); ok {

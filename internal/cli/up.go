@@ -312,7 +312,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 // emptyNote describes what a new, empty database could have started with.
 func emptyNote(kept []provision.Snapshot) hint.Message {
 	from, backup := provision.Restorable(kept), provision.FromBackup(kept)
-	var copied *provision.Snapshot                                   // the newest
+	var copied *provision.Snapshot                                                 // the newest
 	kept = slices.DeleteFunc(slices.Clone(kept), func(s provision.Snapshot) bool { // another database's data
 		if s.Kind != provision.CopiedSnapshot && s.Region == "" {
 			return false
