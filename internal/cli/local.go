@@ -113,10 +113,13 @@ func (g *globals) planBeforeStart(ctx context.Context) (end func(), err error) {
 		g.empty = &info
 		return end, nil
 	case err := <-ended:
-		if stop(); err == nil {
-			err = context.Cause(ctx)
+		if cause := context.Cause(ctx); cause != nil {
+			err = fmt.Errorf("%w: a local cloud for the plan was still starting", cause)
+		} else {
+			err = fmt.Errorf("plan without a local cloud: %w", err)
 		}
-		return nil, errors.Join(fmt.Errorf("plan without a local cloud: %w", err), os.RemoveAll(scratch))
+		stop()
+		return nil, errors.Join(err, os.RemoveAll(scratch))
 	}
 }
 
@@ -150,7 +153,7 @@ func startLocalCloud(ctx context.Context, dir string, args []string) (localcloud
 		}
 		select {
 		case <-ctx.Done():
-			return info, fmt.Errorf("wait for the local cloud: %w", context.Cause(ctx))
+			return info, fmt.Errorf("%w: the local cloud was still starting", context.Cause(ctx))
 		case err := <-ended:
 			words, next := lastWords(localcloud.LogFile(dir), begun)
 			return info, hint.With(fmt.Errorf("the local cloud did not start (%w): %s", err, words), "%s", next)
@@ -668,11 +671,17 @@ fails meanwhile, the container handles interruptions correctly.`,
 
 func newLocalAWS(s streams) *cobra.Command {
 	return &cobra.Command{
-		Use:                "aws …",
-		Short:              "Run the AWS CLI against the local cloud",
+		Use:   "aws …",
+		Short: "Run the AWS CLI against the local cloud",
+		Long: `Run the AWS CLI with the address and the credentials of the local cloud. What
+follows is the AWS CLI's own: 'bookctl local aws help' shows its help, and
+'bookctl local aws ecs help' that of a service.`,
 		Example:            "  bookctl local aws ecs list-clusters",
 		DisableFlagParsing: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && (args[0] == "--help" || args[0] == "-h") { // the AWS CLI has no such option
+				return cmd.Help()
+			}
 			info, err := localCloud(cmd.Context())
 			if err != nil {
 				return err

@@ -35,7 +35,7 @@ func stopping(ctx context.Context) string {
 	if errors.Is(context.Cause(ctx), errInterrupted) {
 		return "interrupted: the calls in flight are finished first; Ctrl-C again leaves at once"
 	}
-	return "out of time: the calls in flight are finished first"
+	return "out of time: calls that are in flight are finished first"
 }
 
 // newReporter chooses how a run is reported: as JSON, not at all, live on a terminal, or

@@ -129,6 +129,8 @@ type statusOutput struct {
 	// partial reports whether resources are missing, and broken whether one is in a state
 	// that no up repairs.
 	partial, broken bool
+	// missing are the resources of which no more is known than that they are missing.
+	missing []string
 	// databaseless reports whether the stack is to have no database, and unchecked that its
 	// containers have no health check of their own.
 	databaseless, unchecked bool
@@ -303,6 +305,9 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 		case f.Phase == graph.Absent && !f.Unwanted:
 			o.partial = true
 			problem("%s is missing%s", f.Name, prefixed(": ", f.Note, ""))
+			if f.Note == "" {
+				o.missing = append(o.missing, f.Name)
+			}
 			continue
 		case f.Phase == graph.Absent:
 			continue
@@ -429,7 +434,7 @@ func (o *statusOutput) text(g *globals) string {
 	})
 	if o.found && !o.Healthy && !o.resting() {
 		fmt.Fprintln(&b, "Not healthy:")
-		for _, p := range o.Problems {
+		for _, p := range o.listed() {
 			fmt.Fprintln(&b, "  - "+p)
 		}
 	}
@@ -437,6 +442,24 @@ func (o *statusOutput) text(g *globals) string {
 		fmt.Fprintln(&b, next.Show(g.show))
 	}
 	return b.String()
+}
+
+// mostMissing is how many missing resources have a line each, as a half destroyed stack lacks
+// dozens.
+const mostMissing = 8
+
+// listed are the problems for people, with many missing resources in one line.
+func (o *statusOutput) listed() []string {
+	if len(o.missing) <= mostMissing {
+		return o.Problems
+	}
+	out := []string{fmt.Sprintf("%d resources are missing: %s", len(o.missing), strings.Join(o.missing, ", "))}
+	for _, p := range o.Problems {
+		if name, is := strings.CutSuffix(p, " is missing"); !is || !slices.Contains(o.missing, name) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // summary is the state of the stack in a word or two.
