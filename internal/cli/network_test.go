@@ -387,3 +387,31 @@ func TestAVPCThatTheInternetIsKeptOutOfIsNotCreated(t *testing.T) {
 	h.faults(map[string]any{})
 	h.same("a shared VPC that is refused has something of the stack", before)
 }
+
+// TestPublicAccessIsAlsoBlockedWhereThereIsNoVPC deletes the account's default VPC, which tells
+// the mode otherwise.
+func TestPublicAccessIsAlsoBlockedWhereThereIsNoVPC(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, ctx := newShell(t), t.Context()
+	h := s.byHand(t, nil)
+	network := ec2.NewFromConfig(h.Config)
+	for _, x := range done[*ec2.DescribeSubnetsOutput](t)(network.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{})).Subnets {
+		h.must(ok(network.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: x.SubnetId})))
+	}
+	for _, x := range done[*ec2.DescribeInternetGatewaysOutput](t)(network.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{})).InternetGateways {
+		h.must(ok(network.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: x.InternetGatewayId, VpcId: x.Attachments[0].VpcId})))
+		h.must(ok(network.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: x.InternetGatewayId})))
+	}
+	for _, x := range done[*ec2.DescribeVpcsOutput](t)(network.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{})).Vpcs {
+		h.must(ok(network.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: x.VpcId})))
+	}
+	before := h.inventory()
+	h.must(ok(network.ModifyVpcBlockPublicAccessOptions(ctx, &ec2.ModifyVpcBlockPublicAccessOptionsInput{InternetGatewayBlockMode: ec2types.InternetGatewayBlockModeBlockBidirectional})))
+	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 1, "VPC Block Public Access of this account and region (block-bidirectional)", "before it exists")
+	h.same("what is refused left something", before)
+	h.faults(map[string]any{"deny": []string{"ec2:DescribeVpcBlockPublicAccessOptions"}})
+	s.run(append([]string{"plan", "--local"}, imageless()[1:]...)...).shows(t, 2, " to create, ")
+}

@@ -87,7 +87,8 @@ var grants = []grant{
 	// code does not: addresses and attributes of the account, and the security groups
 	// that a VPC may use.
 	{sid: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
-		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcs GetSecurityGroupsForVpc"},
+		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcBlockPublicAccessOptions " +
+		"DescribeVpcs GetSecurityGroupsForVpc"},
 	// Without it, destroy finds only by waiting what holds the network.
 	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},

@@ -222,10 +222,12 @@ func (in Intent) find(ctx context.Context, c provision.Clients, account string) 
 	if in.Deployed.Zones == [2]string{} && in.Settings.VPC == "" {
 		reads.Go(func() error {
 			all, err := readVPCs(ctx, c.EC2)
-			f.vpcs, f.blocked = len(all), blockedMode(all, account, in.Stack)
-			if err == nil {
-				in.Deployed.NoteVPCs(all)
+			if err != nil {
+				return err
 			}
+			in.Deployed.NoteVPCs(all)
+			f.vpcs = len(all)
+			f.blocked, err = blockedMode(ctx, c.EC2, all, account, in.Stack)
 			return err
 		})
 	}
@@ -401,9 +403,12 @@ func readVPCs(ctx context.Context, client *ec2.Client) ([]ec2types.Vpc, error) {
 // blockedMode returns the mode of VPC Block Public Access where it is on, of all VPCs. The
 // account has one in each region, and each VPC of the account tells it, but
 // perhaps not one that is excluded. A VPC of the stack, which a run that failed has left, may
-// be excluded; so none is returned then, and the VPC itself is checked when it is read.
+// be excluded; so none is returned then, and the VPC itself is checked when it is read. Where
+// the account has no VPC, it is asked for the mode itself; without an answer a run goes on.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_BlockPublicAccessStates.html
-func blockedMode(all []ec2types.Vpc, account, stack string) (blocked string) {
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeVpcBlockPublicAccessOptions.html
+func blockedMode(ctx context.Context, client *ec2.Client, all []ec2types.Vpc, account, stack string) (blocked string, err error) {
+	own := false
 	ofStack := func(t ec2types.Tag) bool {
 		return aws.ToString(t.Key) == provision.TagStack && aws.ToString(t.Value) == stack
 	}
@@ -411,14 +416,24 @@ func blockedMode(all []ec2types.Vpc, account, stack string) (blocked string) {
 		if v.OwnerId != nil && *v.OwnerId != account {
 			continue
 		}
-		if slices.ContainsFunc(v.Tags, ofStack) {
-			return ""
+		if own = true; slices.ContainsFunc(v.Tags, ofStack) {
+			return "", nil
 		}
 		if b := v.BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != "" && b.InternetGatewayBlockMode != ec2types.BlockPublicAccessModeOff {
 			blocked = string(b.InternetGatewayBlockMode)
 		}
 	}
-	return blocked
+	if own {
+		return blocked, nil
+	}
+	out, err := client.DescribeVpcBlockPublicAccessOptions(ctx, &ec2.DescribeVpcBlockPublicAccessOptionsInput{})
+	switch {
+	case err != nil && (provision.Expired(err) || ctx.Err() != nil):
+		return "", fmt.Errorf("ask for VPC Block Public Access: %w", err)
+	case err != nil || out.VpcBlockPublicAccessOptions == nil || out.VpcBlockPublicAccessOptions.InternetGatewayBlockMode == ec2types.InternetGatewayBlockModeOff:
+		return "", nil //nolint:nilerr // without it a run goes on
+	}
+	return string(out.VpcBlockPublicAccessOptions.InternetGatewayBlockMode), nil
 }
 
 // openZones returns the availability zones that a stack can use, without Local and

@@ -75,6 +75,8 @@ func missing(answer any) string {
 		return unless(a.RouteTable != nil && has(a.RouteTable.RouteTableId), "RouteTable.RouteTableId")
 	case *ec2.CreateSecurityGroupOutput:
 		return unless(has(a.GroupId), "GroupId")
+	case *ec2.DescribeVpcBlockPublicAccessOptionsOutput:
+		return unless(a.VpcBlockPublicAccessOptions != nil && has((*string)(&a.VpcBlockPublicAccessOptions.InternetGatewayBlockMode)), "VpcBlockPublicAccessOptions.InternetGatewayBlockMode")
 	case *ec2.DescribeVpcsOutput:
 		return listed("Vpcs", a.Vpcs, func(x ec2types.Vpc) bool { return has(x.VpcId) }, "VpcId")
 	case *ec2.DescribeSubnetsOutput:

@@ -68,7 +68,7 @@ var table = sync.OnceValue(func() map[string][]rule {
 		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 		"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
 			"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
-			"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcEndpoints DescribeVpcs ModifyVpcBlockPublicAccessOptions": {everywhere},
+			"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcBlockPublicAccessOptions DescribeVpcEndpoints DescribeVpcs ModifyVpcBlockPublicAccessOptions": {everywhere},
 		"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {on("vpc/", "VpcId")},
 		"ec2:CreateVpc":                                             {made("vpc/*")},
 		"ec2:CreateInternetGateway":                                 {made("internet-gateway/*")},

@@ -162,6 +162,7 @@ func (s *Service) API() kernel.Service {
 		dryable("DescribeTransitGatewayVpcAttachments", tx.DescribeTransitGatewayVpcAttachments),
 		dryable("DescribeVolumes", tx.DescribeVolumes),
 		dryable("DescribeVpcAttribute", tx.DescribeVpcAttribute),
+		dryable("DescribeVpcBlockPublicAccessOptions", tx.DescribeVpcBlockPublicAccessOptions),
 		dryable("DescribeVpcEndpoints", tx.DescribeVpcEndpoints),
 		dryable("DescribeVpcPeeringConnections", tx.DescribeVpcPeeringConnections),
 		dryable("DescribeVpcs", tx.DescribeVpcs),

@@ -164,11 +164,21 @@ func (a tx) ModifyVpcBlockPublicAccessOptions(in *ec2.ModifyVpcBlockPublicAccess
 		return nil, kernel.Fail("InvalidParameterValue", "Value (%s) for parameter InternetGatewayBlockMode is invalid.", in.InternetGatewayBlockMode)
 	}
 	a.state().BlockMode = string(in.InternetGatewayBlockMode)
-	return &ec2.ModifyVpcBlockPublicAccessOptionsOutput{VpcBlockPublicAccessOptions: &types.VpcBlockPublicAccessOptions{
-		AwsAccountId: aws.String(a.Account()), AwsRegion: aws.String(a.Region()), InternetGatewayBlockMode: in.InternetGatewayBlockMode,
-		ExclusionsAllowed: types.VpcBlockPublicAccessExclusionsAllowedAllowed, ManagedBy: types.ManagedByAccount, State: types.VpcBlockPublicAccessStateUpdateComplete,
+	return &ec2.ModifyVpcBlockPublicAccessOptionsOutput{VpcBlockPublicAccessOptions: a.publicAccessOptions()}, nil
+}
+
+// DescribeVpcBlockPublicAccessOptions tells the mode of the account, whether or not it has a VPC.
+func (a tx) DescribeVpcBlockPublicAccessOptions(*ec2.DescribeVpcBlockPublicAccessOptionsInput) (*ec2.DescribeVpcBlockPublicAccessOptionsOutput, error) {
+	return &ec2.DescribeVpcBlockPublicAccessOptionsOutput{VpcBlockPublicAccessOptions: a.publicAccessOptions()}, nil
+}
+
+func (a tx) publicAccessOptions() *types.VpcBlockPublicAccessOptions {
+	return &types.VpcBlockPublicAccessOptions{
+		AwsAccountId: aws.String(a.Account()), AwsRegion: aws.String(a.Region()),
+		InternetGatewayBlockMode: cmp.Or(types.InternetGatewayBlockMode(a.state().BlockMode), types.InternetGatewayBlockModeOff),
+		ExclusionsAllowed:        types.VpcBlockPublicAccessExclusionsAllowedAllowed, ManagedBy: types.ManagedByAccount, State: types.VpcBlockPublicAccessStateUpdateComplete,
 		LastUpdateTimestamp: aws.Time(a.Now()),
-	}}, nil
+	}
 }
 
 func (a tx) DescribeVpcAttribute(in *ec2.DescribeVpcAttributeInput) (*ec2.DescribeVpcAttributeOutput, error) {
