@@ -160,6 +160,8 @@ type runDocument struct {
 	Release string `json:"release" doc:"The task definition and revision that it ran."`
 	// Exit is the exit code of the command; nil where it was not waited for.
 	Exit *int32 `json:"exit,omitempty" doc:"The exit code of the command; absent with --detach."`
+	// Reason is why the task stopped, in ECS's words.
+	Reason string `json:"reason,omitempty" doc:"Why the task stopped, in ECS's words, such as OutOfMemoryError."`
 }
 
 // pauseDocument is a stack that is paused.

@@ -96,23 +96,32 @@ func follow(ctx context.Context, s streams, t *target, g *globals, task *provisi
 		return hint.With(fmt.Errorf("task %s of %s did not run the command: %s", shortID(task.ID), task.Revision, end.Reason),
 			"%s shows what ECS reports", hint.Command("events"))
 	}
-	if err := runResult(s, g, task, end.Exit); err != nil {
+	if err := runResult(s, g, task, &end); err != nil {
 		return err
 	}
 	if *end.Exit != 0 {
-		g.note(s, "task %s of %s: exit code %d", shortID(task.ID), task.Revision, *end.Exit)
+		g.note(s, "task %s of %s: exit code %d%s", shortID(task.ID), task.Revision, *end.Exit, prefixed(", ", notable(end.Reason), ""))
 		return exitError{int(*end.Exit)}
 	}
 	return nil
 }
 
+// notable is why a task stopped, without that its container ended, which goes without saying.
+func notable(reason string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(reason, "Essential container in task exited"), ": ")
+}
+
 // runResult prints what a script wants to know: the task's id where it goes on, and
 // as JSON the exit code as well.
-func runResult(s streams, g *globals, task *provision.OneOffTask, exit *int32) error {
+func runResult(s streams, g *globals, task *provision.OneOffTask, end *provision.OneOffState) error {
 	if g.wantsJSON() {
-		return encode(s.out, runDocument{headOf("run"), g.stack, task.ID, task.Revision, exit})
+		out := runDocument{head: headOf("run"), Stack: g.stack, Task: task.ID, Release: task.Revision}
+		if end != nil {
+			out.Exit, out.Reason = end.Exit, end.Reason
+		}
+		return encode(s.out, out)
 	}
-	if exit != nil {
+	if end != nil {
 		return nil
 	}
 	_, err := fmt.Fprintln(s.out, task.ID)

@@ -46,17 +46,20 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 	if r := s.run("run", "--local", "--", "exit", "7"); r.code != 7 || r.out != "going to exit\n" || !strings.Contains(r.err, "of book-app:1: exit code 7") {
 		t.Errorf("exit 7: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
+	if out := s.must("events", "--local"); !strings.Contains(out, " exited 7") {
+		t.Errorf("the events have nothing of a task alongside the service:\n%s", out)
+	}
 	if r := s.run("run", "--local", "--", "env", "DB_NAME"); r.code != 0 || r.out != "app\n" {
 		t.Errorf("env: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	r = s.run("run", "--local", "--output", "json", "--", "exit", "9")
 	var end struct {
-		Type, Task, Release string
-		Exit                int
+		Type, Task, Release, Reason string
+		Exit                        int
 	}
 	lines := strings.Split(strings.TrimSpace(r.out), "\n")
 	decode(t, lines[len(lines)-1], &end)
-	if r.code != 9 || len(lines) != 2 || end.Type != "run" || end.Task == "" || end.Release != "book-app:1" || end.Exit != 9 {
+	if r.code != 9 || len(lines) != 2 || end.Type != "run" || end.Task == "" || end.Release != "book-app:1" || end.Exit != 9 || end.Reason == "" {
 		t.Errorf("as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 
@@ -88,6 +91,7 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 	if running := tasks(); len(running) != 2 || !strings.HasSuffix(running[0], id) && !strings.HasSuffix(running[1], id) {
 		t.Errorf("these tasks run: %v, want the service's and %s", running, id)
 	}
+	s.run("logs", "--local", "--task", id).says(t, 0)
 	if r := s.run("plan", "--local"); r.code != 0 {
 		t.Errorf("the plan alongside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
 	}

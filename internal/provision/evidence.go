@@ -126,6 +126,11 @@ func (s *Service) tasks(ctx context.Context, desired types.DesiredStatus) ([]dia
 	if err != nil {
 		return nil, err
 	}
+	return asTasks(all), nil
+}
+
+// asTasks are tasks of ECS, the last one first.
+func asTasks(all []types.Task) []diagnosis.Task {
 	var out []diagnosis.Task
 	for _, t := range all {
 		out = append(out, asTask(t))
@@ -133,7 +138,7 @@ func (s *Service) tasks(ctx context.Context, desired types.DesiredStatus) ([]dia
 	sorted.By(out, func(a, b diagnosis.Task) int {
 		return cmp.Or(b.Stopped.Compare(a.Stopped), b.Started.Compare(a.Started), strings.Compare(a.ID, b.ID))
 	})
-	return out, nil
+	return out
 }
 
 // describedTasks describes the service's tasks with the wanted status, in no order.
@@ -166,7 +171,7 @@ func asTask(t types.Task) diagnosis.Task {
 		ID: short(aws.ToString(t.TaskArn)), Revision: short(aws.ToString(t.TaskDefinitionArn)), Status: aws.ToString(t.LastStatus),
 		Deployment: aws.ToString(t.StartedBy), Health: string(t.HealthStatus), Zone: aws.ToString(t.AvailabilityZone),
 		Spot: aws.ToString(t.CapacityProviderName) == onSpot, StopCode: string(t.StopCode),
-		Started: aws.ToTime(t.StartedAt), Stopped: aws.ToTime(t.StoppedAt), Reason: aws.ToString(t.StoppedReason),
+		Started: aws.ToTime(t.StartedAt), Stopped: aws.ToTime(cmp.Or(t.StoppedAt, t.StoppingAt)), Reason: aws.ToString(t.StoppedReason),
 	}
 	for _, c := range t.Containers {
 		if aws.ToString(c.Name) == containerName {
@@ -214,18 +219,29 @@ func logStream(task string) string { return containerName + "/" + containerName 
 
 // tail returns the last lines of a stream; none when it does not exist.
 func (l *LogGroup) tail(ctx context.Context, stream string, lines int32) ([]string, error) {
-	out, err := l.logs.GetLogEvents(ctx, &cloudwatchlogs.GetLogEventsInput{
-		LogGroupName: aws.String(l.groupName()), LogStreamName: &stream, Limit: &lines, StartFromHead: aws.Bool(false),
-	})
-	if isCode(err, "ResourceNotFoundException") {
-		return nil, nil
+	in := &cloudwatchlogs.GetLogEventsInput{LogGroupName: aws.String(l.groupName()), LogStreamName: &stream, Limit: &lines, StartFromHead: aws.Bool(false)}
+	for page := 1; ; page++ {
+		out, err := l.logs.GetLogEvents(ctx, in)
+		if isCode(err, "ResourceNotFoundException") {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read log stream %s of %s: %w", stream, l.groupName(), err)
+		}
+		// "Partially full or empty pages don't necessarily mean that pagination is finished."
+		// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_GetLogEvents.html
+		back := aws.ToString(out.NextBackwardToken)
+		if len(out.Events) == 0 && back != "" && back != aws.ToString(in.NextToken) && page < emptyPages {
+			in.NextToken = &back
+			continue
+		}
+		var text []string
+		for _, e := range out.Events {
+			text = append(text, strings.TrimRight(aws.ToString(e.Message), "\n"))
+		}
+		return text, nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read log stream %s of %s: %w", stream, l.groupName(), err)
-	}
-	var text []string
-	for _, e := range out.Events {
-		text = append(text, strings.TrimRight(aws.ToString(e.Message), "\n"))
-	}
-	return text, nil
 }
+
+// emptyPages is how many pages of a log are read until one has a line.
+const emptyPages = 10

@@ -55,7 +55,18 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrUnmanaged, stack)
 	}
 	in.given = readGiven(ecsTagMap(live.Tags))
-	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, servedDefinition(live), oneOffStarter, command)
+	definition := servedDefinition(live)
+	// While traffic is shifted, the state of a rollout is no help: "The rolloutState of a service
+	// is only returned for services that use the rolling update (ECS) deployment type".
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+	shift, err := in.shifted(ctx, live)
+	if err != nil {
+		return nil, err
+	}
+	if shift != nil && shift.Before > 0 {
+		definition = fmt.Sprintf("%s:%d", definition[:strings.LastIndex(definition, ":")], shift.Before)
+	}
+	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, definition, oneOffStarter, command)
 }
 
 // servedDefinition is the task definition of the serving release: the one whose rollout is

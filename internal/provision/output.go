@@ -92,7 +92,7 @@ func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
 
 // Happenings are what ECS reports of a stack's service, the newest first: its
 // events, of which it keeps the last hundred, and the tasks that stopped within
-// the last hour. Found is false when there is no service.
+// the last hour, also those that ran alongside the service. Found is false when there is no service.
 func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosis.Event, stopped []diagnosis.Task, found bool, err error) {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
 	s := &Service{containers: in, cluster: &Cluster{containers: in}}
@@ -100,12 +100,15 @@ func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosi
 	if live == nil || err != nil {
 		return nil, nil, false, err
 	}
-	stopped, err = s.tasks(ctx, "STOPPED")
-	return lastEvents(live, len(live.Events)), stopped, true, err
+	if stopped, err = s.tasks(ctx, types.DesiredStatusStopped); err != nil {
+		return nil, nil, true, err
+	}
+	besides, err := s.besides(ctx, types.DesiredStatusStopped)
+	return lastEvents(live, len(live.Events)), append(stopped, asTasks(besides)...), true, err
 }
 
 // Tasks are those of a stack's service that run and those that stopped within the
-// last hour.
+// last hour, and after them those that ran alongside it.
 func Tasks(ctx context.Context, c Clients, stack string) ([]diagnosis.Task, error) {
 	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
 	s := &Service{containers: in, cluster: &Cluster{containers: in}}
@@ -116,6 +119,13 @@ func Tasks(ctx context.Context, c Clients, stack string) ([]diagnosis.Task, erro
 			return nil, err
 		}
 		all = append(all, tasks...)
+	}
+	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
+		besides, err := s.besides(ctx, desired)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, asTasks(besides)...)
 	}
 	return all, nil
 }
