@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/sorted"
@@ -39,6 +39,7 @@ type Certificate struct {
 	domain string
 
 	requested string            // the ARN of the one that this run requested
+	inUse     map[string]bool   // by ARN, what ACM did not delete in this run as it is in use
 	spared    map[string]string // by domain, why Delete kept its record
 }
 
@@ -61,6 +62,8 @@ type liveCertificate struct {
 	needs, record string
 	domain        string
 	unrenewed     string // see there
+	// replaced are the ARNs of those that are over, and that nothing uses any more.
+	replaced []string
 	// Where another one is to be requested: those that there are, and why they don't serve.
 	former  []ownCertificate
 	instead string
@@ -68,7 +71,8 @@ type liveCertificate struct {
 
 // Read looks the certificate up by its domain and its tags. One that has expired, or was
 // refused, never comes to serve: another one is requested then, and the listener changes to
-// it. The old one can't be deleted before; it costs nothing, and goes with the stack.
+// it. The old one can't be deleted before, and ACM takes a while to notice that nothing uses it:
+// it costs nothing, and goes with the first up a day later, or with the stack.
 func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, error) {
 	all, err := c.own(ctx)
 	if err != nil {
@@ -131,10 +135,48 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 			st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+live.record
 		}
 	}
+	live.replaced = c.replacedBy(own, all)
 	if live.unrenewed = unrenewed(detail); live.unrenewed != "" && st.Phase == graph.Ready {
 		st.Note += "; " + live.unrenewed
 	}
 	return live, st, nil
+}
+
+// unusedAfter is when ACM knows that the listener has another certificate: the run that changed it
+// is not to be followed by one that has something to do.
+const unusedAfter = 24 * time.Hour
+
+// replacedBy returns the ARNs of the certificates that are over, and that nothing uses since one
+// that serves is there.
+func (c *Certificate) replacedBy(own ownCertificate, all []ownCertificate) []string {
+	if own.status != types.CertificateStatusIssued || !own.used || time.Since(own.created) < unusedAfter {
+		return nil
+	}
+	var out []string
+	for _, x := range all {
+		if x.arn != own.arn && isOver(x.status) && !x.used && !c.inUse[x.arn] {
+			out = append(out, x.arn)
+		}
+	}
+	return out
+}
+
+// deleteReplaced deletes certificates that are over. ACM deletes none that something uses.
+// https://docs.aws.amazon.com/acm/latest/APIReference/API_DeleteCertificate.html
+func (c *Certificate) deleteReplaced(ctx context.Context, _ []graph.Change) error {
+	for _, arn := range c.Last().replaced {
+		err := c.deleteCertificate(ctx, arn)
+		if isCode(err, "ResourceInUseException") {
+			if c.inUse == nil {
+				c.inUse = map[string]bool{}
+			}
+			c.inUse[arn], err = true, nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // isOver reports whether a certificate of that status never serves, or never again.
@@ -205,6 +247,7 @@ func (c *Certificate) Wanted(live *liveCertificate) *liveCertificate {
 func (c *Certificate) Attributes() graph.Attributes[*liveCertificate] {
 	return graph.Attributes[*liveCertificate]{
 		tagAttribute(func(l *liveCertificate) map[string]string { return l.tags }, graph.SetBy(c.retag)),
+		graph.Field("old-certificate", func(l *liveCertificate) string { return strings.Join(l.replaced, ", ") }, graph.SetBy(c.deleteReplaced)),
 		graph.Field("validation-record", func(l *liveCertificate) string { return l.record }, graph.SetBy(c.makeRecord)),
 	}
 }

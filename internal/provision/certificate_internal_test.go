@@ -1,10 +1,14 @@
 package provision
 
 import (
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	static "github.com/aws/aws-sdk-go-v2/credentials"
@@ -12,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -144,5 +149,74 @@ func TestTwoRegionsShareAValidationRecord(t *testing.T) {
 		if last := i == 1; last != (record == nil) || last != (len(spared) == 0) || !last && !strings.Contains(spared[0], "another one in eu-west-1") {
 			t.Errorf("after the certificate in %s was deleted the record is %+v, and what is reported is %q", c.region, record, spared)
 		}
+	}
+}
+
+// TestACertificateThatExpiredIsDeletedOnceNothingUsesIt has one that expired, and another in its
+// place that the listener has for so long. ACM deletes none that is in use.
+func TestACertificateThatExpiredIsDeletedOnceNothingUsesIt(t *testing.T) {
+	t.Parallel()
+	const prefix = "arn:aws:acm:us-east-1:123456789012:certificate/"
+	for name, c := range map[string]struct {
+		oldUsed, refused bool
+		since            time.Duration
+		asked            bool
+	}{
+		"unused for a day":                     {since: 48 * time.Hour, asked: true},
+		"unused, and ACM knows of a use":       {since: 48 * time.Hour, refused: true, asked: true},
+		"used by something else":               {since: 48 * time.Hour, oldUsed: true},
+		"replaced by the run before this one":  {since: time.Minute},
+		"replaced by one that nothing has yet": {since: 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var mu sync.Mutex
+			who := identity{stack: "book", region: "us-east-1"}
+			tags, err := json.Marshal(map[string]any{"Tags": acmTags(who.tags("certificate"))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			there, deletions := map[string]string{"old": "EXPIRED", "new": "ISSUED"}, []string{}
+			client := acm.NewFromConfig(stub(func(r *http.Request, body string) (int, string) {
+				mu.Lock()
+				defer mu.Unlock()
+				_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+				var in struct{ CertificateArn string }
+				if err := json.Unmarshal([]byte(body), &in); err != nil {
+					t.Error(err)
+				}
+				name := strings.TrimPrefix(in.CertificateArn, prefix)
+				switch action {
+				case "ListCertificates":
+					var all []string
+					for name, status := range there {
+						used := name == "new" && c.since > 0 || name == "old" && c.oldUsed
+						all = append(all, fmt.Sprintf(`{"CertificateArn":"%s%s","DomainName":"api.example.com","Status":"%s","InUse":%t,"CreatedAt":%d}`, prefix, name, status, used, time.Now().Add(-c.since).Unix()))
+					}
+					return http.StatusOK, `{"CertificateSummaryList":[` + strings.Join(all, ",") + `]}`
+				case "ListTagsForCertificate":
+					return http.StatusOK, string(tags)
+				case "DescribeCertificate":
+					return http.StatusOK, fmt.Sprintf(`{"Certificate":{"CertificateArn":"%s%s","DomainName":"api.example.com","Status":"%s"}}`, prefix, name, there[name])
+				case "DeleteCertificate":
+					if deletions = append(deletions, name); c.refused {
+						return http.StatusBadRequest, `{"__type":"ResourceInUseException","message":"Certificate is in use."}`
+					}
+					delete(there, name)
+				}
+				return http.StatusOK, `{}`
+			}).config())
+			certificate := newCertificate(who, client, nil, nil, "api.example.com")
+			if _, err := graph.Up(t.Context(), []graph.Maker{certificate}, graph.Options{Owner: "book"}); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{}
+			if c.asked {
+				want = []string{"old"}
+			}
+			if diff := cmp.Diff(want, deletions); diff != "" {
+				t.Errorf("certificates that were deleted (-want +got):\n%s", diff)
+			}
+		})
 	}
 }
