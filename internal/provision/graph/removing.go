@@ -84,8 +84,8 @@ func (k *removing) delete(ctx context.Context) (outcome, error) {
 		k.memory.tries++
 		k.poll.restart()
 		if k.usual != nil && !atOnce { // it stays for so long
-			if err := k.poll.pause(ctx, pausing{coming: true}); err != nil {
-				return outcome{}, k.failed("wait", k.poll.explain(err, ""))
+			if err := k.pause(ctx, "", pausing{coming: true}); err != nil {
+				return outcome{}, err
 			}
 		}
 		return outcome{next: true}, nil

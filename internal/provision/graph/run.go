@@ -314,6 +314,10 @@ type step struct {
 	stopped     bool        // likewise, since the run was stopped
 	notes       string
 	said        string        // the last call that was reported
+	waits       []wait        // for what it waits
+	waiters     []*step       // that wait for this, or for its creation
+	takes       time.Duration // how long it usually takes once it has begun, or unknown
+	ends        atomic.Int64  // when what is on its way is usually over, in Unix nanoseconds; 0 for nothing
 	weak        []*step       // what was only created when this began
 	wake        chan struct{} // closed when all of that is ready
 
@@ -322,6 +326,9 @@ type step struct {
 	users   []*step    // what needs this
 	second  sync.Mutex // held by who looks at this a second time
 }
+
+// unknown is that it is not known how long something takes.
+const unknown = time.Duration(-1)
 
 func (s *step) setCreated(id string) {
 	s.n.setID(id)
@@ -384,6 +391,9 @@ func (r *run) add(f Finder, do func(context.Context, *step) error) *step {
 	s.Name, s.Action = s.n.name, None
 	_, s.Needs = Describe(f)
 	s.remover, _ = f.(Remover)
+	if _, ok := f.(Expector); ok {
+		s.takes = unknown // what it is by then decides
+	}
 	r.steps, r.by[s.n] = append(r.steps, s), s
 	return s
 }
@@ -393,24 +403,29 @@ func (r *run) add(f Finder, do func(context.Context, *step) error) *step {
 func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 	ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
-	waits := map[*step][]wait{}
 	for _, s := range r.steps {
+		if reverse {
+			s.takes = 0
+			if l, ok := s.remover.(DeletionExpector); ok {
+				s.takes = r.o.paced(l.ExpectDeleted())
+			}
+		}
 		for _, d := range s.n.needs {
 			t, ok := r.by[d.on]
 			if !ok {
 				continue
 			}
 			if reverse {
-				waits[t] = append(waits[t], wait{on: s})
+				t.waitFor(wait{on: s})
 				t.users = append(t.users, s)
 			} else {
-				waits[s] = append(waits[s], wait{on: t, weak: d.weak})
+				s.waitFor(wait{on: t, weak: d.weak})
 			}
 		}
 	}
 	var wg sync.WaitGroup
 	for _, s := range r.steps {
-		wg.Go(func() { r.runStep(ctx, s, waits[s]) })
+		wg.Go(func() { r.runStep(ctx, s) })
 	}
 	wg.Wait()
 	var errs []error
@@ -431,9 +446,84 @@ type wait struct {
 	weak bool
 }
 
-func (r *run) runStep(ctx context.Context, s *step, waits []wait) {
+func (s *step) waitFor(w wait) {
+	s.waits, w.on.waiters = append(s.waits, w), append(w.on.waiters, s)
+}
+
+// slack is how long nobody waits for the end of a step yet: all that wait for it wait for
+// something else as well that usually takes longer, or are waited for by nobody yet. Where none
+// waits for it, that is the end of the run. What has not begun yet counts for nothing, since it
+// may have nothing to do.
+func (r *run) slack(s *step) time.Duration {
+	known := map[*step]usualEnd{s: {follows: true}}
+	var end time.Time // of the run
+	for _, other := range r.steps {
+		end = later(end, other.usualEnd(known).at)
+	}
+	return max(0, time.Until(s.needed(end, known, map[*step]time.Time{})))
+}
+
+// needed is when somebody waits for the end of the step. Found has what was found already.
+func (s *step) needed(until time.Time, known map[*step]usualEnd, found map[*step]time.Time) time.Time {
+	if at, ok := found[s]; ok {
+		return at
+	}
+	at := until
+	for _, w := range s.waiters {
+		if w.over() {
+			continue
+		}
+		begins := w.usualEnd(known).at
+		if w.takes != unknown {
+			begins = later(begins, w.needed(until, known, found).Add(-w.takes))
+		}
+		if begins.Before(at) {
+			at = begins
+		}
+	}
+	found[s] = at
+	return at
+}
+
+// usualEnd is when a step usually ends, by what is under way besides the step whose slack is
+// looked for. The zero time is for one that is not held up by anything else.
+type usualEnd struct {
+	at time.Time
+	// follows reports whether the step waits for that one, so that its own end is not known.
+	follows bool
+}
+
+// usualEnd looks for when the step usually ends. Known has what was found already.
+func (s *step) usualEnd(known map[*step]usualEnd) usualEnd {
+	if end, ok := known[s]; ok {
+		return end
+	}
+	var end usualEnd
+	if !s.over() {
+		for _, w := range s.waits {
+			on := w.on.usualEnd(known)
+			end.at, end.follows = later(end.at, on.at), end.follows || on.follows
+		}
+		if at := s.ends.Load(); at != 0 && !end.follows {
+			end.at = later(end.at, time.Unix(0, at))
+		}
+	}
+	known[s] = end
+	return end
+}
+
+func (s *step) over() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func (r *run) runStep(ctx context.Context, s *step) {
 	defer close(s.done)
-	for _, w := range waits {
+	for _, w := range s.waits {
 		select {
 		case <-w.on.done:
 		case <-w.whenMade():

@@ -80,6 +80,9 @@ func (p *poller) timed(call func() error) error {
 // restart begins a new wait: something was just sent.
 func (p *poller) restart() { p.since = time.Now() }
 
+// end is when what is on its way is usually over.
+func (p *poller) end() time.Time { return p.since.Add(p.expect()) }
+
 // pausing is what a pause is for; its zero value is an effect that may show at any moment.
 type pausing struct {
 	coming  bool // something is on its way, which usually takes so long
@@ -88,6 +91,8 @@ type pausing struct {
 	// doubles the time waited, since IAM takes seconds for what other services allow few
 	// calls of.
 	unusable bool
+	// slack is how long nobody waits for the end of it yet.
+	slack time.Duration
 }
 
 // pause sleeps until the next look. It returns the context's cause when the run is
@@ -109,6 +114,9 @@ func (p *poller) pause(ctx context.Context, why pausing) error {
 		slow *= 8
 	}
 	d := max(minPause, min(slow, maxPause), pace(time.Since(p.since), expect))
+	if why.coming {
+		d = max(d, lazy(time.Since(p.since), expect, why.slack))
+	}
 	if why.unusable {
 		d = max(d, p.usable, min(time.Since(p.since), maxPause))
 	}
@@ -136,6 +144,15 @@ func pace(waited, expect time.Duration) time.Duration {
 		return max(expect/2-waited, expect/expectShare)
 	}
 	return max((expect-waited)/2, expect/expectShare)
+}
+
+// lazy returns the pause, after a wait of so long, of what nobody waits for yet: until it is
+// usually over, but half the slack at most, which is estimated. Zero is for no such pause.
+func lazy(waited, expect, slack time.Duration) time.Duration {
+	if waited < expect {
+		return min(slack/2, expect-waited)
+	}
+	return min(slack/2, expect/earlyShare)
 }
 
 func (p *poller) explain(err error, note string) error {

@@ -34,6 +34,14 @@ func (w *working) read(ctx context.Context, f Finder, passing func(error) (strin
 // wait reports what is waited for, and pauses.
 func (w *working) wait(ctx context.Context, note string, why pausing) error {
 	w.r.waiting(w.s, note)
+	return w.pause(ctx, note, why)
+}
+
+func (w *working) pause(ctx context.Context, note string, why pausing) error {
+	if why.coming {
+		w.s.ends.Store(w.poll.end().UnixNano())
+		why.slack = w.r.slack(w.s)
+	}
 	if err := w.poll.pause(ctx, why); err != nil {
 		return w.failed("wait", w.poll.explain(err, note))
 	}
