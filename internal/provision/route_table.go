@@ -263,9 +263,22 @@ func (r *RouteTable) UpdatesSynchronously(changes []graph.Change) bool {
 	return !r.doubtful && !slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, duplicateField) })
 }
 
-// Delete dissociates the table and removes it.
+// DeletesAfter implements graph.DeletesLater: the association with a subnet is deleted with
+// that. AWS's own steps delete the subnets first, and dissociate nothing:
+// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html#delete-vpc-cli
+func (r *RouteTable) DeletesAfter(f graph.Finder) bool {
+	s, ok := f.(*Subnet)
+	return ok && slices.Contains(r.subnets, s)
+}
+
+// Delete removes the table, and dissociates it where that is refused: from a subnet that is
+// not the stack's.
 func (r *RouteTable) Delete(ctx context.Context) error {
-	if live := r.Last(); live != nil {
+	_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: aws.String(r.ID())})
+	if err == nil || notFound(err) {
+		return nil
+	}
+	if live := r.Last(); live != nil && isCode(err, "DependencyViolation") {
 		for subnet, association := range live.subnets {
 			_, err := r.ec2.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: &association})
 			if err != nil && !notFound(err) {

@@ -415,11 +415,15 @@ func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 			if !ok {
 				continue
 			}
-			if reverse {
+			later, ok := s.remover.(DeletesLater)
+			switch {
+			case !reverse:
+				s.waitFor(wait{on: t, weak: d.weak})
+			case ok && later.DeletesAfter(t.remover):
+				s.waitFor(wait{on: t})
+			default:
 				t.waitFor(wait{on: s})
 				t.users = append(t.users, s)
-			} else {
-				s.waitFor(wait{on: t, weak: d.weak})
 			}
 		}
 	}

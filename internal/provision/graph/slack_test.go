@@ -2,6 +2,7 @@ package graph_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -82,5 +83,30 @@ func TestWhatNobodyWaitsForYetIsReadLessOften(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// later is a thing that is deleted after one that it needs.
+type later struct {
+	*thing
+	after graph.Finder
+}
+
+func (l later) DeletesAfter(f graph.Finder) bool { return f == l.after }
+
+func TestWhatIsDeletedLaterIsDeletedAfterWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	vpc := w.thing("vpc")
+	subnet := w.thing("subnet", vpc)
+	table := later{w.thing("table", vpc, subnet), subnet}
+	for _, name := range []string{"vpc", "subnet", "table"} {
+		w.put(name, graph.State{Phase: graph.Ready, ID: name, Owner: "us"})
+	}
+	if _, err := graph.Destroy(t.Context(), []graph.Finder{vpc, subnet, table}, us); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := w.calls(), []string{"delete subnet", "delete table", "delete vpc"}; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -227,6 +227,13 @@ type DeletesSynchronously interface {
 	DeletesSynchronously()
 }
 
+// DeletesLater is a Remover that is deleted after some of what it needs, and not before.
+type DeletesLater interface {
+	Remover
+	// DeletesAfter reports whether it is deleted after the resource that it needs.
+	DeletesAfter(Finder) bool
+}
+
 // UpdatesSynchronously is an Updater some of whose changes are in force when the service has
 // accepted the calls of Update, so that it need not be read again after them. Nothing may
 // need what Last returns of such fields.
