@@ -40,6 +40,17 @@ func (n network) allVPCs(ctx context.Context) ([]types.Vpc, error) {
 	})
 }
 
+// allGateways are the stack's internet gateways.
+func (n network) allGateways(ctx context.Context) ([]types.InternetGateway, error) {
+	return n.observed().gateways.get(ctx, func(ctx context.Context) ([]types.InternetGateway, error) {
+		out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: n.all()})
+		if err != nil {
+			return nil, fmt.Errorf("describe internet gateways: %w", err)
+		}
+		return out.InternetGateways, nil
+	})
+}
+
 // allSubnets are the stack's subnets, by one call for all who read them.
 func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
 	return n.observed().subnets.getTogether(ctx, func(ctx context.Context) ([]types.Subnet, error) {

@@ -306,12 +306,12 @@ func (s holderSearch) otherGroups(ctx context.Context) ([]Holder, error) {
 // the stack's, which would lose its way out. One whose VPC can't be seen yet, of a run that
 // was cut off, is none.
 func (s holderSearch) lentGateways(ctx context.Context) ([]Holder, error) {
-	found, err := s.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: s.all()})
+	found, err := s.allGateways(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var out []Holder
-	for _, g := range found.InternetGateways {
+	for _, g := range found {
 		vpc := attachedTo(&g)
 		if vpc == "" || slices.Contains(s.vpcs, vpc) {
 			continue
@@ -359,6 +359,8 @@ func (s holderSearch) tables(ctx context.Context) ([]Holder, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A table of the stack in another VPC is swept.
+	s.observed().tables.note(slices.DeleteFunc(slices.Clone(found.RouteTables), func(x types.RouteTable) bool { return !s.ours(x.Tags) }))
 	var out []Holder
 	for _, x := range found.RouteTables {
 		if s.created(x.Tags) || slices.ContainsFunc(x.Associations, func(a types.RouteTableAssociation) bool { return aws.ToBool(a.Main) }) {

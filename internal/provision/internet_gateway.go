@@ -45,11 +45,12 @@ type liveGateway struct {
 
 // Read looks the gateway up by its tags.
 func (g *InternetGateway) Read(ctx context.Context) (*liveGateway, graph.State, error) {
-	out, err := g.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: g.owned(g.Name())})
+	all, err := g.allGateways(ctx)
 	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe internet gateways: %w", err)
+		return nil, graph.State{}, err
 	}
-	gw, bare, err := oneOf("internet gateways", g.made, out.InternetGateways, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
+	ours := named(all, g.Name(), func(x types.InternetGateway) []types.Tag { return x.Tags })
+	gw, bare, err := oneOf("internet gateways", g.made, ours, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
 		func(x types.InternetGateway) (bool, error) { return len(x.Attachments) > 0, nil })
 	if gw == nil || err != nil {
 		return nil, absent, err

@@ -37,6 +37,7 @@ type observation struct {
 	vpcs          reading[[]ec2types.Vpc]
 	subnets       reading[[]ec2types.Subnet]
 	tables        reading[[]ec2types.RouteTable]
+	gateways      reading[[]ec2types.InternetGateway]
 	given         reading[GivenNetwork]
 
 	deployed readings[revision] // of what a service runs, by its ARN
@@ -108,6 +109,17 @@ func (r *reading[T]) note(what T) {
 	if r.observed == nil {
 		r.observed = s
 	}
+}
+
+// recent is seen, but of what is still good.
+func (r *reading[T]) recent() (what T) {
+	r.mu.Lock()
+	s := r.observed
+	r.mu.Unlock()
+	if s == nil || !s.over() || time.Since(s.at) > observationAge {
+		return what
+	}
+	return r.seen()
 }
 
 // getTogether is get of what many resources read: those who read again at the same time
