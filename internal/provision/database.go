@@ -1147,10 +1147,16 @@ func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 // snapshot is named by the instance's immutable resource id and the time, so
 // that the name can collide with no other, not even one of a namesake. The
 // automated backups go with the instance: the snapshot holds all that they do.
+//
+// The instance is read again unless this run has just done so. RDS itself refuses to delete
+// one that somebody has protected since.
 func (d *Database) Delete(ctx context.Context) error {
-	db, err := d.instance(ctx)
-	if db == nil || err != nil {
-		return err
+	db := d.justSeen()
+	if db == nil {
+		var err error
+		if db, err = d.instance(ctx); db == nil || err != nil {
+			return err
+		}
 	}
 	if err := d.removable(db, d.options.skipSnapshot); err != nil {
 		return err
@@ -1181,7 +1187,7 @@ func (d *Database) Delete(ctx context.Context) error {
 		}
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), aws.String(d.sent.final)
 	}
-	_, err = d.rds.DeleteDBInstance(ctx, in)
+	_, err := d.rds.DeleteDBInstance(ctx, in)
 	if aws.ToString(db.DBInstanceStatus) == dbStopped && isCode(err, "InvalidDBInstanceState") {
 		// Not wrapped, or it would be taken for an error that passes by itself:
 		// this one does not while nobody starts the database.
@@ -1270,6 +1276,16 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 		return err
 	}
 	return who.checkSecrets(ctx, c.Secrets)
+}
+
+// justSeen returns the instance where it was read before this run changed anything, a moment
+// ago, and not since; otherwise nil.
+func (d *Database) justSeen() *types.DBInstance {
+	seen, live := d.observed().instance.recent(), d.Last()
+	if seen == nil || live == nil || live.instance != seen {
+		return nil
+	}
+	return seen
 }
 
 // gone distinguishes Absent from "gone, and the final snapshot is still being written".
