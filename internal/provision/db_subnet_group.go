@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
@@ -86,14 +87,10 @@ type liveSubnetGroup struct {
 
 // Read looks the group up by its name.
 func (g *DBSubnetGroup) Read(ctx context.Context) (*liveSubnetGroup, graph.State, error) {
-	out, err := g.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: aws.String(g.groupName())})
-	if isCode(err, "DBSubnetGroupNotFoundFault") || err == nil && len(out.DBSubnetGroups) == 0 {
-		return nil, absent, nil
+	live, err := g.describe(ctx)
+	if live == nil || err != nil {
+		return nil, absent, err
 	}
-	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe DB subnet group %s: %w", g.groupName(), err)
-	}
-	live := out.DBSubnetGroups[0]
 	tags, err := g.tagsOf(ctx, live.DBSubnetGroupArn)
 	if err != nil {
 		return nil, graph.State{}, err
@@ -103,6 +100,45 @@ func (g *DBSubnetGroup) Read(ctx context.Context) (*liveSubnetGroup, graph.State
 		have = append(have, aws.ToString(s.SubnetIdentifier))
 	}
 	return &liveSubnetGroup{tags: tags, subnets: have}, graph.State{Phase: graph.Ready, ID: aws.ToString(live.DBSubnetGroupArn), Owner: tags[TagStack]}, nil
+}
+
+// describe returns the group, or nil. That of an instance that was just observed is described
+// with it: https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DBInstance.html
+// A destroy reads it all the same: a caller who may not is to learn that before anything is
+// touched, and not when that nothing is left is proved.
+func (g *DBSubnetGroup) describe(ctx context.Context) (*types.DBSubnetGroup, error) {
+	if graph.Observing(ctx) && !g.destroying {
+		if live := subnetGroupOf(g.observed().instance.recent()); live != nil && aws.ToString(live.DBSubnetGroupName) == g.groupName() {
+			return live, nil
+		}
+	}
+	out, err := g.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: aws.String(g.groupName())})
+	if isCode(err, "DBSubnetGroupNotFoundFault") || err == nil && len(out.DBSubnetGroups) == 0 {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe DB subnet group %s: %w", g.groupName(), err)
+	}
+	return &out.DBSubnetGroups[0], nil
+}
+
+// subnetGroupOf returns the group of an instance, with the ARN that an instance need not tell;
+// nil where the instance does not describe it.
+func subnetGroupOf(db *types.DBInstance) *types.DBSubnetGroup {
+	if db == nil || db.DBSubnetGroup == nil || len(db.DBSubnetGroup.Subnets) == 0 {
+		return nil
+	}
+	group := *db.DBSubnetGroup
+	if group.DBSubnetGroupArn != nil {
+		return &group
+	}
+	of, err := arn.Parse(aws.ToString(db.DBInstanceArn))
+	if err != nil {
+		return nil
+	}
+	of.Resource = "subgrp:" + aws.ToString(group.DBSubnetGroupName)
+	group.DBSubnetGroupArn = aws.String(of.String())
+	return &group
 }
 
 // Wanted implements graph.Shape.
