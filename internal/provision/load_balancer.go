@@ -118,14 +118,9 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	if l.destroying {
 		return live, st, nil
 	}
-	attributes, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: &arn})
-	if isCode(err, "LoadBalancerNotFound") {
-		return nil, absent, nil
+	if live.attributes, err = l.readAttributes(ctx, &arn); live.attributes == nil || err != nil {
+		return nil, absent, err
 	}
-	if err != nil {
-		return nil, graph.State{}, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
-	}
-	live.attributes = readTags(attributes.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value })
 	for _, z := range lb.AvailabilityZones {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
@@ -139,6 +134,18 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 		}
 	}
 	return live, st, nil
+}
+
+// readAttributes returns the attributes; nil is for a load balancer that is gone.
+func (l *LoadBalancer) readAttributes(ctx context.Context, arn *string) (map[string]string, error) {
+	out, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: arn})
+	if isCode(err, "LoadBalancerNotFound") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
+	}
+	return readTags(out.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }), nil
 }
 
 // stillProvisioning reports whether a load balancer, all of which was read before, is on its
@@ -264,19 +271,11 @@ func (l *LoadBalancer) removable(ctx context.Context, b balancer) error {
 	if b.live == nil || b.tags[TagStack] != l.stack {
 		return nil
 	}
-	out, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: b.live.LoadBalancerArn})
-	if isCode(err, "LoadBalancerNotFound") {
-		return nil
+	attributes, err := l.readAttributes(ctx, b.live.LoadBalancerArn)
+	if err == nil && attributes[deletionProtection] == "true" {
+		return protected("load balancer " + l.loadBalancerName())
 	}
-	if err != nil {
-		return fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
-	}
-	for _, a := range out.Attributes {
-		if aws.ToString(a.Key) == deletionProtection && aws.ToString(a.Value) == "true" {
-			return protected("load balancer " + l.loadBalancerName())
-		}
-	}
-	return nil
+	return err
 }
 
 // Create creates the load balancer with AWS's own attributes. The call is
@@ -355,6 +354,10 @@ func (l *LoadBalancer) Delete(ctx context.Context) error {
 	}
 	return nil
 }
+
+// DeletesSynchronously implements graph.DeletesSynchronously. Its network interfaces stay for
+// longer, and what they hold waits for them.
+func (l *LoadBalancer) DeletesSynchronously() {}
 
 // kind is a kind of resource in load balancing. Named lists the ARNs of those whose
 // names begin as the stack's do; their tags say whether they are the stack's.
