@@ -51,3 +51,14 @@ func TestAListHasStacksOfWhichOnlyBackupsAreLeft(t *testing.T) {
 	s.run("destroy", "--local", "--stack", "other", "--yes").says(t, 0, "retained backup")
 	listed("other", "1, 20 GiB")
 }
+
+// TestLivePricesAreOfTheCommonPartition asks for live prices where no credentials are good for
+// the API that has them.
+func TestLivePricesAreOfTheCommonPartition(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start", "--region", "us-gov-west-1")
+	cfg := s.config()
+	s.env = append(s.env, "AWS_ENDPOINT_URL="+*cfg.BaseEndpoint, "AWS_REGION="+cfg.Region, "AWS_ACCESS_KEY_ID=hand", "AWS_SECRET_ACCESS_KEY=hand")
+	s.run("plan", "--price", "live", "--image", noImage).says(t, 64, "--price live: the AWS Pricing API answers in us-east-1, and knows no credentials of partition aws-us-gov", "leave --price live out")
+}

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/image"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -190,6 +191,10 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	t, err := connect(ctx, s, g)
 	if err != nil {
 		return err
+	}
+	// https://docs.aws.amazon.com/general/latest/gr/billing.html#billing-pricing
+	if of := partition.Of(t.region).Name; live && of != partition.Of(pricing.Region).Name {
+		return hint.With(usageError{fmt.Errorf("--price live: the AWS Pricing API answers in %s, and knows no credentials of partition %s", pricing.Region, of)}, "leave --price live out")
 	}
 	report := func(format string, args ...any) {
 		if g.output != "json" { // a plan is one object
