@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -74,11 +73,9 @@ func TestAReplicaOfASecretIsNotTakenForTheStacks(t *testing.T) {
 		done[*secretsmanager.CreateSecretOutput](t)(client.CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
 			Name: &name, SecretString: &value, Tags: []types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}},
 		}))
-		resp := done[*http.Response](t)(http.Post(*cfg.BaseEndpoint+"/_bookctl/secret?"+url.Values{"id": {name}, "primary": {"eu-west-1"}}.Encode(), "", nil))
-		if text := done[[]byte](t)(io.ReadAll(resp.Body)); resp.StatusCode != http.StatusOK {
-			t.Fatalf("make %s a replica: %s", name, text)
+		if code, body := call(t, http.MethodPost, *cfg.BaseEndpoint+"/_bookctl/secret?"+url.Values{"id": {name}, "primary": {"eu-west-1"}}.Encode(), ""); code != http.StatusOK {
+			t.Fatalf("make %s a replica: %s", name, body)
 		}
-		_ = resp.Body.Close()
 		own := "secretsmanager stop-replication-to-replica --secret-id " + name
 		// Without the record of the lock, which an up takes before it looks.
 		there := func() []string {
