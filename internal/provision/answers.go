@@ -49,6 +49,9 @@ const (
 	unansweredTries = 3
 )
 
+// signInTimeout is how long getting credentials may take, with a code that somebody types.
+const signInTimeout = 3 * time.Minute
+
 func (a *Answers) limit() time.Duration {
 	if a.Limit == 0 {
 		return answerLimit
@@ -73,7 +76,11 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 	}
 	whole := middleware.FinalizeMiddlewareFunc("bookctl-answers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		if a.Credentials != nil {
-			if _, err := a.Credentials.Retrieve(ctx); err != nil {
+			// In bounds of its own: a run holds its lock meanwhile, and waits for no one without end.
+			limited, cancel := context.WithTimeout(ctx, signInTimeout)
+			_, err := a.Credentials.Retrieve(limited)
+			cancel()
+			if err != nil {
 				return middleware.FinalizeOutput{}, middleware.Metadata{}, fmt.Errorf("get identity: get credentials: %w", err) // as the SDK says it
 			}
 		}

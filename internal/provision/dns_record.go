@@ -159,6 +159,19 @@ func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificat
 // https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html
 var leading = []types.RRType{types.RRTypeCname, types.RRTypeAaaa, types.RRTypeHttps}
 
+// leadsElsewhere reports whether a record is one of those, and not of the domain itself, as an
+// HTTPS record with the target "." is.
+// https://www.rfc-editor.org/rfc/rfc9460#section-2.5
+func leadsElsewhere(r types.ResourceRecordSet, domain string) bool {
+	if r.Type != types.RRTypeHttps || r.AliasTarget != nil {
+		return slices.Contains(leading, r.Type)
+	}
+	return slices.ContainsFunc(r.ResourceRecords, func(v types.ResourceRecord) bool {
+		fields := strings.Fields(aws.ToString(v.Value))
+		return len(fields) < 2 || fields[1] != "." && dotted(fields[1]) != dotted(domain)
+	})
+}
+
 // liveDNSRecord is a record as far as it is compared.
 type liveDNSRecord struct{ target string }
 
@@ -202,7 +215,7 @@ func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, erro
 		}
 	}
 	if have == nil {
-		i := slices.IndexFunc(all, func(r types.ResourceRecordSet) bool { return slices.Contains(leading, r.Type) })
+		i := slices.IndexFunc(all, func(r types.ResourceRecordSet) bool { return leadsElsewhere(r, zone.domain) })
 		if i < 0 || d.destroying {
 			return nil, absent, nil
 		}

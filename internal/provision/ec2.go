@@ -84,14 +84,6 @@ func named[T any](all []T, resource string, tags func(T) []types.Tag) []T {
 	return out
 }
 
-// owned are the filters that find one resource of the stack by its tags.
-func (n network) owned(resource string) []types.Filter {
-	return []types.Filter{
-		{Name: aws.String("tag:" + TagStack), Values: []string{n.stack}},
-		{Name: aws.String("tag:" + TagResource), Values: []string{resource}},
-	}
-}
-
 // all are the filters that find everything of the stack.
 func (n network) all() []types.Filter {
 	return []types.Filter{{Name: aws.String("tag:" + TagStack), Values: []string{n.stack}}}
