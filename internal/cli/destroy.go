@@ -109,6 +109,9 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		if len(end.Purged) > 0 {
 			rep.note("Deleted snapshots and backups:\n%s", snapshotLines(end.Purged))
 		}
+		if len(replicated) > 0 { // the next run no longer finds them where the database is gone
+			rep.note("%s", end.elsewhere(g))
+		}
 		return err
 	}
 	rep.close()
@@ -173,8 +176,12 @@ func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *t
 const sweepTimeout = 10 * time.Minute
 
 func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, replicated []provision.ReplicatedBackup, purge bool) string {
+	elsewhere := ""
+	if len(replicated) > 0 {
+		elsewhere = "\nRDS keeps the backups that it has replicated to other regions:\n" + replicatedLines(replicated)
+	}
 	if !purge {
-		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.", g.stack, t.place)
+		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.%s", g.stack, t.place, elsewhere)
 	}
 	going := selected(snapshots, func(s provision.Snapshot) bool { return !s.Stays() })
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
@@ -189,9 +196,7 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, repl
 	if len(foreign) > 0 {
 		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(foreign)
 	}
-	if len(replicated) > 0 {
-		question += "\nRDS keeps the backups that it has replicated to other regions:\n" + replicatedLines(replicated)
-	}
+	question += elsewhere
 	if len(going) > 0 {
 		question += "\nThese go too:\n" + snapshotLines(going)
 	}
@@ -300,12 +305,17 @@ func (d destruction) print(s streams, g *globals) error {
 			onward(d.Kept).Show(g.show))
 	}
 	if len(d.replicated) > 0 {
-		fmt.Fprintf(s.err, "RDS keeps the backups that it has replicated to other regions:\n%s\n%s\n", replicatedLines(d.replicated), ofReplicated(d.replicated).Show(g.show))
+		fmt.Fprintln(s.err, d.elsewhere(g))
 	}
 	if end != nil {
 		fmt.Fprintln(s.err, "next: run the same command again when what holds them is gone; it continues where this one stopped")
 	}
 	return end
+}
+
+// elsewhere describes the backups in other regions, and how to delete them.
+func (d destruction) elsewhere(g *globals) string {
+	return fmt.Sprintf("RDS keeps the backups that it has replicated to other regions:\n%s\n%s", replicatedLines(d.replicated), ofReplicated(d.replicated).Show(g.show))
 }
 
 // some is the list, or an empty one for nil, which JSON would print as null.

@@ -105,12 +105,7 @@ func TestBackupsInAnotherRegionAreNamedByADestroy(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
-	db := h.database()
-	there := s.config()
-	there.Region = "eu-west-1"
-	kept := *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
-		SourceDBInstanceArn: db.DBInstanceArn,
-	})).DBInstanceAutomatedBackup.DBInstanceAutomatedBackupsArn
+	kept := replicateBackups(t, s, h)
 	if h.database(); !strings.Contains(kept, ":eu-west-1:") {
 		t.Errorf("the backups are replicated as %s", kept)
 	}
@@ -137,10 +132,32 @@ func TestWhatDeletesBackupsInAnotherRegionIsSaid(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(imageless()...)
+	kept := replicateBackups(t, s, h)
+	s.run("destroy", "--local", "--yes").says(t, 0, kept+" (eu-west-1)", "rds delete-db-instance-automated-backup --db-instance-automated-backups-arn "+kept+" --region eu-west-1")
+}
+
+// TestACutOffDestroyNamesBackupsInAnotherRegion deletes the database, which alone names them,
+// and then fails: the next run can't tell of them.
+func TestACutOffDestroyNamesBackupsInAnotherRegion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()...)
+	kept := replicateBackups(t, s, h)
+	h.faults(map[string]any{"deny": []string{"ec2:DeleteVpc"}})
+	s.run("destroy", "--local", "--yes").says(t, 4, "ec2:DeleteVpc", kept+" (eu-west-1)", "rds delete-db-instance-automated-backup --db-instance-automated-backups-arn "+kept+" --region eu-west-1")
+}
+
+// replicateBackups has RDS replicate the backups of the stack's database to another region,
+// and returns their ARN there.
+func replicateBackups(t *testing.T, s *shell, h *byHand) string {
+	t.Helper()
 	there := s.config()
 	there.Region = "eu-west-1"
-	kept := *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
+	return *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
 		SourceDBInstanceArn: h.database().DBInstanceArn,
 	})).DBInstanceAutomatedBackup.DBInstanceAutomatedBackupsArn
-	s.run("destroy", "--local", "--yes").says(t, 0, kept+" (eu-west-1)", "rds delete-db-instance-automated-backup --db-instance-automated-backups-arn "+kept+" --region eu-west-1")
 }
