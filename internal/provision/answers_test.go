@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -101,4 +102,28 @@ func TestCredentialsTakeNoTimeFromAnAnswer(t *testing.T) {
 	if out, err := ec2.NewFromConfig(config).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{}); err != nil || len(out.Vpcs) != 1 {
 		t.Error(err)
 	}
+}
+
+// TestCredentialsThatDoNotComeEndACall has a run wait for credentials, such as a code that
+// nobody types. It holds its lock meanwhile, so the wait has an end.
+func TestCredentialsThatDoNotComeEndACall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		typed := make(chan struct{})
+		answers := &provision.Answers{}
+		config := aws.Config{
+			Region: "us-east-1", APIOptions: []func(*middleware.Stack) error{answers.Watch},
+			Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				<-typed
+				return aws.Credentials{}, errors.New("late")
+			})),
+		}
+		answers.Credentials = config.Credentials
+		_, err := ec2.NewFromConfig(config).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without credentials: %v", err)
+		}
+		close(typed)
+		synctest.Wait()
+	})
 }

@@ -51,6 +51,12 @@ func TestADomainWithAnotherRecordIsRefused(t *testing.T) {
 		t.Errorf("beside a TXT record: %+v", f)
 	}
 	change(types.ChangeActionDelete, "api.example.com", types.RRTypeTxt, `"v=spf1 -all"`)
+	// The target of this one is the domain itself.
+	change(types.ChangeActionCreate, "api.example.com", types.RRTypeHttps, `1 . alpn="h2"`)
+	if f := record(); f.Err != nil || f.Phase != graph.Absent {
+		t.Errorf("beside an HTTPS record of the domain itself: %+v", f)
+	}
+	change(types.ChangeActionDelete, "api.example.com", types.RRTypeHttps, `1 . alpn="h2"`)
 	for kind, value := range map[types.RRType]string{types.RRTypeCname: "elsewhere.example.net", types.RRTypeAaaa: "2001:db8::1", types.RRTypeHttps: "1 elsewhere.example.net."} {
 		change(types.ChangeActionCreate, "api.example.com", kind, value)
 		f := record()
