@@ -138,7 +138,7 @@ func undelivered(to string, a provision.AlarmAudience) []string {
 		out = append(out, to+" is not notified yet: it has to follow the link in the mail 'AWS Notification - Subscription Confirmation' (after two days the next up sends another)")
 	}
 	if a.Unsubscribed {
-		out = append(out, to+" is not notified: it has ended its subscription, as by the link at the end of a mail (the next up sends it another to confirm)")
+		out = append(out, to+" is not notified: it has ended its subscription, as by the link at the end of a mail (SNS takes the address again within three days, and the next up after that asks it)")
 	}
 	if a.Problem != "" {
 		out = append(out, a.Problem)

@@ -70,6 +70,15 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		answer(map[string]string{"confirmed": to})
 		return
 	}
+	if arn, ok := strings.CutPrefix(path, "unsubscribe/"); ok && r.Method == http.MethodGet {
+		who, ok := c.topics.Leave(arn) // by the link of another mail
+		if !ok {
+			http.Error(w, "there is no such subscription", http.StatusNotFound)
+			return
+		}
+		answer(map[string]string{"unsubscribed": who})
+		return
+	}
 	switch r.Method + " " + path {
 	case "GET health":
 		answer(c.info())

@@ -60,18 +60,20 @@ type liveAlarmTopic struct {
 	tags       map[string]string
 	policy     string
 	key        string // of KMS, with which it is encrypted; "" for none
-	subscriber string // the wanted one, if it is among them
+	subscriber string // the wanted one, if it is among them, also as one that was ended
 	// pending reports whether the wanted address has not confirmed yet, and former is the
 	// ARN of the subscription of the previous address.
 	pending bool
 	former  string
-	// unsubscribed reports whether the wanted address has ended its subscription.
+	// unsubscribed reports whether the wanted address has ended its subscription, and can't
+	// be subscribed yet.
 	unsubscribed bool
 }
 
-// endedSubscription is in place of the ARN of a subscription that was ended, as by the link
-// in each mail. SNS lists it for some days more.
-// https://github.com/ansible/ansible/pull/20086
+// endedSubscription is in place of the ARN of a subscription that somebody else than its
+// owner ended, as by the link in each mail. SNS lists it for 72 hours, and does not subscribe
+// the address again before.
+// https://repost.aws/knowledge-center/sns-cross-account-subscription
 const endedSubscription = "Deleted"
 
 // tagAlarmEmail is on the topic, and has the address that bookctl subscribed.
@@ -93,7 +95,8 @@ func (t *AlarmTopic) Pending() string {
 	return ""
 }
 
-// Unsubscribed reports whether the address has ended its subscription.
+// Unsubscribed reports whether the address has ended its subscription, and can't be
+// subscribed yet.
 func (t *AlarmTopic) Unsubscribed() bool {
 	live := t.Last()
 	return live != nil && live.unsubscribed
@@ -157,8 +160,12 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 	}
 	live.unsubscribed = live.unsubscribed && live.subscriber == ""
 	st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
-	if live.pending {
+	switch {
+	case live.pending:
 		st.Note = t.email + " has yet to confirm"
+	case live.unsubscribed:
+		live.subscriber = t.email // nothing can be done about it, and what needs the topic is not to wait
+		st.Note = t.email + " has ended its subscription"
 	}
 	return live, st, nil
 }
@@ -273,8 +280,8 @@ const topicKey = "KmsMasterKeyId"
 func ownKey(key string) bool { return strings.HasSuffix(key, "alias/aws/sns") }
 
 // subscribe makes SNS send a confirmation mail to the address, and nothing else before it
-// is answered. SNS deletes a subscription that is not confirmed within two days; the next
-// run then subscribes again.
+// is answered. SNS deletes a subscription that is not confirmed within two days, and forgets
+// one that its address ended after three; the next run then subscribes again.
 // https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html
 func (t *AlarmTopic) subscribe(ctx context.Context, _ []graph.Change) error {
 	_, err := t.topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: aws.String(t.ID()), Protocol: aws.String("email"), Endpoint: &t.email})

@@ -40,8 +40,9 @@ type AlarmList struct {
 type AlarmAudience struct {
 	// Pending reports whether the address has yet to confirm that it wants mails.
 	Pending bool `json:"pending,omitempty" doc:"The address has yet to follow the link in the mail that SNS sent it, and is not notified before."`
-	// Unsubscribed reports whether the address has ended its subscription.
-	Unsubscribed bool `json:"unsubscribed,omitempty" doc:"The address has ended its subscription, and is not notified; the next up asks it again."`
+	// Unsubscribed reports whether the address has ended its subscription, and can't be
+	// subscribed yet.
+	Unsubscribed bool `json:"unsubscribed,omitempty" doc:"The address has ended its subscription, and is not notified; SNS takes it again within three days, and the next up after that asks it."`
 	// Problem is what an existing topic does not receive, and why.
 	Problem string `json:"problem,omitempty" doc:"What the topic does not receive, and why."`
 	// Silent reports whether the actions of alarms are disabled.

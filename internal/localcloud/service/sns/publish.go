@@ -54,7 +54,7 @@ func (s *Service) Deliver(t *kernel.Tx, arn, service, about, subject, message st
 func (a tx) send(t *topic, subject, message string) {
 	for _, s := range t.Subscriptions {
 		if s.Token == "" {
-			a.mail(s, subject, message)
+			a.mail(s, subject, message+"\n\nIf you wish to stop receiving notifications from this topic, please click or visit the link below to unsubscribe: "+a.Endpoint()+"/_bookctl/unsubscribe/"+s.ARN)
 		}
 	}
 }

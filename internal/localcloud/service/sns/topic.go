@@ -27,7 +27,7 @@ type topic struct {
 	Key           string            `json:"key,omitempty"`    // of KMS, with which it is encrypted
 	Tags          map[string]string `json:"tags,omitempty"`
 	Subscriptions []*subscription   `json:"subscriptions,omitempty"`
-	// Deleted are those that were ended, which are listed for a while.
+	// Deleted are those that somebody ended without being the owner, by the link of a mail.
 	Deleted []deletedSubscription `json:"deleted,omitempty"`
 }
 
@@ -36,8 +36,9 @@ type deletedSubscription struct {
 	At       time.Time `json:"at"`
 }
 
-// deletedFor is how long a list has a subscription that was ended, with "Deleted" in place
-// of its ARN. No page of the guide has it: https://github.com/ansible/ansible/pull/20086
+// deletedFor is how long a list has a subscription that was not ended by its owner, with
+// "Deleted" in place of its ARN. So long, the owner can't subscribe that endpoint again.
+// https://repost.aws/knowledge-center/sns-cross-account-subscription
 const deletedFor = 72 * time.Hour
 
 type subscription struct {
@@ -176,6 +177,10 @@ func (a tx) Subscribe(in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
 		return nil, kernel.Fail("InvalidParameter", "Invalid parameter: Email address")
 	}
 	a.expire(t)
+	if slices.ContainsFunc(t.Deleted, func(s deletedSubscription) bool { return s.Endpoint == to }) {
+		// What AWS answers is on no page.
+		return nil, kernel.Fail("InvalidParameter", "Invalid parameter: %s ended its subscription less than %g hours ago", to, deletedFor.Hours())
+	}
 	at := slices.IndexFunc(t.Subscriptions, func(s *subscription) bool { return s.Endpoint == to })
 	if at < 0 {
 		at = len(t.Subscriptions)
@@ -235,23 +240,40 @@ func (a tx) ConfirmSubscription(in *sns.ConfirmSubscriptionInput) (*sns.ConfirmS
 	return &sns.ConfirmSubscriptionOutput{SubscriptionArn: &s.ARN}, nil
 }
 
-// Unsubscribe ends a subscription that is confirmed: one that is pending has no ARN
-// that could be named.
+// Unsubscribe removes a subscription that is confirmed: one that is pending has no ARN
+// that could be named. It is signed, so by the owner.
 func (a tx) Unsubscribe(in *sns.UnsubscribeInput) (*sns.UnsubscribeOutput, error) {
 	arn := aws.ToString(in.SubscriptionArn)
 	if strings.Count(arn, ":") != 6 {
 		return nil, kernel.Fail("InvalidParameter", "Invalid parameter: SubscriptionArn Reason: An ARN must have at least 6 elements, not %d", strings.Count(arn, ":")+1)
 	}
-	for _, t := range a.state().Topics {
-		t.Subscriptions = slices.DeleteFunc(t.Subscriptions, func(s *subscription) bool {
-			ends := s.ARN == arn && s.Token == ""
-			if ends {
-				t.Deleted = append(t.Deleted, deletedSubscription{s.Endpoint, a.Now()})
-			}
-			return ends
-		})
-	}
+	a.end(arn)
 	return &sns.UnsubscribeOutput{}, nil
+}
+
+// end removes a subscription, and returns it and its topic; nil for none of that ARN.
+func (a tx) end(arn string) (*topic, *subscription) {
+	for _, t := range a.state().Topics {
+		if at := slices.IndexFunc(t.Subscriptions, func(s *subscription) bool { return s.ARN == arn && s.Token == "" }); at >= 0 {
+			ended := t.Subscriptions[at]
+			t.Subscriptions = slices.Delete(t.Subscriptions, at, at+1)
+			return t, ended
+		}
+	}
+	return nil, nil
+}
+
+// Leave is what the link at the end of each mail does, whoever opens it. It says false for
+// the ARN of no subscription.
+func (s *Service) Leave(arn string) (who string, ok bool) {
+	s.Update(func(t *kernel.Tx) {
+		a := s.in(t)
+		if from, ended := a.end(arn); ended != nil {
+			from.Deleted = append(from.Deleted, deletedSubscription{ended.Endpoint, a.Now()})
+			who, ok = ended.Endpoint, true
+		}
+	})
+	return who, ok
 }
 
 // ListSubscriptionsByTopic lists a hundred at a time.
