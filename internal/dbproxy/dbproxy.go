@@ -233,7 +233,7 @@ func (p *Proxy) relay(client net.Conn, backend *pgproto3.Backend, asked map[stri
 	var answers sync.WaitGroup
 	ended := make(chan struct{}) // by the program
 	answers.Go(func() {
-		_, _ = io.Copy(counted{client, &p.passed}, server.Conn) // its end is the connection's
+		_, _ = io.Copy(&counted{Writer: client, n: &p.passed}, server.Conn) // its end is the connection's
 		select {
 		case <-ended:
 		case <-time.After(afterGoodbye):
@@ -241,22 +241,27 @@ func (p *Proxy) relay(client net.Conn, backend *pgproto3.Backend, asked map[stri
 		}
 		_ = client.Close()
 	})
-	_, err = io.Copy(counted{server.Conn, &p.passed}, client)
-	close(ended)
+	asks := &counted{Writer: server.Conn, n: &p.passed}
+	_, err = io.Copy(asks, client)
+	if asks.err == nil {
+		close(ended)
+	}
 	_ = server.Conn.Close() // which ends the answers
 	answers.Wait()
 	return err
 }
 
-// counted counts the bytes that are written.
+// counted counts the bytes that are written, and keeps why no more could be.
 type counted struct {
 	io.Writer
-	n *atomic.Int64
+	n   *atomic.Int64
+	err error
 }
 
-func (c counted) Write(b []byte) (int, error) {
+func (c *counted) Write(b []byte) (int, error) {
 	n, err := c.Writer.Write(b)
 	c.n.Add(int64(n))
+	c.err = err
 	return n, err
 }
 

@@ -157,30 +157,56 @@ func TestAWayThatHangsIsClosed(t *testing.T) {
 	}
 }
 
-// TestWhoEndedAConnection ends one from each side.
+// TestWhoEndedAConnection ends one from each side, and one on the way while the program
+// writes, of which a read need not notice anything.
 func TestWhoEndedAConnection(t *testing.T) {
 	t.Parallel()
-	to, _ := server(t, "a password")
-	way, err := dbproxy.Open(t.Context(), to)
-	if err != nil {
-		t.Fatal(err)
+	for _, by := range []string{"program", "server", "way"} {
+		t.Run(by, func(t *testing.T) {
+			t.Parallel()
+			to, _ := server(t, "a password")
+			broken, dial := &atomic.Bool{}, to.Dial
+			to.Dial = func(ctx context.Context) (net.Conn, error) {
+				conn, err := dial(ctx)
+				return breaking{conn, broken}, err
+			}
+			way, err := dbproxy.Open(t.Context(), to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer way.Close()
+			program, err := enter(t.Context(), t, way)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch by {
+			case "server":
+				_, err = program.Exec(t.Context(), "end").ReadAll()
+			case "way":
+				broken.Store(true)
+				_, err = program.Exec(t.Context(), "insert").ReadAll()
+			default:
+				err = program.Close(t.Context())
+			}
+			time.Sleep(time.Second) // it notices each
+			if (err != nil) != (by != "program") || way.Cut() != (by != "program") {
+				t.Errorf("ended by the %s: %v, cut is %t", by, err, way.Cut())
+			}
+		})
 	}
-	defer way.Close()
-	for _, by := range []string{"program", "server"} {
-		program, err := enter(t.Context(), t, way)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if by == "server" {
-			_, err = program.Exec(t.Context(), "end").ReadAll()
-		} else {
-			err = program.Close(t.Context())
-		}
-		time.Sleep(time.Second) // it notices both
-		if (err != nil) != (by == "server") || way.Cut() != (by == "server") {
-			t.Errorf("ended by the %s: %v, cut is %t", by, err, way.Cut())
-		}
+}
+
+// breaking is a connection that takes nothing once it is broken.
+type breaking struct {
+	net.Conn
+	broken *atomic.Bool
+}
+
+func (b breaking) Write(data []byte) (int, error) {
+	if b.broken.Load() {
+		return 0, errors.New("broken pipe")
 	}
+	return b.Conn.Write(data)
 }
 
 // tunnel is a way to a server that hangs after hang: it takes what fits into a buffer, and
