@@ -208,15 +208,22 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 	return nil
 }
 
-// ofExtension finds an extension, or the comment of one, in a line of pg_restore --list:
-// number; class and number of the object, its kind, schema, name and owner.
+// entry finds what a line of pg_restore --list names: after the number, and class and number
+// of the object, its kind, schema, name and owner.
 // https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/pg_backup_archiver.c, PrintTOCSummary
-var ofExtension = pattern.New(`^\d+; \d+ \d+ (COMMENT - )?EXTENSION (?:- )?"?([^" ]+)`)
+var entry = pattern.New(`^\d+; \d+ \d+ (.*)`)
+
+// ofOthers finds the entries of the extensions that the user can't drop, and of the schemas
+// with those in them, which can't be dropped either.
+// https://www.postgresql.org/docs/current/sql-dropextension.html
+const ofOthers = `with others as (select extname, extnamespace from pg_extension where not pg_has_role(extowner, 'USAGE'))
+	select 'EXTENSION - ' || extname || ' ' from others
+	union select 'SCHEMA - ' || nspname || ' ' from others join pg_namespace n on n.oid = extnamespace`
 
 // contents are the arguments for pg_restore that name what to load of a dump, until remove
-// is called: all but the comments of extensions, and, of what --clean drops first, the
-// extensions that the database has. On RDS these belong to rdsadmin, and only the owner of
-// an extension may change its comment or drop it.
+// is called: all but the comments of extensions, which only an extension's owner may set,
+// and, of what --clean drops first, what the database has of extensions of others. On RDS
+// extensions can belong to rdsadmin.
 func (p program) contents(ctx context.Context, path string, clean bool) (args []string, remove func(), err error) {
 	out, err := exec.CommandContext(ctx, p.path, "--list", path).Output()
 	if err != nil {
@@ -226,16 +233,19 @@ func (p program) contents(ctx context.Context, path string, clean bool) (args []
 		}
 		return nil, nil, fmt.Errorf("%s --list %s: %w", p.name, path, err)
 	}
-	var have []string
+	without := []string{"COMMENT - EXTENSION "}
 	if clean {
-		if have, err = p.way.Ask(ctx, "select extname from pg_extension"); err != nil {
+		others, err := p.way.Ask(ctx, ofOthers)
+		if err != nil {
 			return nil, nil, err
 		}
+		without = append(without, others...)
 	}
 	var kept strings.Builder
 	all := true
 	for line := range strings.Lines(string(out)) {
-		if m := ofExtension.FindStringSubmatch(line); m != nil && (m[1] != "" || slices.Contains(have, m[2])) {
+		named := entry.FindStringSubmatch(line)
+		if named != nil && slices.ContainsFunc(without, func(w string) bool { return strings.HasPrefix(named[1], w) }) {
 			all = false
 			continue
 		}

@@ -102,6 +102,24 @@ func TestDataGoesOutAndInByPostgreSQLsPrograms(t *testing.T) {
 	if code, body := call(t, http.MethodGet, book, ""); code != http.StatusOK {
 		t.Errorf("after a load over an extension: %d %s", code, body)
 	}
+	// In a schema of its own, which can't be dropped if the extension can't.
+	s.psql(t, known, "drop index by_name")
+	s.psql(t, another, "drop extension pg_trgm")
+	for _, owner := range []secret{another, known} {
+		s.psql(t, known, "create schema ext")
+		s.psql(t, known, "grant create on schema ext to another")
+		s.psql(t, owner, "create extension pg_trgm schema ext")
+		s.psql(t, known, "create index by_name on books using gin (name ext.gin_trgm_ops)")
+		apart := extended + owner.Username
+		s.must("db", "dump", apart, "--local")
+		s.must("db", "load", apart, "--local", "--clean", "--yes")
+		if found := s.psql(t, known, "select rolname from pg_extension join pg_roles r on r.oid = extowner, pg_indexes where extname = 'pg_trgm' and indexname = 'by_name'"); found != owner.Username {
+			t.Errorf("after the load of a dump with an extension of %s in its own schema, it is of %q", owner.Username, found)
+		}
+		s.psql(t, known, "drop index by_name")
+		s.psql(t, owner, "drop extension pg_trgm")
+		s.psql(t, known, "drop schema ext")
+	}
 	if left, err := filepath.Glob(filepath.Join(s.dir, "bookctl-list-*")); err != nil || len(left) > 0 {
 		t.Errorf("load leaves %v, %v", left, err)
 	}
