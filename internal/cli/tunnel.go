@@ -160,12 +160,15 @@ func (w *tunnel) why() string {
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/session-preferences-timeout.html
 const tunnelTried = 45 * time.Second
 
+// tunnelAnswers is how long the database may take to answer a try.
+const tunnelAnswers = 30 * time.Second
+
 // guard watches the tunnel while a program uses the way through it, and closes the way when
 // the tunnel has ended, or hangs. stop ends that.
 func (w *tunnel) guard(ctx context.Context, way *dbproxy.Proxy) (stop func()) {
 	ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
 	graph.Start(func() error {
-		tries := graph.Start(func() error { return way.Watch(ctx, tunnelTried) })
+		tries := graph.Start(func() error { return way.Watch(ctx, tunnelTried, tunnelAnswers) })
 		select {
 		case <-w.ended:
 			w.deadFor = "ended: " + w.why()

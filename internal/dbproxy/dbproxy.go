@@ -122,10 +122,10 @@ func (p *Proxy) Reach(ctx context.Context) error {
 }
 
 // Watch reaches for the server each time an interval has passed, which also keeps a tunnel
-// from being idle. It returns when two tries in a row have failed and nothing else passed
-// either, with the error of the second, or with nil when ctx has ended. A tunnel that is full
-// of a program's data is slow for a try, too.
-func (p *Proxy) Watch(ctx context.Context, interval time.Duration) error {
+// from being idle. A try fails at its limit. Watch returns when two tries in a row have failed
+// and nothing else passed either, with the error of the second, or with nil when ctx has
+// ended. A tunnel that is full of a program's data is slow for a try, too.
+func (p *Proxy) Watch(ctx context.Context, interval, limit time.Duration) error {
 	next, passed := interval, p.passed.Load()
 	for failed := false; ; {
 		select {
@@ -133,7 +133,7 @@ func (p *Proxy) Watch(ctx context.Context, interval time.Duration) error {
 			return nil
 		case <-time.After(next):
 		}
-		try, done := context.WithTimeout(ctx, min(interval, 30*time.Second))
+		try, done := context.WithTimeout(ctx, limit)
 		err := p.Reach(try)
 		done()
 		before := passed

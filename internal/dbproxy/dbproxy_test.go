@@ -90,7 +90,7 @@ func TestAWayIsWatched(t *testing.T) {
 	defer way.Close()
 	ctx, done := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer done()
-	if err := way.Watch(ctx, 50*time.Millisecond); err != nil {
+	if err := way.Watch(ctx, 50*time.Millisecond, time.Minute); err != nil {
 		t.Errorf("a tunnel that is well: %v", err)
 	}
 
@@ -108,9 +108,9 @@ func TestAWayIsWatched(t *testing.T) {
 		}
 	}()
 	refuse(true)
-	ctx, done = context.WithTimeout(t.Context(), 500*time.Millisecond)
+	ctx, done = context.WithTimeout(t.Context(), 5*time.Second)
 	defer done()
-	if err := way.Watch(ctx, 50*time.Millisecond); err != nil {
+	if err := way.Watch(ctx, 2*time.Second, time.Minute); err != nil {
 		t.Errorf("a tunnel in use that takes no further connection: %v", err)
 	}
 	refuse(false)
@@ -119,7 +119,7 @@ func TestAWayIsWatched(t *testing.T) {
 	hang()
 	ctx, done = context.WithTimeout(t.Context(), time.Minute)
 	defer done()
-	if err := way.Watch(ctx, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "reach database example.com") {
+	if err := way.Watch(ctx, 50*time.Millisecond, 100*time.Millisecond); err == nil || !strings.Contains(err.Error(), "reach database example.com") {
 		t.Errorf("a tunnel that hangs: %v", err)
 	}
 }
