@@ -218,11 +218,13 @@ func (t *tail) failure(session provision.Session) string {
 	return ""
 }
 
-// inPlugin is the command of the plugin for a session.
+// inPlugin is the command of the plugin for a session. A plugin with this change listens for
+// a tunnel where the user's environment says, and not where bookctl looks for it:
+// https://github.com/aws/session-manager-plugin/pull/133
 func inPlugin(ctx context.Context, plugin string, session provision.Session) *exec.Cmd {
 	const variable = "AWS_SSM_START_SESSION_RESPONSE"
 	cmd := exec.CommandContext(ctx, plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
-	cmd.Env = append(os.Environ(), variable+"="+session.Response)
+	cmd.Env = append(os.Environ(), variable+"="+session.Response, "SSM_PLUGIN_LOCAL_HOST=localhost")
 	return cmd
 }
 

@@ -40,6 +40,7 @@ func TestDatabasesOfAnUnknownAuthorityAreTrustedByAFile(t *testing.T) {
 	}
 	t.Parallel()
 	s, trust, _ := newMoon(t)
+	s.env = append(s.env, "SSM_PLUGIN_LOCAL_HOST=127.0.0.2") // is not where bookctl looks
 	file := filepath.Join(s.dir, "books.dump")
 	s.run("db", "psql", "--", "-tAc", "select 1").says(t, 64, "does not trust the databases of region eu-moon-1", "next: give the region's authorities with --db-ca FILE", "global-bundle.pem has them")
 	s.run("db", "dump", file, "--db-ca", file).says(t, 64, "--db-ca "+file, "no such file")

@@ -93,7 +93,11 @@ func forward(to map[string][]string) {
 	if order() == "denied" {
 		return // it ended before the handshake, of which the plugin says nothing
 	}
-	listener, err := net.Listen("tcp", "localhost:"+to["localPortNumber"][0])
+	host := os.Getenv("SSM_PLUGIN_LOCAL_HOST") // https://github.com/aws/session-manager-plugin/pull/133
+	if host == "" {
+		host = "localhost"
+	}
+	listener, err := net.Listen("tcp", host+":"+to["localPortNumber"][0])
 	if err != nil {
 		fmt.Println("Cannot perform start session:", err)
 		return
