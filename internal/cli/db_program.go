@@ -184,7 +184,7 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 		}
 		list, remove, err := p.contents(ctx, path, clean)
 		if err != nil {
-			return err
+			return ofTunnel(err, hint.New("nothing was changed; %s tries again", hint.Command("db", "load", path, "--clean")))
 		}
 		defer remove()
 		if err := p.run(ctx, nil, s.err, append(append(args, list...), path)...); err != nil {
@@ -237,7 +237,7 @@ func (p program) contents(ctx context.Context, path string, clean bool) (args []
 	if clean {
 		others, err := p.way.Ask(ctx, ofOthers)
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, p.tunnel.explain(err)
 		}
 		without = append(without, others...)
 	}
@@ -368,11 +368,11 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 		return err
 	}
 	defer way.Close() // it is of this run
-	if err := way.Try(ctx); err != nil {
-		return hint.With(err, "%s shows the state of the database", hint.Command("status"))
-	}
 	if through != nil {
 		defer through.guard(ctx, way)()
+	}
+	if err := through.explain(way.Try(ctx)); err != nil {
+		return hint.With(err, "%s shows the state of the database and of the tasks", hint.Command("status"))
 	}
 	return do(program{name, path, string(version), c, way, through, s.err, s.interrupts})
 }

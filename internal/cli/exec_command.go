@@ -190,6 +190,13 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// has reports whether a text is in it.
+func (t *tail) has(text string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Contains(t.text, []byte(text))
+}
+
 // last is the last line that is not empty.
 func (t *tail) last() string {
 	t.mu.Lock()

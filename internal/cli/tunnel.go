@@ -184,6 +184,26 @@ func (w *tunnel) guard(ctx context.Context, way *dbproxy.Proxy) (stop func()) {
 	return stop
 }
 
+// noDestination is what the plugin says, and stays, when the task can't connect to the
+// database: WriteStream in
+// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/portsession/muxportforwarding.go
+const noDestination = "Connection to destination port failed"
+
+// explain is the error of the tunnel, if it has ended, in place of one behind it, to which
+// else is added what the plugin says of the database. A nil tunnel explains nothing.
+func (w *tunnel) explain(err error) error {
+	if w == nil || err == nil || errors.Is(err, context.Canceled) {
+		return err
+	}
+	if lost := w.lost(true); lost != nil {
+		return lost
+	}
+	if w.said.has(noDestination) {
+		return fmt.Errorf("%w: the task can't reach the database: %s says %q", err, pluginName, noDestination)
+	}
+	return err
+}
+
 // lost is the error of a tunnel that has ended, or nil. After a connection that was cut, the
 // end of the plugin may be seen a moment later.
 func (w *tunnel) lost(cut bool) error {

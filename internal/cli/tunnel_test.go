@@ -73,6 +73,10 @@ func TestATunnelThatEndsIsNotBlamedOnTheDatabase(t *testing.T) {
 	write(t, orders, "denied")
 	s.run("db", "psql", "--db-ca", trust).says(t, 1, "the tunnel to the database did not open: session-manager-plugin gives no reason", "next: 'bookctl status' shows the state of the tasks")
 	s.run("db", "tunnel").says(t, 1, "the tunnel to the database did not open")
+	write(t, orders, "unreachable")
+	s.run("db", "psql", "--db-ca", trust).says(t, 1, `the task can't reach the database: session-manager-plugin says "Connection to destination port failed"`, "next: 'bookctl status' shows the state of the database")
+	write(t, orders, "end in use")
+	s.run("db", "psql", "--db-ca", trust).says(t, 1, idle, "next: 'bookctl status' shows the state of the database")
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

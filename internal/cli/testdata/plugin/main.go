@@ -82,6 +82,11 @@ func end(why string) {
 	os.Exit(0)
 }
 
+// idle is how the service ends a session that was not used.
+func idle() string {
+	return fmt.Sprintf("SessionId: %s : The session was terminated: it was idle for 20 minutes", answer.SessionID)
+}
+
 // forward is a session of a port. The file "tunnel" in the home says what becomes of it.
 func forward(to map[string][]string) {
 	interrupted := make(chan os.Signal, 1)
@@ -104,10 +109,18 @@ func forward(to map[string][]string) {
 	}
 	fmt.Printf("Port %s opened for sessionId %s.\nWaiting for connections...\n", to["localPortNumber"][0], answer.SessionID)
 	go func() {
-		for {
+		for n := 1; ; n++ {
 			near, err := listener.Accept()
 			if err != nil {
 				panic(err)
+			}
+			switch {
+			case order() == "end in use" && n > 1: // the first connection is to see whether it is open
+				end(idle())
+			case order() == "unreachable":
+				fmt.Print("\nConnection to destination port failed, check SSM Agent logs.\n")
+				_ = near.Close()
+				continue
 			}
 			far, err := net.Dial("tcp", net.JoinHostPort(to["host"][0], to["portNumber"][0]))
 			if err != nil {
@@ -125,7 +138,7 @@ func forward(to map[string][]string) {
 			end("")
 		case <-time.After(50 * time.Millisecond):
 			if order() == "end" {
-				end(fmt.Sprintf("SessionId: %s : The session was terminated: it was idle for 20 minutes", answer.SessionID))
+				end(idle())
 			}
 		}
 	}
