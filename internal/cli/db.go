@@ -125,8 +125,8 @@ func newDBTunnel(s streams, g *globals) *cobra.Command {
 		Short: "Forward a local port to the database",
 		Long: `Forward a port of this machine to the database, through a running task, until
 interrupted. Session Manager ends it too, with exit code 1, when nothing was sent
-through it for 20 minutes, or the account's own time. This needs a stack that was created with 'bookctl up --exec', and
-AWS's session-manager-plugin on this machine.
+through it for 20 minutes, or the account's own time. This needs a stack that was
+created with 'bookctl up --exec', and AWS's session-manager-plugin on this machine.
 
 The server's certificate names the database's own address, not localhost:
 connect with sslmode=verify-ca, or give psql that address as host and

@@ -58,7 +58,7 @@ func openTunnel(ctx context.Context, s streams, t *target, g *globals, plugin st
 		}
 		port = int(free)
 	} else if err := isFree(ctx, port); err != nil {
-		return nil, hint.With(fmt.Errorf("port %d of this machine is not free: %w", port, err), "choose another one with --local-port, or leave it out")
+		return nil, hint.With(fmt.Errorf("can't listen on port %d of this machine: %w", port, err), "choose another one with --local-port, or leave it out")
 	}
 	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port, func(note string) { g.note(s, "%s", note) })
 	if err != nil {

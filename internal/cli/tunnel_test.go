@@ -87,7 +87,7 @@ func TestATunnelThatEndsIsNotBlamedOnTheDatabase(t *testing.T) {
 		t.Fatal(err)
 	}
 	write(t, orders, "")
-	s.run("db", "tunnel", "--local-port", port).says(t, 1, "port "+port+" of this machine is not free", "next: choose another one with --local-port")
+	s.run("db", "tunnel", "--local-port", port).says(t, 1, "can't listen on port "+port+" of this machine: ", "address already in use", "next: choose another one with --local-port")
 
 	// It is announced when it takes connections, and its end is an error unless we ended it.
 	for _, by := range []os.Signal{nil, os.Interrupt, syscall.SIGHUP} {
