@@ -5,10 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"text/tabwriter"
 	"time"
 
@@ -174,10 +171,8 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 		_, err := fmt.Fprintln(s.out, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 		return err
 	}
-	// The plugin is out of reach of the terminal, and would stay when that goes away.
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	defer signal.Stop(hangup)
+	ctx, stop := untilTerminalEnds(ctx)
+	defer stop()
 	way, err := openTunnel(ctx, s, t, g, plugin, c, task, port, s.err)
 	if err != nil {
 		return err
@@ -192,8 +187,6 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	select {
 	case <-way.ended:
 		return hint.With(tunnelEnded{"ended: " + way.why()}, "%s opens it again", hint.Command("db", "tunnel", "--local-port", strconv.Itoa(way.port)))
-	case <-hangup:
-		return nil
 	case <-ctx.Done():
 		if errors.Is(context.Cause(ctx), errInterrupted) {
 			return nil // that is how it ends

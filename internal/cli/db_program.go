@@ -351,6 +351,9 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 		}
 		to.Authorities = x509.NewCertPool()
 		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
+		var stop func()
+		ctx, stop = untilTerminalEnds(ctx)
+		defer stop()
 		if through, err = openTunnel(ctx, s, t.target, g, plugin, c, "", 0, nil); err != nil {
 			return err
 		}

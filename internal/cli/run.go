@@ -47,11 +47,11 @@ func Main(args []string) int {
 // foreground, and so also to the programs that bookctl runs. A nil one decides nothing.
 type interrupts struct{ lent atomic.Int32 }
 
-// lend leaves them to a program until back is called. A terminal that goes away ends the
-// program, too, and this process cleans up behind it.
+// lend leaves them to a program until back is called. A terminal that goes away, or Ctrl-\,
+// ends the program, too, and this process cleans up behind it.
 func (i *interrupts) lend() (back func()) {
 	taken := make(chan os.Signal, 1)
-	signal.Notify(taken, os.Interrupt, syscall.SIGHUP)
+	signal.Notify(taken, append(endings(), os.Interrupt)...)
 	if i != nil {
 		i.lent.Add(1)
 	}
@@ -60,6 +60,35 @@ func (i *interrupts) lend() (back func()) {
 		if i != nil {
 			i.lent.Add(-1)
 		}
+	}
+}
+
+// endings are the signals, besides the interrupt, by which a terminal ends its programs. That
+// it goes away is none if this process was told to ignore it, as by nohup.
+func endings() []os.Signal {
+	if signal.Ignored(syscall.SIGHUP) {
+		return []os.Signal{syscall.SIGQUIT}
+	}
+	return []os.Signal{syscall.SIGQUIT, syscall.SIGHUP}
+}
+
+// untilTerminalEnds is a context that is interrupted also by the end of the terminal, until
+// stop is called: for what is out of the terminal's reach, and must not stay.
+func untilTerminalEnds(ctx context.Context) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, endings()...)
+	graph.Start(func() error {
+		select {
+		case <-signals:
+			cancel(errInterrupted)
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	return ctx, func() {
+		signal.Stop(signals)
+		cancel(nil)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -72,7 +73,7 @@ func openTunnel(ctx context.Context, s streams, t *target, g *globals, plugin st
 	cmd := inPlugin(running, plugin, session)
 	// It ends at a Ctrl-C, and the tunnel with it, also at one that is the program's.
 	// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/portsession/muxportforwarding.go
-	cmd.SysProcAttr = background()
+	cmd.SysProcAttr = attached()
 	// At an interrupt it ends the session at Systems Manager, too.
 	cmd.Cancel = func() error {
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
@@ -87,6 +88,9 @@ func openTunnel(ctx context.Context, s streams, t *target, g *globals, plugin st
 	}
 	cmd.Stderr = cmd.Stdout
 	graph.Start(func() error {
+		// The thread that starts it has to live as long (https://go.dev/issue/27505).
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		w.err = cmd.Run()
 		close(w.ended)
 		return nil

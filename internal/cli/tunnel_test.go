@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -90,11 +92,19 @@ func TestATunnelThatEndsIsNotBlamedOnTheDatabase(t *testing.T) {
 	s.run("db", "tunnel", "--local-port", port).says(t, 1, "can't listen on port "+port+" of this machine: ", "address already in use", "next: choose another one with --local-port")
 
 	// It is announced when it takes connections, and its end is an error unless we ended it.
-	for _, by := range []os.Signal{nil, os.Interrupt, syscall.SIGHUP} {
+	for _, by := range []os.Signal{nil, os.Interrupt, syscall.SIGHUP, syscall.SIGQUIT, os.Kill} {
+		if by == os.Kill && runtime.GOOS != "linux" {
+			continue
+		}
 		interrupted := by != nil
 		write(t, orders, "")
 		var errs bytes.Buffer
 		cmd := s.command("db", "tunnel", "--output", "json")
+		if by == os.Interrupt {
+			kept := exec.Command("nohup", cmd.Args...)
+			kept.Env, kept.Dir, kept.WaitDelay = cmd.Env, cmd.Dir, cmd.WaitDelay
+			cmd = kept
+		}
 		read := done[*os.File](t)(os.CreateTemp(t.TempDir(), ""))
 		cmd.Stdout, cmd.Stderr = read, &errs
 		if err := cmd.Start(); err != nil {
@@ -111,11 +121,32 @@ func TestATunnelThatEndsIsNotBlamedOnTheDatabase(t *testing.T) {
 			}
 			return open.Port != 0
 		})
-		conn, err := net.Dial("tcp", net.JoinHostPort(open.Host, strconv.Itoa(open.Port)))
-		if err != nil {
+		leads := func() error {
+			conn, err := net.Dial("tcp", net.JoinHostPort(open.Host, strconv.Itoa(open.Port)))
+			if err != nil {
+				return err
+			}
+			return conn.Close()
+		}
+		if err := leads(); err != nil {
 			t.Errorf("the tunnel is announced and takes no connection: %v", err)
-		} else {
-			_ = conn.Close()
+		}
+		switch by {
+		case os.Interrupt: // the end of the terminal is no end behind nohup
+			if err := cmd.Process.Signal(syscall.SIGHUP); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if err := leads(); err != nil {
+				t.Errorf("nohup does not keep a tunnel: %v", err)
+			}
+		case os.Kill: // of which bookctl sees nothing
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			_ = cmd.Wait() // it was killed
+			until(t, "the tunnel of a bookctl that was killed ends", func() bool { return leads() != nil })
+			continue
 		}
 		want, lines := 1, 2 // the error is on stdout, as all of JSON
 		if interrupted {
