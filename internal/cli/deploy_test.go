@@ -237,6 +237,36 @@ func TestAnAlarmTakesAReleaseBack(t *testing.T) {
 	}
 }
 
+// TestUpSaysThatARaisedAlarmTakesNoReleaseBack mends a version that answers with errors, by a
+// release that ECS does not judge by alarms, and then makes one that it does.
+func TestUpSaysThatARaisedAlarmTakesNoReleaseBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, app := newShell(t), newVersioned(t)
+	app.is(t, "v1", "broken = true")
+	s.must("local", "start", "--scale", "0.1")
+	url := s.up("--no-database", "--source", app.dir, "--count", "1", "--health-path", "/healthz", "--alarm-email", "ops@example.com", "--deploy", "canary:50%/1m:0m")
+	t.Cleanup(startLoad(t, url, 4, 15*time.Millisecond).cancel)
+	raised := func() bool {
+		return strings.Contains(s.run("status", "--local").out, "server-errors raised")
+	}
+	until(t, "the alarm is raised", raised)
+	const says = "note: no alarm takes this release back, because ECS judges by alarms only a release that begins while none is raised: now in ALARM: server-errors"
+	// What begins no release says nothing of it.
+	if r := s.run("up", "--local", "--tag", "team=payments"); r.code != 0 || strings.Contains(r.err, "no alarm takes this release back") {
+		t.Errorf("an up without a release, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+	app.is(t, "v2", "")
+	s.run("up", "--local").says(t, 0, says)
+	app.answers(t, url, "v2")
+	until(t, "the alarm is over", func() bool { return !raised() })
+	if r := s.run("up", "--local", "--env", "A=1"); r.code != 0 || strings.Contains(r.err, "no alarm takes this release back") {
+		t.Errorf("an up that alarms judge, exit code %d:\n%s%s", r.code, r.out, r.err)
+	}
+}
+
 // TestAReleaseWhoseTasksDieIsTakenBack releases a version whose tasks run for a moment,
 // after which ECS counts no task as failed.
 func TestAReleaseWhoseTasksDieIsTakenBack(t *testing.T) {

@@ -349,6 +349,7 @@ func emptyNote(kept []provision.Snapshot) hint.Message {
 func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
 	run := changing(s, p.target, p.spec, doing)
 	run.Begin, run.Observe = rep.begin, rep.event
+	run.Warn = func(text string) { rep.note("note: %s", text) }
 	run.Allow = func(found []graph.Finding) error {
 		for _, f := range found {
 			if text := retainedText(f.Retained); text != "" {

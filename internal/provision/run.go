@@ -3,7 +3,9 @@ package provision
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/bookctl/bookctl/internal/inventory"
@@ -29,6 +31,9 @@ type Run struct {
 	// it returns an error, the run ends. For a stack that does not exist it is called
 	// before the resources are read.
 	Allow func([]graph.Finding) error
+	// Warn, which may be nil, is called with what the user of an Up should know before
+	// anything is changed.
+	Warn func(string)
 	// Begin, which may be nil, is called with the parts once the lock is held.
 	Begin func([]Resource)
 	// Observe, which may be nil, is called with what happens.
@@ -136,6 +141,9 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 			report.Steps = append(report.Steps, graph.Step{Name: f.Name, ID: f.ID, Action: graph.None})
 		}
 		return stack, report, nil
+	}
+	if raised := stack.unjudged(found); raised != nil && r.Warn != nil {
+		r.Warn(fmt.Sprintf("no alarm takes this release back, because ECS judges by alarms only a release that begins while none is raised: now in ALARM: %s", strings.Join(raised, ", ")))
 	}
 	var report graph.Report
 	err = r.Hold(ctx, func(lock *runlock.Lock) error {

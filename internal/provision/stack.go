@@ -226,6 +226,30 @@ func (s *Stack) Unrenewed() string {
 	return "the certificate of " + s.spec.Domain + ": " + s.certificate.Last().unrenewed
 }
 
+// unjudged returns the raised alarms for which ECS does not judge the release that an Up is
+// about to begin; nil where none begins, or alarms would not judge it anyway.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
+func (s *Stack) unjudged(found []graph.Finding) []string {
+	live := s.service.Last()
+	if s.alarms == nil || s.alarms.Last() == nil || live == nil || s.service.rolloutConfiguration(s.service.strategyToSet(), live.judged).Alarms == nil {
+		return nil
+	}
+	begins := slices.ContainsFunc(found, func(f graph.Finding) bool {
+		return f.Name == s.service.definition.Name() && (f.Phase == graph.Absent || NewRelease(f.Drift)) ||
+			f.Name == s.service.Name() && slices.ContainsFunc(f.Drift, func(c graph.Change) bool { return c.Field == "task-definition" })
+	})
+	if !begins {
+		return nil
+	}
+	raised := slices.DeleteFunc(s.alarms.Last().raised(), func(name string) bool {
+		return !slices.Contains(s.service.want.judges, s.alarms.names().Alarm(name))
+	})
+	if len(raised) == 0 {
+		return nil
+	}
+	return raised
+}
+
 // Silent reports whether tasks run that began before this run created their log group. They
 // write into none: the driver makes its stream only when it starts.
 // https://github.com/moby/moby/pull/53371
