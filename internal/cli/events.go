@@ -35,7 +35,7 @@ and why tasks stopped within the last hour. ECS remembers no longer than that.`,
 				return notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s shows what exists, and %s creates it", hint.Command("status"), hint.Command("up")))
 			}
 			for _, task := range stopped {
-				events = append(events, diagnosis.Event{Time: task.Stopped, Message: task.String()})
+				events = append(events, diagnosis.Event{Time: task.End(), Message: task.String()})
 			}
 			sorted.By(events, func(a, b diagnosis.Event) int { return a.Time.Compare(b.Time) })
 			for _, e := range events {

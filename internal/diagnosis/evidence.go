@@ -23,6 +23,8 @@ type Task struct {
 	Zone    string    `json:"zone,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	Stopped time.Time `json:"stopped,omitzero"`
+	// Stopping is when its end began, which ECS tells before it has stopped.
+	Stopping time.Time `json:"-"`
 	// Spot reports whether it runs on Fargate Spot.
 	Spot bool `json:"spot,omitempty" doc:"It runs on Fargate Spot."`
 	// StopCode is ECS's word for who stopped it.
@@ -38,6 +40,14 @@ type Task struct {
 
 // ShortID is as much of the id as people need.
 func (t Task) ShortID() string { return t.ID[:min(8, len(t.ID))] }
+
+// End is when the task stopped or, if it still stops, when that began.
+func (t Task) End() time.Time {
+	if t.Stopped.IsZero() {
+		return t.Stopping
+	}
+	return t.Stopped
+}
 
 // String describes a stopped task in one line.
 func (t Task) String() string {

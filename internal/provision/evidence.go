@@ -171,7 +171,7 @@ func asTask(t types.Task) diagnosis.Task {
 		ID: short(aws.ToString(t.TaskArn)), Revision: short(aws.ToString(t.TaskDefinitionArn)), Status: aws.ToString(t.LastStatus),
 		Deployment: aws.ToString(t.StartedBy), Health: string(t.HealthStatus), Zone: aws.ToString(t.AvailabilityZone),
 		Spot: aws.ToString(t.CapacityProviderName) == onSpot, StopCode: string(t.StopCode),
-		Started: aws.ToTime(t.StartedAt), Stopped: aws.ToTime(cmp.Or(t.StoppedAt, t.StoppingAt)), Reason: aws.ToString(t.StoppedReason),
+		Started: aws.ToTime(t.StartedAt), Stopping: aws.ToTime(t.StoppingAt), Stopped: aws.ToTime(t.StoppedAt), Reason: aws.ToString(t.StoppedReason),
 	}
 	for _, c := range t.Containers {
 		if aws.ToString(c.Name) == containerName {

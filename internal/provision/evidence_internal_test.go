@@ -59,10 +59,10 @@ func TestAnEmptyPageIsNotTheEndOfALog(t *testing.T) {
 func TestATaskThatStopsHasATime(t *testing.T) {
 	t.Parallel()
 	stopping, stopped := time.Date(2026, 12, 1, 3, 0, 0, 0, time.UTC), time.Date(2026, 12, 1, 3, 0, 30, 0, time.UTC)
-	if got := asTask(types.Task{LastStatus: aws.String("STOPPING"), StoppingAt: &stopping}).Stopped; !got.Equal(stopping) {
+	if got := asTask(types.Task{LastStatus: aws.String("STOPPING"), StoppingAt: &stopping}).End(); !got.Equal(stopping) {
 		t.Errorf("while it stops: %s", got)
 	}
-	if got := asTask(types.Task{LastStatus: aws.String("STOPPED"), StoppingAt: &stopping, StoppedAt: &stopped}).Stopped; !got.Equal(stopped) {
+	if got := asTask(types.Task{LastStatus: aws.String("STOPPED"), StoppingAt: &stopping, StoppedAt: &stopped}).End(); !got.Equal(stopped) {
 		t.Errorf("once it has stopped: %s", got)
 	}
 }
