@@ -315,8 +315,17 @@ func (a *account) killed(ctx context.Context, run func(context.Context, *wire) e
 // heal is an up that has to succeed and to leave one of each, after which there
 // is nothing to do.
 func (a *account) heal(ctx context.Context) error {
-	if err := a.up(ctx, &wire{}); err != nil {
+	w := &wire{}
+	if err := a.up(ctx, w); err != nil {
 		return fmt.Errorf("up: %w", err)
+	}
+	if len(w.written()) == 0 {
+		// The run before was killed while it gave the lock back, and this one took none.
+		// The records that are left go with the next release.
+		hold := func(r provision.Run) error { return r.Hold(ctx, func(*runlock.Lock) error { return nil }) }
+		if err := a.run(&wire{}, a.spec, hold); err != nil {
+			return fmt.Errorf("hold the lock: %w", err)
+		}
 	}
 	now, err := a.inventory(ctx)
 	if err != nil {
