@@ -19,13 +19,15 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
 # in its main job, for which it is built with the detector. Runs are killed at all of their writes on simulated clocks;
 # under the detector, at some of them. go vet, which would look at all of the SDK twice, is among the linters of
-# 'make check'. All tests run at once: those of the command line wait for most of their time, and the others use the
-# processor meanwhile. What several of them compile is compiled before, once. A test that takes the policy of a thousand
+# 'make check'. The tests of the command line wait for most of their time, and the kills use the processor meanwhile; those
+# under the detector come after them, because some watch states that a busy machine passes over. What several of them
+# compile is compiled before, once. A test that takes the policy of a thousand
 # stacks to pieces, one after another, takes nine times as long under the detector, which has nothing to see there.
 ALONE := ^TestThePolicyFitsEverywhere$$
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
-	$(MAKE) --jobs 3 test-commands test-kills test-races
+	$(MAKE) --jobs 2 test-commands test-kills
+	$(MAKE) test-races
 
 test-commands: build-race
 	go test -vet=off -parallel 6 -timeout 40m ./internal/cli
