@@ -23,6 +23,7 @@ import (
 	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/pattern"
+	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // authError is an error about the caller's credentials, or about getting them.
@@ -30,16 +31,13 @@ type authError struct{ error }
 
 func (e authError) Unwrap() error { return e.error }
 
-// signInLimit is how long getting credentials may take, including the time to type a code.
-const signInLimit = 3 * time.Minute
-
 // signIn gets the credentials before the first call, so that a failure is reported as one
 // of credentials. The SDK caches them.
 func signIn(ctx context.Context, cfg aws.Config) error {
 	if cfg.Credentials == nil || cfg.Region == "" {
 		return nil // a region is asked for first
 	}
-	ctx, cancel := context.WithTimeout(ctx, signInLimit)
+	ctx, cancel := context.WithTimeout(ctx, provision.SignInTimeout)
 	defer cancel()
 	if _, err := cfg.Credentials.Retrieve(ctx); err != nil {
 		return authError{noAccess{err}}
@@ -275,7 +273,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
 			hint.New("check the task's role, or unset the variable"))
 	case errors.Is(err, context.DeadlineExceeded):
-		return explanation("The AWS credentials did not come within "+signInLimit.String()+".", hint.New("check the network, and what AWS_PROFILE names"))
+		return explanation("The AWS credentials did not come within "+provision.SignInTimeout.String()+".", hint.New("check the network, and what AWS_PROFILE names"))
 	default:
 		return explanation("The AWS credentials can't be had: "+sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
 			hint.New("check AWS_PROFILE and ~/.aws/config; %s asks the same", hint.AWS("sts", "get-caller-identity")))

@@ -178,7 +178,7 @@ const sweepTimeout = 10 * time.Minute
 func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, replicated []provision.ReplicatedBackup, purge bool) string {
 	elsewhere := ""
 	if len(replicated) > 0 {
-		elsewhere = "\nRDS keeps the backups that it has replicated to other regions:\n" + replicatedLines(replicated)
+		elsewhere = "\n" + replicatedText(replicated)
 	}
 	if !purge {
 		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.%s", g.stack, t.place, elsewhere)
@@ -211,10 +211,10 @@ func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []pr
 // isForeign reports whether a snapshot is from another region.
 func isForeign(s provision.Snapshot) bool { return s.Region != "" }
 
-func replicatedLines(all []provision.ReplicatedBackup) string {
-	lines := make([]string, len(all))
-	for i, b := range all {
-		lines[i] = fmt.Sprintf("  %s (%s)", b.ARN, b.Region)
+func replicatedText(all []provision.ReplicatedBackup) string {
+	lines := []string{"RDS keeps the backups that it has replicated to other regions:"}
+	for _, b := range all {
+		lines = append(lines, fmt.Sprintf("  %s (%s)", b.ARN, b.Region))
 	}
 	return strings.Join(lines, "\n")
 }
@@ -315,7 +315,7 @@ func (d destruction) print(s streams, g *globals) error {
 
 // elsewhere describes the backups in other regions, and how to delete them.
 func (d destruction) elsewhere(g *globals) string {
-	return fmt.Sprintf("RDS keeps the backups that it has replicated to other regions:\n%s\n%s", replicatedLines(d.replicated), ofReplicated(d.replicated).Show(g.show))
+	return replicatedText(d.replicated) + "\n" + ofReplicated(d.replicated).Show(g.show)
 }
 
 // some is the list, or an empty one for nil, which JSON would print as null.

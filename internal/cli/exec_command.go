@@ -190,18 +190,15 @@ func (t *tail) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// has reports whether a text is in it.
-func (t *tail) has(text string) bool {
+func (t *tail) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return bytes.Contains(t.text, []byte(text))
+	return string(t.text)
 }
 
 // last is the last line that is not empty.
 func (t *tail) last() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	text := strings.TrimSpace(string(t.text))
+	text := strings.TrimSpace(t.String())
 	return strings.TrimSpace(text[strings.LastIndexByte(text, '\n')+1:])
 }
 
@@ -211,9 +208,7 @@ func (t *tail) last() string {
 // and HandleChannelClosedMessage in
 // https://github.com/aws/session-manager-plugin/blob/mainline/src/datachannel/streaming.go
 func (t *tail) failure(session provision.Session) string {
-	t.mu.Lock()
-	text := string(t.text)
-	t.mu.Unlock()
+	text := t.String()
 	const of = "\nSessionId: "
 	if i := strings.LastIndex(text, of+session.ID+" : "); i >= 0 {
 		return strings.Join(strings.Fields(text[i+len(of)+len(session.ID)+len(" : "):]), " ")

@@ -98,14 +98,7 @@ func TestAReplicaOfASecretIsNotTakenForTheStacks(t *testing.T) {
 // TestBackupsInAnotherRegionAreNamedByADestroy replicates the automated backups of a database,
 // which then outlive it where bookctl does not look.
 func TestBackupsInAnotherRegionAreNamedByADestroy(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
-	t.Parallel()
-	s := newShell(t)
-	h := s.byHand(t, nil)
-	s.up(imageless()...)
-	kept := replicateBackups(t, s, h)
+	s, h, kept := replicatedBackups(t)
 	if h.database(); !strings.Contains(kept, ":eu-west-1:") {
 		t.Errorf("the backups are replicated as %s", kept)
 	}
@@ -125,39 +118,32 @@ func TestBackupsInAnotherRegionAreNamedByADestroy(t *testing.T) {
 
 // TestWhatDeletesBackupsInAnotherRegionIsSaid is the end of the same destroy for people.
 func TestWhatDeletesBackupsInAnotherRegionIsSaid(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
-	t.Parallel()
-	s := newShell(t)
-	h := s.byHand(t, nil)
-	s.up(imageless()...)
-	kept := replicateBackups(t, s, h)
+	s, _, kept := replicatedBackups(t)
 	s.run("destroy", "--local", "--yes").says(t, 0, kept+" (eu-west-1)", "rds delete-db-instance-automated-backup --db-instance-automated-backups-arn "+kept+" --region eu-west-1")
 }
 
 // TestACutOffDestroyNamesBackupsInAnotherRegion deletes the database, which alone names them,
 // and then fails: the next run can't tell of them.
 func TestACutOffDestroyNamesBackupsInAnotherRegion(t *testing.T) {
-	if testing.Short() {
-		t.Skip("slow")
-	}
-	t.Parallel()
-	s := newShell(t)
-	h := s.byHand(t, nil)
-	s.up(imageless()...)
-	kept := replicateBackups(t, s, h)
+	s, h, kept := replicatedBackups(t)
 	h.faults(map[string]any{"deny": []string{"ec2:DeleteVpc"}})
 	s.run("destroy", "--local", "--yes").says(t, 4, "ec2:DeleteVpc", kept+" (eu-west-1)", "rds delete-db-instance-automated-backup --db-instance-automated-backups-arn "+kept+" --region eu-west-1")
 }
 
-// replicateBackups has RDS replicate the backups of the stack's database to another region,
-// and returns their ARN there.
-func replicateBackups(t *testing.T, s *shell, h *byHand) string {
+// replicatedBackups has RDS replicate the backups of a stack's database to another region, and
+// returns their ARN there.
+func replicatedBackups(t *testing.T) (s *shell, h *byHand, kept string) {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s = newShell(t)
+	h = s.byHand(t, nil)
+	s.up(imageless()...)
 	there := s.config()
 	there.Region = "eu-west-1"
-	return *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
+	return s, h, *done[*rds.StartDBInstanceAutomatedBackupsReplicationOutput](t)(rds.NewFromConfig(there).StartDBInstanceAutomatedBackupsReplication(t.Context(), &rds.StartDBInstanceAutomatedBackupsReplicationInput{
 		SourceDBInstanceArn: h.database().DBInstanceArn,
 	})).DBInstanceAutomatedBackup.DBInstanceAutomatedBackupsArn
 }

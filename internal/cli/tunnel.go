@@ -202,7 +202,7 @@ func (w *tunnel) explain(err error) error {
 	if lost := w.lost(true); lost != nil {
 		return lost
 	}
-	if w.said.has(noDestination) {
+	if strings.Contains(w.said.String(), noDestination) {
 		return fmt.Errorf("%w: the task can't reach the database: %s says %q", err, pluginName, noDestination)
 	}
 	return err
@@ -211,19 +211,16 @@ func (w *tunnel) explain(err error) error {
 // lost is the error of a tunnel that has ended, or nil. After a connection that was cut, the
 // end of the plugin may be seen a moment later.
 func (w *tunnel) lost(cut bool) error {
-	wait := time.Duration(0)
 	if cut {
-		wait = 2 * time.Second
+		select {
+		case <-w.dead:
+		case <-time.After(2 * time.Second):
+		}
 	}
 	select {
 	case <-w.dead:
 		return tunnelEnded{w.deadFor}
-	case <-time.After(wait):
-		select {
-		case <-w.dead:
-			return tunnelEnded{w.deadFor}
-		default:
-			return nil
-		}
+	default:
+		return nil
 	}
 }

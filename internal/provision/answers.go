@@ -49,8 +49,8 @@ const (
 	unansweredTries = 3
 )
 
-// signInTimeout is how long getting credentials may take, with a code that somebody types.
-const signInTimeout = 3 * time.Minute
+// SignInTimeout is how long getting credentials may take, including the time to type a code.
+const SignInTimeout = 3 * time.Minute
 
 func (a *Answers) limit() time.Duration {
 	if a.Limit == 0 {
@@ -77,7 +77,7 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 	whole := middleware.FinalizeMiddlewareFunc("bookctl-answers", func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 		if a.Credentials != nil {
 			// In bounds of its own: a run holds its lock meanwhile, and waits for no one without end.
-			limited, cancel := context.WithTimeout(ctx, signInTimeout)
+			limited, cancel := context.WithTimeout(ctx, SignInTimeout)
 			_, err := a.Credentials.Retrieve(limited)
 			cancel()
 			if err != nil {

@@ -30,10 +30,7 @@ type EnvironmentSecret struct {
 }
 
 // liveEnvironment is the secret as far as it is compared.
-type liveEnvironment struct {
-	tags                map[string]string
-	deletion, replicaOf string
-}
+type liveEnvironment struct{ secretParts }
 
 // environmentPart is its name in the graph.
 const environmentPart = "secret-environment"
@@ -53,18 +50,18 @@ func (s *EnvironmentSecret) Read(ctx context.Context) (*liveEnvironment, graph.S
 		return nil, st, err
 	}
 	live := s.Wanted(nil)
-	live.tags, live.deletion, live.replicaOf = found.tags, found.deletion, found.replicaOf
+	live.secretParts = found.secretParts
 	return live, st, nil
 }
 
 // Wanted implements graph.Shape.
 func (s *EnvironmentSecret) Wanted(*liveEnvironment) *liveEnvironment {
-	return &liveEnvironment{tags: s.tags(s.Name()), deletion: notDeleted, replicaOf: notReplica}
+	return &liveEnvironment{plainSecret(s.tags(s.Name()))}
 }
 
 // Attributes implements graph.Shape.
 func (s *EnvironmentSecret) Attributes() graph.Attributes[*liveEnvironment] {
-	return secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveEnvironment) string { return l.deletion }, func(l *liveEnvironment) string { return l.replicaOf }, func(l *liveEnvironment) map[string]string { return l.tags })
+	return secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveEnvironment) secretParts { return l.secretParts })
 }
 
 // Create refuses: whoever deleted the secret deleted the values, which nobody else has.
@@ -124,7 +121,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 		return OwnSecrets{}, err
 	}
 	who := identity{stack: stack, region: c.IAM.Options().Region}
-	o := OwnSecrets{secret: newEnvironmentSecret(who, c.Secrets), values: map[string]json.RawMessage{}}
+	o := OwnSecrets{secret: newEnvironmentSecret(who, c.Secrets), replicaOf: notReplica, values: map[string]json.RawMessage{}}
 	live, st, err := o.secret.Read(ctx)
 	if live == nil || err != nil {
 		return o, err
@@ -247,7 +244,7 @@ func encoded(v any) (json.RawMessage, error) {
 }
 
 func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage, changed map[string]time.Time) error {
-	if o.arn != "" && o.replicaOf != notReplica {
+	if o.replicaOf != notReplica {
 		return hint.With(fmt.Errorf("secret %s is a replica of the one in %s, and can't be written", o.secret.secretName(), o.replicaOf), "%s", ownAgain(o.secret.secretName()))
 	}
 	for name := range changed {

@@ -143,27 +143,7 @@ func asTasks(all []types.Task) []diagnosis.Task {
 
 // describedTasks describes the service's tasks with the wanted status, in no order.
 func (s *Service) describedTasks(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
-	cluster := aws.String(s.cluster.clusterName())
-	var all []types.Task
-	pages := ecs.NewListTasksPaginator(s.ecs, &ecs.ListTasksInput{Cluster: cluster, ServiceName: aws.String(s.serviceName()), DesiredStatus: desired})
-	for pages.HasMorePages() {
-		list, err := pages.NextPage(ctx)
-		if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("list the tasks of service %s: %w", s.serviceName(), err)
-		}
-		if len(list.TaskArns) == 0 {
-			continue
-		}
-		described, err := s.ecs.DescribeTasks(ctx, &ecs.DescribeTasksInput{Cluster: cluster, Tasks: list.TaskArns}) // it takes 100, as many as a page has
-		if err != nil {
-			return nil, fmt.Errorf("describe the tasks of service %s: %w", s.serviceName(), err)
-		}
-		all = append(all, described.Tasks...)
-	}
-	return all, nil
+	return s.listTasks(ctx, "tasks of service "+s.serviceName(), &ecs.ListTasksInput{ServiceName: aws.String(s.serviceName()), DesiredStatus: desired})
 }
 
 func asTask(t types.Task) diagnosis.Task {

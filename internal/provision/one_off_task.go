@@ -167,7 +167,8 @@ func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types
 	return c.listTasks(ctx, "tasks that "+starter+" started", lists...)
 }
 
-// listTasks describes the tasks of several lists of the stack's cluster.
+// listTasks describes the tasks of several lists of the stack's cluster, in no order. Without
+// the cluster, or the service of a list, there are none.
 func (c containers) listTasks(ctx context.Context, what string, lists ...*ecs.ListTasksInput) ([]types.Task, error) {
 	cluster := aws.String(c.names().Cluster())
 	var arns []string
@@ -176,7 +177,7 @@ func (c containers) listTasks(ctx context.Context, what string, lists ...*ecs.Li
 		pages := ecs.NewListTasksPaginator(c.ecs, in)
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
-			if isCode(err, "ClusterNotFoundException") {
+			if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") {
 				return nil, nil
 			}
 			if err != nil {

@@ -45,10 +45,22 @@ func (s *Secret) secretName() string { return s.names().Secret() }
 
 // liveSecret is a secret as far as it is compared and used.
 type liveSecret struct {
-	tags                    map[string]string
-	deletion, rotation, key string
-	replicaOf               string
-	valued                  bool // it has a value
+	secretParts
+	rotation, key string
+	valued        bool // it has a value
+}
+
+// secretParts are what is compared of both of a stack's secrets.
+type secretParts struct {
+	tags     map[string]string
+	deletion string
+	// replicaOf is the region of the secret that it is a replica of.
+	replicaOf string
+}
+
+// plainSecret is what either secret is to be: neither scheduled for deletion nor a replica.
+func plainSecret(tags map[string]string) secretParts {
+	return secretParts{tags, notDeleted, notReplica}
 }
 
 // readable reports whether there is a value to read.
@@ -68,10 +80,7 @@ const (
 // foundSecret is what of a secret is there, but for its value.
 type foundSecret struct {
 	*secretsmanager.DescribeSecretOutput
-	tags     map[string]string
-	deletion string
-	// replicaOf is the region of the secret that it is a replica of.
-	replicaOf string
+	secretParts
 }
 
 // describeSecret looks a secret up by its name; nil is for none. It does not read the
@@ -97,7 +106,7 @@ func lookupSecret(ctx context.Context, c *secretsmanager.Client, name string) (*
 	if err != nil {
 		return nil, fmt.Errorf("describe secret %s: %w", name, err)
 	}
-	found := &foundSecret{out, readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }), notDeleted, notReplica}
+	found := &foundSecret{out, plainSecret(readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }))}
 	if out.DeletedDate != nil {
 		found.deletion = "scheduled"
 	}
@@ -154,7 +163,7 @@ func (s *Secret) Read(ctx context.Context) (*liveSecret, graph.State, error) {
 		return nil, st, err
 	}
 	live := s.Wanted(nil)
-	live.tags, live.deletion, live.replicaOf = out.tags, out.deletion, out.replicaOf
+	live.secretParts = out.secretParts
 	if aws.ToBool(out.RotationEnabled) {
 		live.rotation = cmp.Or(aws.ToString(out.RotationLambdaARN), "on")
 	}
@@ -167,12 +176,12 @@ func (s *Secret) Read(ctx context.Context) (*liveSecret, graph.State, error) {
 
 // Wanted implements graph.Shape.
 func (s *Secret) Wanted(*liveSecret) *liveSecret {
-	return &liveSecret{tags: s.tags(s.Name()), deletion: notDeleted, replicaOf: notReplica, rotation: notRotated, key: awsKey, valued: true}
+	return &liveSecret{secretParts: plainSecret(s.tags(s.Name())), rotation: notRotated, key: awsKey, valued: true}
 }
 
 // Attributes implements graph.Shape.
 func (s *Secret) Attributes() graph.Attributes[*liveSecret] {
-	state := secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveSecret) string { return l.deletion }, func(l *liveSecret) string { return l.replicaOf }, func(l *liveSecret) map[string]string { return l.tags })
+	state := secretState(s.identity, s.secrets, s.secretName(), s.Name(), func(l *liveSecret) secretParts { return l.secretParts })
 	return append(state,
 		graph.Field("rotation", func(l *liveSecret) string { return l.rotation }, graph.SetBy(s.endRotation)),
 		graph.Field("kms-key", func(l *liveSecret) string { return l.key },
@@ -224,11 +233,11 @@ func secretTags(tags map[string]string) []types.Tag {
 
 // secretState are the attributes that both of a stack's secrets have: that it is not
 // scheduled for deletion, that it is no replica, which can't be written, and its tags.
-func secretState[L any](i identity, c *secretsmanager.Client, name, resource string, deletion, replicaOf func(L) string, tags func(L) map[string]string) graph.Attributes[L] {
+func secretState[L any](i identity, c *secretsmanager.Client, name, resource string, parts func(L) secretParts) graph.Attributes[L] {
 	return graph.Attributes[L]{
-		graph.Field("replica-of", replicaOf, graph.Fixed("a replica can be changed and deleted only in the region of its primary secret").Hint(ownAgain(name))),
-		graph.Field("deletion", deletion, graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return restoreSecret(ctx, c, name) })),
-		tagAttribute(tags, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
+		graph.Field("replica-of", func(l L) string { return parts(l).replicaOf }, graph.Fixed("a replica can be changed and deleted only in the region of its primary secret").Hint(ownAgain(name))),
+		graph.Field("deletion", func(l L) string { return parts(l).deletion }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return restoreSecret(ctx, c, name) })),
+		tagAttribute(func(l L) map[string]string { return parts(l).tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			if drop := i.toDrop(resource, changes); drop != nil {
 				if _, err := c.UntagResource(ctx, &secretsmanager.UntagResourceInput{SecretId: &name, TagKeys: drop}); err != nil {
 					return fmt.Errorf("untag secret %s: %w", name, err)

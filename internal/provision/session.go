@@ -92,8 +92,9 @@ var (
 )
 
 // Exec starts a command in a running task: the one whose id begins with task, or
-// any for "". It waits for one whose agent is about to run, after a note. ECS takes one string, which the agent in the container takes apart by quotes
-// and backslashes, and runs without a shell.
+// any for "". It waits for one whose agent is about to run, after a note. ECS takes one
+// string, which the agent in the container takes apart by quotes and backslashes, and runs
+// without a shell.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
 // https://github.com/aws/amazon-ssm-agent/blob/mainline/agent/session/shell/shell_unix.go (ContainerMode)
 func Exec(ctx context.Context, c Clients, stack, task string, command []string, note func(string)) (Session, error) {
@@ -175,10 +176,8 @@ func enter(ctx context.Context, c Clients, stack, prefix string, note func(strin
 			note(fmt.Sprintf("waiting up to %s for the agent of ECS Exec in task %s", agentStarts, short(aws.ToString(t.TaskArn))))
 			noted = true
 		}
-		select {
-		case <-ctx.Done():
-			return nil, types.Task{}, context.Cause(ctx)
-		case <-time.After(time.Second):
+		if err := graph.Sleep(ctx, time.Second); err != nil {
+			return nil, types.Task{}, err
 		}
 	}
 }

@@ -22,6 +22,22 @@ func Evaluate(expression string, metrics map[string]float64) (float64, error) {
 	return result.number, m.err
 }
 
+// Check returns why an expression of metrics with those ids can't be calculated.
+func Check(expression string, ids []string) error {
+	none := map[string]float64{}
+	for _, id := range ids {
+		none[id] = math.NaN()
+	}
+	_, err := Evaluate(expression, none)
+	return err
+}
+
+// Beyond is how many data points more than its periods an alarm looks at, so that one that
+// has not arrived yet does not count as missing. AWS tells no number for it; its examples
+// have two.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
+const Beyond = 2
+
 // operand is a number, or a data point of a time series, which is NaN where it is missing.
 type operand struct {
 	number float64

@@ -56,9 +56,7 @@ const (
 	// target, and scalingCooldown is the pause after a change if the policy
 	// names none, all in such minutes
 	// (https://docs.aws.amazon.com/autoscaling/application/userguide/target-tracking-scaling-policy-overview.html).
-	highMinutes = 3
-	// beyond is how many minutes more an alarm looks at, since the newest may not have arrived.
-	beyond          = 2
+	highMinutes     = 3
 	lowMinutes      = 15
 	scalingCooldown = 5
 	// lowShare of its target is where a metric calls for fewer tasks.

@@ -1,6 +1,7 @@
 package autoscaling
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -26,13 +27,12 @@ func (a tx) tracked(config *types.TargetTrackingScalingPolicyConfiguration) erro
 		if !ok {
 			return refuse("The local cloud knows metric math only of the Sum of RequestCountPerTarget of target groups")
 		}
-		none := map[string]float64{}
-		for id, g := range groups {
-			if none[id] = math.NaN(); !a.groups.HasTargetGroup(a.Tx, g) {
+		for _, g := range groups {
+			if !a.groups.HasTargetGroup(a.Tx, g) {
 				return refuse("The local cloud has no target group %s, whose requests are to be tracked", g)
 			}
 		}
-		if _, err := metricmath.Evaluate(expression, none); err != nil {
+		if err := metricmath.Check(expression, slices.Collect(maps.Keys(groups))); err != nil {
 			return refuse("Error in expression '%s': %v", expression, err)
 		}
 	case m.PredefinedMetricType == types.MetricTypeECSServiceAverageCPUUtilization:
@@ -82,7 +82,7 @@ func (a tx) requests(policy string, config *types.TargetTrackingScalingPolicyCon
 		now[id] = a.requestRate(g, sample, elapsed)
 	}
 	past := append(sample.past[policy], now)
-	past = past[max(0, len(past)-highMinutes-beyond):]
+	past = past[max(0, len(past)-highMinutes-metricmath.Beyond):]
 	sample.past[policy] = past
 	for i, values := range slices.Backward(past) {
 		if i >= len(past)-a.MetricsLate() { // has not arrived yet

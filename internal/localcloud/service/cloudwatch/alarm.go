@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -48,16 +47,16 @@ func (a tx) PutMetricAlarm(in *cloudwatch.PutMetricAlarmInput) (*cloudwatch.PutM
 	case !slices.Contains([]string{"", "breaching", "notBreaching", "ignore", "missing"}, aws.ToString(in.TreatMissingData)):
 		return nil, refuse("The value for parameter TreatMissingData is not valid: %s", aws.ToString(in.TreatMissingData))
 	}
-	returns, none := 0, map[string]float64{}
-	for _, q := range in.Metrics {
-		none[aws.ToString(q.Id)] = math.NaN()
+	returns, ids := 0, make([]string, len(in.Metrics))
+	for i, q := range in.Metrics {
+		ids[i] = aws.ToString(q.Id)
 	}
 	for _, q := range in.Metrics {
 		if q.ReturnData == nil || *q.ReturnData {
 			returns++
 		}
 		if q.Expression != nil {
-			if _, err := metricmath.Evaluate(*q.Expression, none); err != nil {
+			if err := metricmath.Check(*q.Expression, ids); err != nil {
 				return nil, refuse("Error in expression '%s': %v", aws.ToString(q.Id), err)
 			}
 		}

@@ -21,12 +21,6 @@ type series struct {
 	past    []map[string]float64 // the periods that are over, the newest last
 }
 
-// beyond is how many data points more than its periods an alarm looks at, so that one that
-// has not arrived yet does not count as missing. AWS tells no number for it; its examples
-// have two.
-// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
-const beyond = 2
-
 // Start looks at the metrics of all alarms once per minute of theirs, until the cloud
 // closes.
 func (s *Service) Start() {
@@ -77,7 +71,7 @@ func (a tx) measure(x *alarm) bool {
 	s.past = append(s.past, s.period)
 	s.minutes, s.period = 0, map[string]float64{}
 	late := (a.MetricsLate()*60 + int(period) - 1) / int(period)
-	if over := len(s.past) - int(*x.EvaluationPeriods) - beyond; over > 0 {
+	if over := len(s.past) - int(*x.EvaluationPeriods) - metricmath.Beyond; over > 0 {
 		s.past = slices.Delete(s.past, 0, over)
 	}
 	to, reason := x.judge(points(queries, s.past, late))

@@ -365,7 +365,12 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 
 // backupARN names the automated backups of an instance.
 func (a tx) backupARN(db *instance) string {
-	return a.ARN("rds", "auto-backup:ab-"+strings.ToLower(strings.TrimPrefix(db.Resource, "db-")))
+	return a.ARN("rds", db.backups())
+}
+
+// backups names the instance's automated backups in their ARNs.
+func (db *instance) backups() string {
+	return "auto-backup:ab-" + strings.ToLower(strings.TrimPrefix(db.Resource, "db-"))
 }
 
 // StartDBInstanceAutomatedBackupsReplication is asked of another region, to which the local
@@ -389,7 +394,7 @@ func (a tx) StartDBInstanceAutomatedBackupsReplication(in *rds.StartDBInstanceAu
 
 // replicatedARN is that of an instance's backups in another region.
 func (a tx) replicatedARN(db *instance, region string) string {
-	return "arn:" + a.Partition() + ":rds:" + region + ":" + a.Account() + ":auto-backup:ab-" + strings.ToLower(strings.TrimPrefix(db.Resource, "db-"))
+	return "arn:" + a.Partition() + ":rds:" + region + ":" + a.Account() + ":" + db.backups()
 }
 
 // DescribeDBInstanceAutomatedBackups lists what is kept of instances with
