@@ -176,12 +176,12 @@ func TestAForcedTakeoverIsNoticedAtTheNextRenewal(t *testing.T) {
 					}
 				}
 				first := acquire("first", runlock.Options{})
-				time.Sleep(5 * time.Minute) // two renewals
+				time.Sleep(5*time.Minute + time.Second) // two renewals
 				if err := first.Guard(t.Context()); err != nil {
 					t.Fatalf("the holder may not write: %v", err)
 				}
 				second := acquire("second", runlock.Options{Force: true})
-				time.Sleep(150 * time.Second)
+				time.Sleep(150 * time.Second) // a third, a second ago
 				if err := first.Guard(t.Context()); !errors.Is(err, runlock.ErrLost) {
 					t.Errorf("the run that the lock was taken from may write: %v", err)
 				}
