@@ -13,8 +13,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestItWaitsUntilItsSecretSaysWhereTheDatabaseIs starts bookapi before there is a
@@ -25,6 +27,7 @@ func TestItWaitsUntilItsSecretSaysWhereTheDatabaseIs(t *testing.T) {
 	endpoint := moto.Start(t)
 	secrets := secretsmanager.NewFromConfig(aws.Config{
 		Region: "eu-west-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	})
 	value := func(host string, port int) *string {
 		text, err := json.Marshal(map[string]any{"engine": "postgres", "host": host, "port": port, "password": "another-secret"})

@@ -24,9 +24,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // odd is an endpoint that answers each call oddly when it comes for the first time,
@@ -433,5 +435,6 @@ func oddConfig(endpoint string) aws.Config {
 	return aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint, Retryer: retryer,
 		Credentials: credentials.NewStaticCredentialsProvider("odd", "odd", ""),
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }

@@ -17,12 +17,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go/middleware"
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/requestbody"
 	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
@@ -205,7 +207,7 @@ func TestTheTutorialsAppIsDefinedByFlagsAlone(t *testing.T) {
 		s.run(append(args, "--arch", "amd64")...).says(t, 1, "arm64", "--arch arm64")
 	}
 	s.must(append([]string{"up", "--wait=false"}, flags...)...)
-	client := ecs.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", "")})
+	client := ecs.NewFromConfig(aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}})
 	d := done[*ecs.DescribeTaskDefinitionOutput](t)(client.DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-app")})).TaskDefinition
 	c := d.ContainerDefinitions[0]
 	names := map[string]string{}

@@ -20,10 +20,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/awsaccount"
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestMotoHasWhatShiftsTheTraffic asks an AWS that nobody here wrote for what a canary
@@ -36,7 +38,7 @@ func TestMotoHasWhatShiftsTheTraffic(t *testing.T) {
 	}
 	t.Parallel()
 	endpoint, ctx := moto.Start(t), t.Context()
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", "")}
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 	inventory := func() []string {
 		t.Helper()
 		out, err := awsaccount.Inventory(ctx, cfg)

@@ -20,6 +20,7 @@ import (
 	awscredentials "github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/bookctl/bookctl/internal/image"
@@ -27,6 +28,7 @@ import (
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // clockScale makes a minute of AWS's fifteen seconds here. Shorter ones would
@@ -323,6 +325,7 @@ func openSlowCloud(b *testing.B, vpcs int) *slowCloud {
 	return &slowCloud{region: "us-east-1", endpoint: c.Endpoint(), clients: provision.NewClients(aws.Config{
 		Region: "us-east-1", BaseEndpoint: aws.String(c.Endpoint()), HTTPClient: &http.Client{},
 		Credentials: awscredentials.NewStaticCredentialsProvider("bench", "bench", ""),
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	})}
 }
 

@@ -17,9 +17,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestMotoTagsEverythingThatIsMade asks an AWS that nobody here wrote, service by service,
@@ -32,7 +34,7 @@ func TestMotoTagsEverythingThatIsMade(t *testing.T) {
 	endpoint, ctx := moto.Start(t), t.Context()
 	s := newShell(t, "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=t", "AWS_SECRET_ACCESS_KEY=t", "AWS_REGION=us-east-1")
 	s.must("up", "--wait=false", "--image", noImage, "--arch", runtime.GOARCH, "--min", "1", "--max", "2", "--alarm-email", "ops@example.com", "--tag", "team=payments", "--tag", "Cost Center=42")
-	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", "")}
+	cfg := aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("t", "t", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 	made := map[string]map[string]string{} // tags by what has them
 	for kind, list := range map[string]func(context.Context, aws.Config, func(name, key, value *string)) error{
 		"ec2": ec2Tags, "rds": rdsTags, "ecs": ecsTags, "elb": elbTags, "iam": iamTags, "other": otherTags,

@@ -16,9 +16,11 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestRequestsAreLimitedAsOnAWS counts how many requests are accepted at once, and how
@@ -77,6 +79,7 @@ func TestRequestsAreLimitedAsOnAWS(t *testing.T) {
 				client := aws.Config{
 					Region: "us-east-1", BaseEndpoint: aws.String(cloud.Endpoint()), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 					Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), HTTPClient: &http.Client{Transport: memory.Transport{To: cloud}},
+					APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 				}
 				accepted := func(request func(context.Context, aws.Config) error) (n int) {
 					for {

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/bookctl/bookctl/internal/pattern"
 )
@@ -97,14 +95,16 @@ func (m *emulator) answer() (string, error) {
 	return m.out.Text(), nil
 }
 
-// fork starts a server and returns its process id.
-func (m *emulator) fork(port string) (string, error) {
+// fork starts a server and returns its process id and its port.
+func (m *emulator) fork() (pid, port string, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, err := fmt.Fprintln(m.in, "start", port); err != nil {
-		return "", err
+	if _, err := fmt.Fprintln(m.in, "start"); err != nil {
+		return "", "", err
 	}
-	return m.answer()
+	line, err := m.answer()
+	pid, port, _ = strings.Cut(line, " ")
+	return pid, port, err
 }
 
 func (m *emulator) stop(pid string) error {
@@ -116,22 +116,14 @@ func (m *emulator) stop(pid string) error {
 
 // Start runs a moto with an empty account on a free port of the loopback
 // interface until the test ends, and returns its address. It fails the test when
-// moto is not installed or does not answer within a minute.
+// moto is not installed or does not answer.
 func Start(tb testing.TB) string {
 	tb.Helper()
 	m, err := load()
 	if err != nil {
 		tb.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	if err := l.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	server, err := m.fork(port)
+	server, port, err := m.fork()
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -141,16 +133,13 @@ func Start(tb testing.TB) string {
 		}
 	})
 	endpoint := "http://127.0.0.1:" + port
-	for range 3000 {
-		// Each has ids of its own.
-		if resp, err := http.Post(endpoint+"/moto-api/seed?a="+server, "", nil); err == nil {
-			_ = resp.Body.Close()
-			return endpoint
-		}
-		time.Sleep(20 * time.Millisecond)
+	// Each has ids of its own.
+	resp, err := http.Post(endpoint+"/moto-api/seed?a="+server, "", nil)
+	if err != nil {
+		tb.Fatalf("moto does not answer: %v\n%s", err, m.log)
 	}
-	tb.Fatalf("moto did not start:\n%s", m.log)
-	return ""
+	_ = resp.Body.Close()
+	return endpoint
 }
 
 var reading = pattern.New("^(Describe|Get|List|Batch(Get|Check)|Filter)")

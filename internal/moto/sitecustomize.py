@@ -1,9 +1,11 @@
 # Python runs this before moto_server, whose own start then ends in serve instead of a
-# server: moto is loaded once, and each line "start PORT" on standard input forks a server
-# from that, with an account of its own. Its process id is answered; "stop ID" ends it.
+# server: moto is loaded once, and each line "start" on standard input forks a server from
+# that, with an account of its own. Its process id and the port that the system picked for
+# it are answered; "stop ID" ends it.
 import gc
 import os
 import signal
+import socket
 import sys
 
 import werkzeug.serving
@@ -13,26 +15,29 @@ import werkzeug.serving
 gc.disable()
 
 LOADED = "ec2 ecr ecs elasticloadbalancing iam logs rds secretsmanager ssm sts tagging"
-run_simple = werkzeug.serving.run_simple
 
 
-def serve(host, port, app, **options):
+def serve(host, port, app, threaded, **options):
     for service in LOADED.split():  # moto loads a service when it is first asked
         scope = f"AWS4-HMAC-SHA256 Credential=x/20260101/us-east-1/{service}/aws4_request"
         app.get_application({"HTTP_AUTHORIZATION": scope, "HTTP_HOST": host, "PATH_INFO": "/"})
     os.setsid()  # so that all of them can be ended
     print("loaded", flush=True)
     for line in sys.stdin:
-        what, number = line.split()
+        what, *number = line.split()
         if what == "stop":
-            os.kill(int(number), signal.SIGKILL)
-            os.waitpid(int(number), 0)
+            os.kill(int(number[0]), signal.SIGKILL)
+            os.waitpid(int(number[0]), 0)
             continue
-        child = os.fork()
-        if child == 0:
-            run_simple(host, int(number), app, **options)
-            os._exit(0)
-        print(child, flush=True)
+        # It listens from before its port is known, so that no other server can get that.
+        with socket.create_server((host, port), backlog=128) as listener:
+            number = listener.getsockname()[1]
+            child = os.fork()
+            if child == 0:
+                server = werkzeug.serving.make_server(host, number, app, threaded, fd=listener.fileno())
+                server.serve_forever()
+                os._exit(0)
+        print(child, number, flush=True)
     os.killpg(0, signal.SIGKILL)  # the tests have ended
 
 

@@ -7,6 +7,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // answering answers every call with what it returns.
@@ -25,5 +28,6 @@ func (a answering) config() aws.Config {
 	return aws.Config{
 		Region: "us-east-1", HTTPClient: &http.Client{Transport: a}, BaseEndpoint: aws.String("http://stub.test"),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }

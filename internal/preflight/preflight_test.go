@@ -8,11 +8,13 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // journal is a transport that notes the calls that change something.
@@ -44,6 +46,7 @@ func TestPreflightGuardsAccountAndRegion(t *testing.T) {
 	c := provision.NewClients(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: j},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	})
 	in := preflight.Intent{Stack: "book", Settings: provision.DefaultSettings(), Region: "us-east-1"}
 	env, err := preflight.Check(t.Context(), c, in)

@@ -15,8 +15,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/pricing"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // small is the smallest stack.
@@ -126,6 +128,7 @@ func priceList(t *testing.T, region string, list ...priced) *awspricing.Client {
 	t.Cleanup(server.Close)
 	return awspricing.NewFromConfig(aws.Config{
 		Region: pricing.Region, BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestAnAnswerThatEndsEarlyIsTriedAgain ends the first answer early in each way that a
@@ -68,7 +69,7 @@ func TestAnAnswerThatEndsEarlyIsTriedAgain(t *testing.T) {
 			config := aws.Config{
 				Region: "us-east-1", BaseEndpoint: &srv.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 				Retryer:    func() aws.Retryer { return provision.NewRetryer(time.Millisecond) },
-				APIOptions: []func(*middleware.Stack) error{answers.Watch},
+				APIOptions: []func(*middleware.Stack) error{answers.Watch, requestbody.Readable},
 			}
 			out, err := ec2.NewFromConfig(config).DescribeVpcs(t.Context(), &ec2.DescribeVpcsInput{})
 			if test.again && (err != nil || len(out.Vpcs) != 1 || calls != 2) {
@@ -92,7 +93,7 @@ func TestCredentialsTakeNoTimeFromAnAnswer(t *testing.T) {
 	defer srv.Close()
 	answers := &provision.Answers{Limit: 2 * time.Second, Slow: func(_, operation string, _ time.Duration) { t.Errorf("%s is said not to be answered", operation) }}
 	config := aws.Config{
-		Region: "us-east-1", BaseEndpoint: &srv.URL, APIOptions: []func(*middleware.Stack) error{answers.Watch},
+		Region: "us-east-1", BaseEndpoint: &srv.URL, APIOptions: []func(*middleware.Stack) error{answers.Watch, requestbody.Readable},
 		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			time.Sleep(3 * time.Second)
 			return aws.Credentials{AccessKeyID: "a", SecretAccessKey: "b"}, nil

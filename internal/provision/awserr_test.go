@@ -24,9 +24,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // answering returns clients of a server that answers every call alike.
@@ -38,6 +40,7 @@ func answering(t *testing.T, h http.HandlerFunc) provision.Clients {
 		Region: "us-east-1", BaseEndpoint: &srv.URL, HTTPClient: srv.Client(),
 		Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	})
 }
 

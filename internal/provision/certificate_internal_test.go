@@ -16,10 +16,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
 	r53types "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // stub answers every call with what it returns.
@@ -38,6 +40,7 @@ func (s stub) config() aws.Config {
 	return aws.Config{
 		Region: "us-east-1", HTTPClient: &http.Client{Transport: s}, BaseEndpoint: aws.String("http://stub.test"),
 		Credentials: static.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }
 
@@ -110,7 +113,7 @@ func TestTheValidationRecordOutlivesARegionThatMayNeedIt(t *testing.T) {
 func TestTwoRegionsShareAValidationRecord(t *testing.T) {
 	t.Parallel()
 	ctx, domain := t.Context(), "api.example.com"
-	config := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(moto.Start(t)), Credentials: static.NewStaticCredentialsProvider("test", "test", "")}
+	config := aws.Config{Region: "us-east-1", BaseEndpoint: aws.String(moto.Start(t)), Credentials: static.NewStaticCredentialsProvider("test", "test", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 	dns := route53.NewFromConfig(config)
 	if _, err := dns.CreateHostedZone(ctx, &route53.CreateHostedZoneInput{Name: aws.String("example.com"), CallerReference: aws.String("1")}); err != nil {
 		t.Fatal(err)

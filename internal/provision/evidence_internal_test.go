@@ -13,6 +13,9 @@ import (
 	static "github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go/middleware"
+
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // TestAnEmptyPageIsNotTheEndOfALog answers with pages of a log, the newest of which are empty.
@@ -46,6 +49,7 @@ func TestAnEmptyPageIsNotTheEndOfALog(t *testing.T) {
 			defer srv.Close()
 			l := &LogGroup{group: "/bookctl/book", logGroups: logGroups{identity: identity{stack: "book"}, logs: cloudwatchlogs.NewFromConfig(aws.Config{
 				Region: "us-east-1", BaseEndpoint: &srv.URL, Credentials: static.NewStaticCredentialsProvider("a", "b", ""),
+				APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 			})}}
 			got, err := l.tail(t.Context(), "app/app/1", 10)
 			if err != nil || !slices.Equal(got, tc.want) || calls != tc.calls {

@@ -14,12 +14,14 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/iampolicy"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/requestbody"
 	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
@@ -66,6 +68,7 @@ func TestEverythingSentIsAllowed(t *testing.T) {
 	c := provision.NewClients(aws.Config{
 		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: a},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	})
 	ctx := t.Context()
 	must := func(err error) {

@@ -14,8 +14,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // FuzzReadDeployed reads a stack whose tags and values somebody has changed to
@@ -59,6 +61,7 @@ func FuzzReadDeployed(f *testing.F) {
 				}
 				return ""
 			}),
+			APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 		})
 		have, err := provision.ReadDeployed(t.Context(), c, "book")
 		if err != nil {

@@ -12,8 +12,10 @@ import (
 	awscredentials "github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
@@ -213,7 +215,7 @@ func TestTheStateOfARolloutIsReadFromItsServiceDeployment(t *testing.T) {
 			_, _ = io.WriteString(w, body) // the client sees what is missing
 		}))
 		defer server.Close()
-		c := NewClients(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: awscredentials.NewStaticCredentialsProvider("a", "b", "")})
+		c := NewClients(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: awscredentials.NewStaticCredentialsProvider("a", "b", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}})
 		in := containers{identity{stack: "book", region: "us-east-1"}, c.ECS}
 		live, err := (&Service{containers: in, cluster: &Cluster{containers: in}}).lookup(t.Context())
 		if err != nil {

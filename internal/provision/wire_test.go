@@ -9,10 +9,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/awsaccount"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // wire is the connection to an emulator: it keeps a journal of the calls, and can die like a process that is killed.
@@ -88,6 +90,7 @@ func (w *wire) config(endpoint string) aws.Config {
 		Credentials:  credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:   &http.Client{Transport: w},
 		Retryer:      func() aws.Retryer { return aws.NopRetryer{} }, // a killed process does not try again
+		APIOptions:   []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }
 

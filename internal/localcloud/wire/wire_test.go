@@ -46,6 +46,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/bookctl/bookctl/internal/localcloud/wire"
+	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
 // clients makes the SDK's client of every service in the table.
@@ -82,6 +83,7 @@ func config(d doer) aws.Config {
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: "key", SecretAccessKey: "secret"}, nil
 		}),
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }
 

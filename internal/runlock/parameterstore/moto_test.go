@@ -15,9 +15,11 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/requestbody"
 	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
@@ -66,6 +68,7 @@ func (c *connection) client(endpoint string) *ssm.Client {
 		Region: "us-east-1", BaseEndpoint: &endpoint, HTTPClient: &http.Client{Transport: c},
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} }, // a killed process does not try again
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	})
 }
 

@@ -17,7 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bookctl/bookctl/internal/requestbody"
 	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 )
@@ -385,6 +387,7 @@ func (p *parameterStore) acquire(ctx context.Context, holder string, o runlock.O
 	client := ssm.NewFromConfig(aws.Config{
 		Region: "us-east-1", HTTPClient: &http.Client{Transport: alive}, BaseEndpoint: aws.String("http://parameters.test"),
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""), Retryer: func() aws.Retryer { return aws.NopRetryer{} },
+		APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 	})
 	l, err := runlock.Acquire(ctx, parameterstore.New(client, "book", "test"), "book", holder, o)
 	if err == nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	tagapi "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi"
 	tagtypes "github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
+	"github.com/aws/smithy-go/middleware"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -36,6 +37,7 @@ import (
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/requestbody"
 	"github.com/bookctl/bookctl/internal/runlock"
 	"github.com/bookctl/bookctl/internal/runlock/parameterstore"
 	"github.com/bookctl/bookctl/internal/tinyimage"
@@ -452,6 +454,7 @@ func (a *account) config(w *wire) aws.Config {
 		Region: "us-east-1", BaseEndpoint: aws.String(a.Endpoint()), Retryer: retry,
 		Credentials: credentials.NewStaticCredentialsProvider("test", "test", ""),
 		HTTPClient:  &http.Client{Transport: w},
+		APIOptions:  []func(*middleware.Stack) error{requestbody.Readable},
 	}
 }
 
