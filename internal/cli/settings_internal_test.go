@@ -72,7 +72,7 @@ func settingsPage(t *testing.T) string {
 
 What a user can choose for a stack: the flags of ` + "`bookctl up` and `bookctl plan`" + `. A flag that is not given keeps what is deployed, and a
 new stack gets the default. This page is generated from the table of settings (` + "`internal/provision/settings_table.go`" + `) by
-` + "`UPDATE_DOCS=1 go test -run TestEachSetting ./internal/cli`" + `.
+` + "`UPDATE_DOCS=1 go test -vet=off -run TestEachSetting ./internal/cli ./internal/provision`" + `.
 
 Variables and secrets are in [containers.md](containers.md): in bookctl.yaml, ` + "`env`" + ` and ` + "`secret`" + ` hold ` + "`NAME: VALUE`" + ` pairs.
 
