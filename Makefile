@@ -1,4 +1,4 @@
-.PHONY: try build test test-commands test-kills test-races build-race lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
+.PHONY: try build test test-commands test-kills test-races test-real-parts build-race lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
 
 # How everything is compiled, so that one compilation serves programs, tests and linters. Most of the compiler's time goes
 # into the AWS SDK, and into the package that calls it: half of it without inlining, and without what a debugger reads.
@@ -19,25 +19,30 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
 # in its main job, for which it is built with the detector. Runs are killed at all of their writes on simulated clocks;
 # under the detector, at some of them. go vet, which would look at all of the SDK twice, is among the linters of
-# 'make check'. The tests of the command line wait for most of their time, and the kills use the processor meanwhile; those
-# under the detector come after them, because some watch states that a busy machine passes over. What several of them
-# compile is compiled before, once. A test that takes the policy of a thousand
-# stacks to pieces, one after another, takes nine times as long under the detector, which has nothing to see there.
+# 'make check'. The tests of the command line wait for most of their time, and the kills, which a busy machine changes
+# nothing of, use the processor meanwhile. The other tests under the detector come after them, because some watch states
+# that a busy machine passes over. What several of them compile is compiled before, once. A test that takes the policy of
+# a thousand stacks to pieces, one after another, takes nine times as long under the detector, which has nothing to see
+# there.
 ALONE := ^TestThePolicyFitsEverywhere$$
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
 	$(MAKE) --jobs 2 test-commands test-kills
-	$(MAKE) test-races
+	$(MAKE) --jobs 2 test-races test-real-parts
 
 test-commands: build-race
 	go test -vet=off -parallel 6 -timeout 40m ./internal/cli
 
-test-kills: build
+test-kills: build-race
 	go test -vet=off -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 	go test -vet=off -run '$(ALONE)' ./internal/iampolicy
+	CGO_ENABLED=1 go test -vet=off -race -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 test-races: build-race
-	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -skip '$(ALONE)' -timeout 40m $$(go list ./... | grep -v '/internal/cli$$')
+	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -skip '$(ALONE)' -timeout 40m $$(go list ./... | grep -v '/internal/cli\($$\|/internal/kill\)')
+
+test-real-parts: build-race
+	CGO_ENABLED=1 go test -vet=off -race -run WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 build-race: build
 	CGO_ENABLED=1 GOGC=200 go build -race ./...
