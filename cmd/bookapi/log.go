@@ -39,8 +39,8 @@ func newLogWriter(to io.Writer) *logWriter {
 	return w
 }
 
-// Write takes whole lines. Its error would be the log's own, of which nobody
-// could be told, so there is none.
+// Write takes whole lines. It returns no error: it could be reported only to the log
+// itself.
 func (w *logWriter) Write(line []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -58,7 +58,7 @@ func run(args []string, getenv func(string) string, stdout, stderr io.Writer) in
 		err = fmt.Errorf("unknown argument %q: bookapi takes -healthcheck, -version or nothing", args[0])
 	}
 	if err != nil {
-		_, _ = fmt.Fprintln(stderr, "bookapi:", err) // nowhere else to tell it
+		_, _ = fmt.Fprintln(stderr, "bookapi:", err) // there is nowhere else to report it
 		return 1
 	}
 	return 0

@@ -78,7 +78,7 @@ func (e *environment) addressInSecret() func(context.Context) (string, int, erro
 
 // parseAddress reads host and port from a secret's value. People edit it: the port may
 // be a string, as in AWS's own examples, or missing, which means PostgreSQL's, and a
-// password in plain text tells no address.
+// password in plain text has no address.
 func parseAddress(text string) (host string, port int, err error) {
 	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
 		return "", 0, database.ErrNoAddress

@@ -195,7 +195,7 @@ func (p place) bookctl(program string) conformance.Program {
 	}
 }
 
-// confirm tells what a run costs and asks for the account.
+// confirm prints what a run costs and asks for the account.
 func confirm(ctx context.Context, bookctl conformance.Program, stack string, restore bool) error {
 	out, err := bookctl(ctx, "plan", "--stack", stack, "--output", "json")
 	if err != nil {

@@ -407,7 +407,7 @@ func poll(address netip.AddrPort, n int, end time.Time, request func([]byte, *ra
 			return nil, err
 		}
 	}
-	// Raw system calls, since Go's own tell its scheduler, at twice the cost.
+	// Raw system calls: Go's own also notify its scheduler, at twice the cost.
 	call := func(number uintptr, fd int32, at unsafe.Pointer, size int, timeout uintptr) (int, error) {
 		for {
 			done, _, errno := syscall.RawSyscall6(number, uintptr(fd), uintptr(at), uintptr(size), timeout, 0, 0)

@@ -35,7 +35,7 @@ func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
 	r, w := humachi.Unwrap(ctx)
 	op := ctx.Operation()
 	recordOf(r.Context()).operation = op.OperationID
-	err := s.started(r)
+	err := s.checkStarted(r)
 	if err == nil && op.RequestBody != nil {
 		body := &countingReader{from: r.Body, used: &s.bodies}
 		defer func() { s.bodies.Add(-body.own) }()

@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/api/database"
 )
 
-// Error is a failure that a client is told about. Any other error is an
+// Error is a failure that a client gets to see. Any other error is an
 // internal one: it is logged, and the client learns only that it happened.
 type Error struct {
 	Status  int                 // of HTTP, 400 to 599
@@ -85,8 +85,8 @@ func handle[In, Out any](do func(context.Context, *In) (*Out, error)) func(conte
 	}
 }
 
-// failure turns an error of the store into what a client is told.
-func failure(err error) error {
+// clientError turns an error of the store into the one that a client gets.
+func clientError(err error) error {
 	_, known := errors.AsType[*Error](err)
 	switch {
 	case known, err == nil:

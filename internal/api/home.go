@@ -38,7 +38,7 @@ func form(name, author string) []formField {
 func (s *Server) home(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		plainText("Hello, World!", always)(w, r)
+		plainText("Hello, World!", noCheck)(w, r)
 		return
 	}
 	s.writeHome(w, r, http.StatusOK, homePage{Fields: form("", "")})
@@ -64,7 +64,7 @@ func (s *Server) addFromHome(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if status == http.StatusSeeOther {
-		err := s.started(r)
+		err := s.checkStarted(r)
 		if err == nil {
 			_, err = s.store.Insert(r.Context(), book)
 		}

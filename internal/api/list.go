@@ -90,7 +90,7 @@ func (s *Store) Newest(ctx context.Context, n int) ([]*Book, error) {
 
 // list reads books and their sort keys.
 func (s *Store) list(ctx context.Context, sql string, args ...any) (books []*Book, keys []string, err error) {
-	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.withRetry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		keys = nil // of an attempt before
 		rows, err := conn.Query(ctx, sql, args...)
 		if err != nil {
@@ -98,7 +98,7 @@ func (s *Store) list(ctx context.Context, sql string, args ...any) (books []*Boo
 		}
 		books, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (*Book, error) {
 			keys = append(keys, "")
-			return scan(row, &keys[len(keys)-1])
+			return scanWith(row, &keys[len(keys)-1])
 		})
 		return err
 	})

@@ -60,7 +60,7 @@ func TestItWaitsUntilItsSecretSaysWhereTheDatabaseIs(t *testing.T) {
 		t.Error("the log holds the secret's password")
 	}
 
-	// What can't be read is no reason to end, and is told.
+	// What can't be read is no reason to end, and is logged.
 	gone := run(t, db, "DB_HOST=", "DB_PORT=", "DB_SECRET_ARN="+*made.ARN+"x", "AWS_ENDPOINT_URL="+endpoint, "AWS_CONTAINER_CREDENTIALS_FULL_URI="+agent(t))
 	for began := time.Now(); !strings.Contains(gone.log.String(), "ResourceNotFoundException"); time.Sleep(20 * time.Millisecond) {
 		if time.Since(began) > 30*time.Second {

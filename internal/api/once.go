@@ -16,7 +16,7 @@ import (
 // has the same answer, and replayed is true. Another request under the key is
 // an error.
 func (s *Store) InsertOnce(ctx context.Context, key string, books []NewBook) (stored []*Book, replayed bool, err error) {
-	err = s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
 			stored, replayed, err = insertOnce(ctx, tx, key, books)
 			return err

@@ -99,7 +99,7 @@ func (s *Server) report(ctx context.Context, r *http.Request, rec *record, out m
 	_ = s.log.Handler().Handle(ctx, line) // the Logger drops its error, too
 }
 
-// probe reports whether a path is one that tells how the service is.
+// probe reports whether a path is a health check's or that of the metrics.
 func probe(path string) bool {
 	return path == "/healthz" || path == "/readyz" || path == "/startupz" || path == "/metrics"
 }

@@ -29,9 +29,9 @@ func (s *Server) routes() http.Handler {
 	api := humachi.New(router, config)
 	api.UseMiddleware(s.admit)
 	s.register(api)
-	router.Get("/healthz", named("healthz", plainText("ok\n", always)))
-	router.Get("/readyz", named("readyz", plainText("ready\n", s.ready)))
-	router.Get("/startupz", named("startupz", plainText("started\n", s.stays)))
+	router.Get("/healthz", named("healthz", plainText("ok\n", noCheck)))
+	router.Get("/readyz", named("readyz", plainText("ready\n", s.checkReady)))
+	router.Get("/startupz", named("startupz", plainText("started\n", s.checkNotDraining)))
 	router.Get("/metrics", named("metrics", http.HandlerFunc(s.meter.show)))
 	router.Get("/docs", named("docs", asset("docs.html")))
 	router.Get("/docs.js", named("docs", asset("docs.js")))
@@ -85,29 +85,30 @@ func plainText(body string, check func(*http.Request) error) http.HandlerFunc {
 	}
 }
 
-func always(*http.Request) error { return nil }
+func noCheck(*http.Request) error { return nil }
 
-// started is for whoever decides whether a new release comes up: it fails until
+// checkStarted is the check of a new release: it fails until
 // the database was there once, and never afterwards, so that a release that can't
 // reach the database replaces nothing, and an outage of the database ends no task.
-func (s *Server) started(*http.Request) error {
+func (s *Server) checkStarted(*http.Request) error {
 	if !s.migrated.Load() {
 		return unavailable("waiting for the database", nil)
 	}
 	return nil
 }
 
-// stays is started until the end begins: a load balancer that nobody told has to notice.
-func (s *Server) stays(r *http.Request) error {
+// checkNotDraining fails once the server drains, so that the load balancer stops sending
+// requests. Before, it is checkStarted.
+func (s *Server) checkNotDraining(r *http.Request) error {
 	if s.draining.Load() {
 		return unavailable("shutting down", nil)
 	}
-	return s.started(r)
+	return s.checkStarted(r)
 }
 
-// ready returns the reason why requests should not be sent here, nil when they should.
-func (s *Server) ready(r *http.Request) error {
-	if err := s.stays(r); err != nil {
+// checkReady returns the reason why requests should not be sent here, nil when they should.
+func (s *Server) checkReady(r *http.Request) error {
+	if err := s.checkNotDraining(r); err != nil {
 		return err
 	}
 	return s.store.Ping(r.Context())

@@ -14,8 +14,8 @@ import (
 	"github.com/bookctl/bookctl/internal/api/database"
 )
 
-// queryTimeout bounds one statement, waiting for a connection included. It is what
-// a request waits at most when the database hangs; twice that in a batch.
+// queryTimeout bounds one statement, waiting for a connection included. When the database
+// hangs, a request waits no longer than that, and in a batch no longer than twice that.
 const queryTimeout = 4 * time.Second
 
 // Store keeps the books in PostgreSQL. Its methods are safe for concurrent use,
@@ -42,24 +42,24 @@ func newBatcher[In, Out any](workers int, serve func(context.Context, []In) ([]O
 	}
 }
 
-// bounded is ctx with a deadline after queryTimeout, unless it has one. It does
+// withQueryTimeout is ctx with a deadline after queryTimeout, unless it has one. It does
 // not end with the request: when a client hangs up during a statement, pgx would
 // have to close the connection to the database.
-func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+func withQueryTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
 		return ctx, func() {}
 	}
 	return context.WithTimeout(context.WithoutCancel(ctx), queryTimeout)
 }
 
-// write runs use on a connection of the pool. It is not tried again: when the
+// withConn runs use on a connection of the pool. It is not tried again: when the
 // connection is lost during a commit, nobody knows what was stored.
-func (s *Store) write(ctx context.Context, use func(context.Context, *pgx.Conn) error) error {
+func (s *Store) withConn(ctx context.Context, use func(context.Context, *pgx.Conn) error) error {
 	ctx, end := startSpan(ctx, "database")
 	defer end()
-	ctx, cancel := bounded(ctx)
+	ctx, cancel := withQueryTimeout(ctx)
 	defer cancel()
-	return failure(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
+	return clientError(s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		err := use(ctx, conn.Conn())
 		if conn.Conn().IsClosed() && ctx.Err() == nil {
 			// What ended this connection has likely ended all: after a restart
@@ -70,21 +70,21 @@ func (s *Store) write(ctx context.Context, use func(context.Context, *pgx.Conn) 
 	}))
 }
 
-// read is write for what may be done twice: a connection that turns out to be
-// dead, as all of them are after a restart of the database, is no reason to fail.
-func (s *Store) read(ctx context.Context, use func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := bounded(ctx)
+// withRetry is withConn for what may be done twice. After a restart of the database all
+// connections are dead; then use runs again, on a new one.
+func (s *Store) withRetry(ctx context.Context, use func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := withQueryTimeout(ctx)
 	defer cancel()
-	err := s.write(ctx, use)
+	err := s.withConn(ctx, use)
 	if known, ok := errors.AsType[*Error](err); ok && known.Status == http.StatusServiceUnavailable && ctx.Err() == nil {
-		err = s.write(ctx, use)
+		err = s.withConn(ctx, use)
 	}
 	return err
 }
 
 // Ping reports whether the database answers and would take a write.
 func (s *Store) Ping(ctx context.Context) error {
-	return s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	return s.withRetry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var standby bool
 		if err := conn.QueryRow(ctx, `SELECT pg_is_in_recovery()`).Scan(&standby); err != nil || !standby {
 			return err
@@ -96,18 +96,18 @@ func (s *Store) Ping(ctx context.Context) error {
 
 const columns = `id, name, author, version, created_at, updated_at`
 
-// scan reads a book from a row that has columns and then more.
-func scan(row pgx.CollectableRow, more ...any) (*Book, error) {
+// scanWith reads a book from a row that has columns and then more.
+func scanWith(row pgx.CollectableRow, more ...any) (*Book, error) {
 	b := &Book{}
 	err := row.Scan(append([]any{&b.ID, &b.Name, &b.Author, &b.version, &b.Created, &b.Updated}, more...)...)
 	b.Created, b.Updated = b.Created.UTC(), b.Updated.UTC()
 	return b, err
 }
 
-func scanBook(row pgx.CollectableRow) (*Book, error) { return scan(row) }
+func scanBook(row pgx.CollectableRow) (*Book, error) { return scanWith(row) }
 
-// one is the book of an answer that has at most one row.
-func one(rows pgx.Rows, err error) (*Book, error) {
+// oneBook is the book of an answer that has at most one row.
+func oneBook(rows pgx.Rows, err error) (*Book, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +132,7 @@ func (s *Store) Lookup(ctx context.Context, name string) (*Book, error) {
 // lookup finds the first book of each name, nil where there is none.
 func (s *Store) lookup(ctx context.Context, names []string) ([]*Book, error) {
 	found := make([]*Book, len(names))
-	err := s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err := s.withRetry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `SELECT b.*, n.i FROM unnest($1::text[]) WITH ORDINALITY AS n (name, i)
 			CROSS JOIN LATERAL (SELECT `+columns+` FROM books WHERE `+nameKey+` = lower(left(n.name, 600)) COLLATE "C" AND name = n.name
 				ORDER BY id LIMIT 1) b`, names)
@@ -141,7 +141,7 @@ func (s *Store) lookup(ctx context.Context, names []string) ([]*Book, error) {
 		}
 		for rows.Next() {
 			var i int64
-			book, err := scan(rows, &i)
+			book, err := scanWith(rows, &i)
 			if err != nil {
 				return err
 			}
@@ -154,8 +154,8 @@ func (s *Store) lookup(ctx context.Context, names []string) ([]*Book, error) {
 
 // Book is the book of that id.
 func (s *Store) Book(ctx context.Context, id int64) (book *Book, err error) {
-	err = s.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		book, err = one(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id))
+	err = s.withRetry(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		book, err = oneBook(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id))
 		return err
 	})
 	return book, err
@@ -172,7 +172,7 @@ func (s *Store) Insert(ctx context.Context, book NewBook) (*Book, error) {
 // connection is lost while the database commits, that can't be known.
 func (s *Store) InsertAll(ctx context.Context, books []NewBook) (stored []*Book, err error) {
 	names, authors := split(books)
-	err = s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err = s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		rows, err := conn.Query(ctx, `INSERT INTO books (name, author)
 			SELECT n.name, n.author FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS n (name, author, i) ORDER BY n.i
 			RETURNING `+columns, names, authors)
@@ -190,7 +190,7 @@ func (s *Store) InsertAll(ctx context.Context, books []NewBook) (stored []*Book,
 
 // matched puts the stored books in the order of those that were asked for.
 // PostgreSQL returns them in that order but does not promise to; equal books
-// may be exchanged, since nothing tells them apart.
+// may be exchanged, since they have no difference.
 func matched(asked []NewBook, stored []*Book) ([]*Book, error) {
 	for i, want := range asked {
 		at := i
@@ -215,29 +215,29 @@ func split(books []NewBook) (names, authors []string) {
 // Update changes the fields that patch gives, if the book is in one of the
 // versions.
 func (s *Store) Update(ctx context.Context, id int64, only versions, patch Patch) (book *Book, err error) {
-	err = s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		book, err = one(conn.Query(ctx, `UPDATE books SET name = coalesce($4, name), author = coalesce($5, author), version = version + 1, updated_at = now()
+	err = s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		book, err = oneBook(conn.Query(ctx, `UPDATE books SET name = coalesce($4, name), author = coalesce($5, author), version = version + 1, updated_at = now()
 			WHERE id = $1 AND ($2 OR version = ANY ($3)) RETURNING `+columns, id, only.any, only.list, patch.Name, patch.Author))
-		return whyNot(ctx, conn, id, err)
+		return notFoundOrChanged(ctx, conn, id, err)
 	})
 	return book, err
 }
 
 // Delete deletes a book, if it is in one of the versions.
 func (s *Store) Delete(ctx context.Context, id int64, only versions) error {
-	return s.write(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := one(conn.Query(ctx, `DELETE FROM books WHERE id = $1 AND ($2 OR version = ANY ($3)) RETURNING `+columns, id, only.any, only.list))
-		return whyNot(ctx, conn, id, err)
+	return s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := oneBook(conn.Query(ctx, `DELETE FROM books WHERE id = $1 AND ($2 OR version = ANY ($3)) RETURNING `+columns, id, only.any, only.list))
+		return notFoundOrChanged(ctx, conn, id, err)
 	})
 }
 
-// whyNot tells a book that is not there from one in another version, when a
-// change found none.
-func whyNot(ctx context.Context, conn *pgx.Conn, id int64, err error) error {
+// notFoundOrChanged explains why a change found no book: none has the id (404), or it
+// has another version (412).
+func notFoundOrChanged(ctx context.Context, conn *pgx.Conn, id int64, err error) error {
 	if known, ok := errors.AsType[*Error](err); !ok || known.Status != http.StatusNotFound {
 		return err
 	}
-	if _, err := one(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id)); err != nil {
+	if _, err := oneBook(conn.Query(ctx, `SELECT `+columns+` FROM books WHERE id = $1`, id)); err != nil {
 		return err
 	}
 	return &Error{Status: http.StatusPreconditionFailed, Message: "the book was changed meanwhile: read it again"}

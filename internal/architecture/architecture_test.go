@@ -28,7 +28,7 @@ type rule struct {
 var rules = []rule{
 	{
 		of: module + "internal/provision", not: []string{module + "internal/localcloud"},
-		why: "the target is an endpoint: provisioning must not be able to tell the local cloud from AWS",
+		why: "the target is an endpoint: provisioning must not know whether it is the local cloud or AWS",
 	},
 	{
 		of: module + "internal/localcloud", not: []string{module + "internal/provision"},
@@ -163,7 +163,7 @@ var rules = []rule{
 	},
 	{
 		of: module + "internal/localcloud/network", not: []string{module + "internal", "github.com/aws/"}, but: []string{module + "internal/localcloud/network"},
-		why: "values that services tell each other, and nothing that they could reach into",
+		why: "values that services share, and nothing that they could reach into",
 	},
 }
 

@@ -9,8 +9,8 @@ import (
 
 // TestClientsHaveNoSchemas keeps to versions of the AWS SDK's clients that do not build
 // the schemas of all their operations before main: those of 14 services took half of
-// the time of 'bookctl version', and stayed in memory (docs/speed.md). CloudWatch's are
-// those by which its client is told to send queries.
+// the time of 'bookctl version', and stayed in memory (docs/speed.md). CloudWatch's
+// make its client send queries.
 func TestClientsHaveNoSchemas(t *testing.T) {
 	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", module+"cmd/bookctl").Output()

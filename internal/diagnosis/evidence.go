@@ -23,7 +23,7 @@ type Task struct {
 	Zone    string    `json:"zone,omitempty"`
 	Started time.Time `json:"started,omitzero"`
 	Stopped time.Time `json:"stopped,omitzero"`
-	// Stopping is when its end began, which ECS tells before it has stopped.
+	// Stopping is when its end began, which ECS reports before it has stopped.
 	Stopping time.Time `json:"-"`
 	// Spot reports whether it runs on Fargate Spot.
 	Spot bool `json:"spot,omitempty" doc:"It runs on Fargate Spot."`

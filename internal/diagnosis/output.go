@@ -19,10 +19,10 @@ var (
 	erring    = pattern.New(`(?i)^(error|fatal|critical)\b|\blevel=(error|fatal)\b`)
 )
 
-// telling picks from what a program wrote the lines that say why it ended, each
-// in quotes: that of a panic, with its place, and the last error. Where it said
-// neither, its last lines have to do.
-func telling(lines []string) []string {
+// causes picks from what a program wrote the lines that say why it ended, each in
+// quotes: that of a panic, with its place, and the last error. Where there is
+// neither, it returns the last lines.
+func causes(lines []string) []string {
 	var out []string
 	before := lines
 	if at := slices.IndexFunc(lines, ending.MatchString); at >= 0 {

@@ -331,9 +331,9 @@ func (s *explainer) unanswered(port, why string) {
 	s.say("Nothing answers HTTP on port %s.", port)
 }
 
-// output quotes the most telling part of the program's output.
+// output quotes the part of the program's output that says why it ended.
 func (s *explainer) output() {
-	if lines := telling(s.d.Output); lines != nil {
+	if lines := causes(s.d.Output); lines != nil {
 		s.say("Last output: %s.", strings.Join(lines, ", "))
 	}
 }
@@ -341,7 +341,7 @@ func (s *explainer) output() {
 // likely reads the cause from what the program wrote last.
 func (s *explainer) likely() string {
 	last := s.d.Output[max(0, len(s.d.Output)-20):] // before that it may have said anything
-	text := strings.Join(append(telling(s.d.Output), last...), "\n")
+	text := strings.Join(append(causes(s.d.Output), last...), "\n")
 	if m := unset.FindStringSubmatch(text); m != nil {
 		return m[1] + " unset"
 	}

@@ -103,7 +103,7 @@ var grants = []grant{
 		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: allOfEC2, when: ours},
-	// A VPC's default group and the account's DHCP options can't be told from others' by a
+	// A VPC's default group and the account's DHCP options can't be recognised by a
 	// tag: AWS makes them without. Rules may be taken from such a group, and the DHCP options
 	// given to the stack's VPC. A default network ACL has no tag either, but changing its
 	// entries, or which subnets are with it, opens and shuts the networks of others.
@@ -224,7 +224,7 @@ var grants = []grant{
 	{sid: "Alarms", service: "cloudwatch", actions: "DeleteAlarms ListTagsForResource PutMetricAlarm SetAlarmState TagResource UntagResource",
 		resources: []string{"arn:{p}:cloudwatch:{r}:{a}:alarm:TargetTracking-" + names.ScalableTarget() + "-*", "arn:{p}:cloudwatch:{r}:{a}:alarm:" + names.Alarm("*")}},
 	// GetTopicAttributes also looks at an existing topic, of which nothing is
-	// known here. The end of a subscription knows no resource: only its topic tells its ARN.
+	// known here. Unsubscribe supports no resource: only the topic has the subscription's ARN.
 	{sid: "AlarmTopics", service: "sns", actions: "GetTopicAttributes Unsubscribe"},
 	{sid: "AlarmTopic", service: "sns", actions: "CreateTopic DeleteTopic ListSubscriptionsByTopic ListTagsForResource SetTopicAttributes Subscribe TagResource UntagResource",
 		resources: []string{"arn:{p}:sns:{r}:{a}:" + names.AlarmTopic()}},

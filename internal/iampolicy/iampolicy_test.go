@@ -81,7 +81,7 @@ var implied = []string{
 }
 
 // untold are repairs that the policy leaves out, because it can't limit them to the
-// stack. A run asks by a dry run whether it may, and otherwise tells what stays.
+// stack. A run asks by a dry run whether it may, and otherwise reports what stays.
 var untold = []string{"ec2:CreateNetworkAclEntry", "ec2:DeleteNetworkAclEntry", "ec2:ReplaceNetworkAclAssociation"}
 
 // free are calls that need no permission.
@@ -273,7 +273,7 @@ func TestThePolicyIsNarrow(t *testing.T) {
 				// ECS knows no resource for DeregisterTaskDefinition, ACM none for a
 				// certificate that is only asked for, but the tag that it will have, and
 				// a channel can be opened only with its session's token. SNS knows none for
-				// the end of a subscription, whose ARN only its topic tells.
+				// Unsubscribe, since only the topic has the subscription's ARN.
 				free := slices.Contains(allowedOnAll, a) && (a != "acm:RequestCertificate" || s.Condition["StringEquals"]["aws:RequestTag/bookctl:stack"] != nil)
 				if slices.Contains(s.Resource, "*") && !reading.MatchString(a) && !free {
 					t.Errorf("%s, %s: %s is allowed on everything", name, s.Sid, a)

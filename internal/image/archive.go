@@ -63,8 +63,8 @@ func IsArchive(text string) bool {
 	return rest != "" && slices.Contains([]string{DockerArchive, OCILayout, OCIArchive}, transport)
 }
 
-// FindArchive reads "TRANSPORT:PATH[:NAME]", with paths relative to dir. What is a
-// path and what a name is told by what exists: both may have colons.
+// FindArchive reads "TRANSPORT:PATH[:NAME]", with paths relative to dir. Both the path
+// and the name may have colons; the path is what exists.
 func FindArchive(text, dir string) (Archive, error) {
 	transport, rest, _ := strings.Cut(text, ":")
 	for at := len(rest); at > 0; at = strings.LastIndex(rest[:at], ":") {
@@ -112,7 +112,7 @@ func (a Archive) Open(ctx context.Context, arch, cache string) (*Image, error) {
 // choice is one of the images that an archive offers.
 type choice struct {
 	names []string // none for one that has none
-	what  string   // its digest, by which it is told where it has no name
+	what  string   // its digest, which is shown where it has no name
 }
 
 func (c choice) String() string {

@@ -85,7 +85,7 @@ func (d Dockerfile) Build(ctx context.Context) (*Image, error) {
 	}
 	id, err := os.ReadFile(idFile)
 	if err != nil {
-		return nil, fmt.Errorf("%s does not tell what it built: %w", by.name, err)
+		return nil, fmt.Errorf("%s does not say what it built: %w", by.name, err)
 	}
 	if out, err := by.run(ctx, by.save(strings.TrimSpace(string(id)), saved)...); err != nil {
 		return nil, d.failed(ctx, by, err, out)

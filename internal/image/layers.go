@@ -20,8 +20,8 @@ import (
 )
 
 // keptLayers is a directory of compressed layers. A layer's file is called after the
-// digest of its files and that of the compressed bytes, so that a layer that was
-// compressed once need not be read again to be told.
+// digest of its files and that of the compressed bytes, so that the digest of
+// a layer that was compressed once is known without reading the layer again.
 type keptLayers struct{ dir string }
 
 // mostLayers is how many layers are kept: an image of Docker has at most 127.

@@ -102,7 +102,7 @@ func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
 }
 
 // ErrSeveral reports that it is ambiguous which program is meant.
-var ErrSeveral = errors.New("it can't be told which program is meant")
+var ErrSeveral = errors.New("several programs match")
 
 // otherWays is what to do where there is no source.
 const otherWays = "name the directory of a Go module with --source DIR, a Dockerfile with --dockerfile FILE, or an image with --image REF (docker-archive:FILE and oci:DIR too)"

@@ -71,7 +71,7 @@ func ParseReference(ref string) (name.Reference, error) {
 }
 
 // Inspect resolves a reference to a digest and reads what the image is for. Its
-// error says that tasks could not pull the image, or that it can't be told. An
+// error says that tasks could not pull the image, or that this is not known. An
 // image that is named by its digest, in a registry that can't be asked from here,
 // is taken as it is: tasks may get through.
 func (l Lookup) Inspect(ctx context.Context, ref string) (Info, error) {
@@ -105,7 +105,7 @@ var retriedHere = []int{
 
 // errUnknown is wrapped where a registry could be asked and did not let us look,
 // though it may let tasks.
-var errUnknown = errors.New("can't tell whether tasks may pull it")
+var errUnknown = errors.New("it is not known whether tasks may pull it")
 
 // unasked reports whether an error is none of the registry's own.
 func unasked(err error) bool {
@@ -202,7 +202,7 @@ func (l Lookup) login(ctx context.Context, ref name.Reference) (authn.Authentica
 		err  error
 	}
 	done := make(chan answer, 1)
-	go func() { // a credential helper may wait for a person, and can't be told to stop
+	go func() { // a credential helper may wait for a person, and can't be stopped
 		auth, err := authn.Resolve(ctx, keychain, ref.Context())
 		done <- answer{auth, err}
 	}()

@@ -125,7 +125,7 @@ func TestAnImageIsReadAsTasksWillPullIt(t *testing.T) {
 			t.Errorf("%s: error %v, next %q; want %q and %q", c.what, err, hint.Of(err).String(), c.says, c.next)
 		}
 		if text := fmt.Sprintf("%v %+v", err, err); strings.Contains(text, password) || strings.Contains(text, "a word of before") {
-			t.Errorf("%s: the error tells the password: %s", c.what, text)
+			t.Errorf("%s: the error shows the password: %s", c.what, text)
 		}
 	}
 }

@@ -182,7 +182,7 @@ func (s Source) kept() string {
 	return filepath.Join(s.Cache, "program-"+hex.EncodeToString(sum[:8]))
 }
 
-// restore writes the program of the last build to path, where the go tool tells
+// restore writes the program of the last build to path, where the go tool sees
 // by its build id whether it is still current, and returns its checksum. One that is not
 // whole is left: the go tool would not notice.
 func (s Source) restore(path string) (sum [sha256.Size]byte) {

@@ -15,7 +15,7 @@
 // No service imports another one, nor what runs behind it: it declares by small
 // interfaces what it needs, and wiring.go passes it. What runs behind services is
 // in postgres, task, container, balancer, registry and authority; network has the values
-// that services tell each other about their networks.
+// that services share about their networks.
 //
 // Open brings a cloud up and Close ends it; Run, Running and Stop are a cloud in
 // the background. ServeHTTP passes requests on to the kernel and the registry.

@@ -278,7 +278,7 @@ func TestAServiceKeepsItsTasksAndLeavesNothing(t *testing.T) {
 	}
 
 	// One that ends by itself is replaced. Only a task that serves is sure to
-	// listen, to what it is told to as well.
+	// listen, and so to receive the request.
 	steady := strings.Count(events(d), "steady state")
 	if resp, err := http.Get(s.url + "exit?code=7"); err == nil {
 		_ = resp.Body.Close()

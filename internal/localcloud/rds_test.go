@@ -292,7 +292,7 @@ func TestParametersReachTheServer(t *testing.T) {
 	if len(user) != 2 || *user[1].ParameterName != "rds.force_ssl" || *user[1].ParameterValue != "0" {
 		t.Errorf("parameters set: %+v", user)
 	}
-	// One that is set to its own default was never set, as RDS tells it.
+	// One that is set to its own default was never set, in what RDS returns.
 	if err := set("rds.force_ssl", "1", "immediate"); err != nil {
 		t.Fatal(err)
 	}
@@ -340,7 +340,7 @@ func TestADatabaseSurvivesItsServerAndItsCloud(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	if !recovered {
-		t.Error("no event tells of the recovery")
+		t.Error("no event reports the recovery")
 	}
 	before := d.describe(t, "book").Endpoint.Port
 	if err := cloud.Close(ctx); err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 // TestWhatNobodySetIsAnsweredAsOnAWS reads answers as they are on the wire: what
-// AWS tells of things that were never set is there, and empty lists are not left
+// AWS returns for things that were never set is there, and empty lists are not left
 // out.
 func TestWhatNobodySetIsAnsweredAsOnAWS(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@ func (in Intent) checkMove() error {
 }
 
 // checkOwner refuses a VPC that another account shares. Its main route table is not shown, so
-// that nobody can tell its public subnets, and what is created in it has to be allowed on the
+// that its public subnets are not known, and what is created in it has to be allowed on the
 // VPC of that account.
 // https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
 func (in Intent) checkOwner(g provision.GivenNetwork, account string) error {

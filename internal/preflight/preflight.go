@@ -401,7 +401,7 @@ func readVPCs(ctx context.Context, client *ec2.Client) ([]ec2types.Vpc, error) {
 }
 
 // blockedMode returns the mode of VPC Block Public Access where it is on, of all VPCs. The
-// account has one in each region, and each VPC of the account tells it, but
+// account has one in each region, and each VPC of the account shows it, but
 // perhaps not one that is excluded. A VPC of the stack, which a run that failed has left, may
 // be excluded; so none is returned then, and the VPC itself is checked when it is read. Where
 // the account has no VPC, it is asked for the mode itself; without an answer a run goes on.

@@ -299,7 +299,7 @@ func (u Usage) inZones() string {
 }
 
 // SnapshotCost is the most that a snapshot of that many GiB costs a month: RDS
-// bills what is in it, which it tells nobody beforehand.
+// bills what is in it, and no call returns that beforehand.
 func SnapshotCost(region string, gib int32) (float64, error) {
 	all, err := readPrices()
 	if err != nil {

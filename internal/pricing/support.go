@@ -40,7 +40,7 @@ func supportCost(class string, multiAZ bool, hour, laterHour float64) (first, la
 	return cpus * hour * month, cpus * laterHour * month, cpus > 0
 }
 
-// SupportNotice is how long before its end the standard support of a version is told of.
+// SupportNotice is how long before its end a notice says when a version's standard support ends.
 const SupportNotice = 365 * 24 * time.Hour
 
 // supported reports whether the extended support of the database has a line: within a year

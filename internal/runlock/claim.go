@@ -148,7 +148,7 @@ func machine() string {
 	return string(bytes.TrimSpace(boot)) + " " + space
 }
 
-// procfs is where Linux tells of processes.
+// procfs is where Linux lists processes.
 const procfs = "/proc"
 
 // running reports whether a process is running. A process that has ended, and whose

@@ -29,7 +29,7 @@ import (
 //
 //   - No change of the stack arrives while another run has the lock.
 //   - Every run that is not killed gets the lock, also behind a dead one.
-//   - Who gets it behind a run that did not release it is told so.
+//   - Who gets it after a run that did not release it learns that (AfterDead).
 //   - In the end the lock can be taken, and nothing but a released claim stays.
 //
 // All runs are of one process, so none is known to be dead before its claim
@@ -409,7 +409,7 @@ func (r *run) main() {
 				r.w.happened["taken over"]++
 			}
 			if l.AfterDead() != r.afterDead {
-				r.w.fail("%s is told that the run before it did not release the lock: %t", r.name, l.AfterDead())
+				r.w.fail("%s learns that the run before it did not release the lock: %t", r.name, l.AfterDead())
 			}
 		})
 		r.change(l)
@@ -471,7 +471,7 @@ func (w *world) holder() string {
 
 // The methods of run are runlock.Store, in memory, with the rules of Parameter
 // Store: the name of a deleted record is refused for 30 seconds, and the service
-// tells the time in whole seconds.
+// has times of whole seconds.
 
 func (r *run) Create(_ context.Context, name, value string) error {
 	return r.do("create "+r.w.alias(name), func() error {

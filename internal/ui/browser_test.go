@@ -123,7 +123,7 @@ for (const e of document.querySelectorAll("a, button, input, summary")) {
 }
 for (const e of document.querySelectorAll(".scroll")) if (e.checkVisibility() && e.tabIndex !== 0) say("the keyboard can't scroll it", e);
 for (const e of document.querySelectorAll("svg")) if (!e.getAttribute("aria-label") && e.getAttribute("aria-hidden") !== "true") say("a picture without words", e);
-for (const e of document.querySelectorAll(".chip")) if (!/[a-z]/.test(e.textContent)) say("told by colour alone", e);
+for (const e of document.querySelectorAll(".chip")) if (!/[a-z]/.test(e.textContent)) say("shown by colour alone", e);
 return wrong;
 `
 

@@ -167,7 +167,7 @@ func TestOnlyTheAddressThatWasPrintedIsAnswered(t *testing.T) {
 			t.Errorf("%s %s at %q: %d, want %d; it shows the stack: %t", c.method, c.path, c.host, answer.code, c.code, !c.shows)
 		}
 		if c.code != 200 && strings.Contains(body, strings.Trim(path, "/")) && c.code != 302 {
-			t.Errorf("%s %s at %q tells the path: %s", c.method, c.path, c.host, body)
+			t.Errorf("%s %s at %q shows the path: %s", c.method, c.path, c.host, body)
 		}
 		csp := answer.header.Get("Content-Security-Policy")
 		for _, want := range []string{"default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'none'", "require-trusted-types-for 'script'"} {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Trusts reports whether a role's trust policy lets an AWS service assume the role,
-// for what the context tells of whom it works for.
+// Trusts reports whether a role's trust policy lets an AWS service assume the role.
+// The context has the condition keys of the resource that the service acts for.
 func Trusts(trust Policy, service string, context map[string][]string) bool {
 	return trust.admits(func(p principals) bool { return slices.Contains(p.Service, service) }, context)
 }

@@ -168,7 +168,7 @@ func (r *relays) connect(conn net.Conn, in io.Reader, address string) {
 // while a task runs.
 const lookAgain = 100 * time.Millisecond
 
-// control tells a sandbox's relay where to listen, as long as it runs.
+// control sends a sandbox's relay the addresses to listen on, as long as it runs.
 func (r *relays) control(conn net.Conn, in *bufio.Reader, task string) {
 	known := map[string]bool{}
 	more := func() error {
@@ -217,7 +217,7 @@ func (r *relays) control(conn net.Conn, in *bufio.Reader, task string) {
 // errTaken is of an address that can't be listened on in a task's network.
 var errTaken = errors.New("listen in the task's network")
 
-// expect returns where the outcome of a task's relay will be told.
+// expect returns the channel that receives the outcome of a task's relay.
 func (r *relays) expect(task string) <-chan error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -19,8 +19,6 @@ type Asked struct {
 	// Requests are the action itself, on each of its resources, and the other actions
 	// that AWS checks for the call. Tags are those before the call.
 	Requests []access.Request
-	// Refused is the first request that the policies don't allow, or nil.
-	Refused *access.Request
 }
 
 // Sessions knows the sessions of tasks, which have a role. May reports whether the
@@ -130,7 +128,7 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	}
 	refused, message := k.decide(caller, requests)
 	if k.cfg.Watch != nil {
-		k.cfg.Watch(Asked{Call: call, Input: input, Requests: requests, Refused: refused})
+		k.cfg.Watch(Asked{Call: call, Input: input, Requests: requests})
 	}
 	switch {
 	case refused == nil:
@@ -175,7 +173,7 @@ func (k *Kernel) AuthorizeTransfer(w http.ResponseWriter, r *http.Request) bool 
 		if k.cfg.Watch != nil {
 			_, operation, _ := strings.Cut(action, ":")
 			call := Call{Service: "ecr", Operation: operation, Action: action, Writes: r.Method != http.MethodGet && r.Method != http.MethodHead, Started: k.Now()}
-			k.cfg.Watch(Asked{Call: call, Requests: requests, Refused: refused})
+			k.cfg.Watch(Asked{Call: call, Requests: requests})
 		}
 	})
 	if refused == nil {

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Tagged is a resource with its tags.
@@ -111,6 +113,16 @@ func TagList[T any](tags map[string]string, tag func(key, value *string) T) []T 
 		list = append(list, tag(&key, &value))
 	}
 	return list
+}
+
+// TagMap returns tags of a service's own type as a map.
+func TagMap[T any](tags []T, pair func(T) (key, value *string)) map[string]string {
+	all := make(map[string]string, len(tags))
+	for _, t := range tags {
+		key, value := pair(t)
+		all[aws.ToString(key)] = aws.ToString(value)
+	}
+	return all
 }
 
 // KeyList returns tags that have only keys, for calls that remove tags.

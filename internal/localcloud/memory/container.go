@@ -18,8 +18,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
-// Containers run nothing, from images that the registry has to have. They end when
-// they are told to.
+// Containers run nothing. Their images have to be in the registry. They end when
+// they are stopped.
 type Containers struct {
 	// Images are a repository's.
 	Images func(repository string) []registry.Image

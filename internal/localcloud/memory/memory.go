@@ -1,7 +1,7 @@
-// Package memory has what runs behind the local cloud's services as values in
-// memory: databases, containers and load balancers that answer no one, and do at
-// once what takes a process its time. A cloud of them is for tests of what changes
-// stacks; of what stacks do, the real ones in postgres, task and balancer are.
+// Package memory has in-memory replacements for the databases, containers and load
+// balancers of the local cloud. They serve nobody and take no time. Tests of how
+// stacks change use them; tests of what a stack does use the real ones, in packages
+// postgres, task and balancer.
 package memory
 
 import (

@@ -33,7 +33,7 @@ func Check(expression string, ids []string) error {
 }
 
 // Beyond is how many data points more than its periods an alarm looks at, so that one that
-// has not arrived yet does not count as missing. AWS tells no number for it; its examples
+// has not arrived yet does not count as missing. AWS documents no number for it; its examples
 // have two.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
 const Beyond = 2

@@ -1,5 +1,5 @@
-// Package network is what services say to EC2 about the network that their resources
-// are in: values, of which EC2 keeps the originals.
+// Package network has the subnet and network interface types that EC2 shares with the
+// other services. They are copies; EC2 keeps the originals.
 package network
 
 // Subnet is a subnet of a VPC.

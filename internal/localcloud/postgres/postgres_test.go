@@ -231,7 +231,7 @@ func TestTheNextCloudTakesOverWhatADeadOneLeft(t *testing.T) {
 	db := c.database(t, "books")
 	pid := db.PID()
 	// A second engine on the same files is what the next cloud is: it knows of
-	// the server only what the disk tells.
+	// the server only what the disk has.
 	next, err := postgres.Open(t.Context(), postgres.Config{StateDir: c.state})
 	if err != nil {
 		t.Fatal(err)

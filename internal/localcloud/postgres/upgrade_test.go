@@ -70,7 +70,7 @@ func TestAServerIsUpgradedWithItsData(t *testing.T) {
 	if err := db.Upgrade(t.Context(), newest, c.settings); err == nil {
 		t.Error("a server that runs was upgraded")
 	}
-	// What pg_upgrade can't move is told, and the old version serves.
+	// What pg_upgrade can't move is reported, and the old version serves.
 	exec(t, c.login(t, db.port, password), "CREATE TABLE calls (what regproc)")
 	if err := db.Stop(t.Context()); err != nil {
 		t.Fatal(err)

@@ -166,7 +166,7 @@ func deadHoldersLockIsTakenOverByOne(t *testing.T, endpoint string) {
 	}
 	t.Parallel()
 	ctx := t.Context()
-	// The service tells the time in whole seconds, so a lease is some of them.
+	// The service's times are whole seconds, so a lease is some of them.
 	short := runlock.Options{Lease: 3 * time.Second}
 	w := &connection{}
 	sleeper, err := w.acquire(ctx, endpoint, "dead", "sleeper", short)

@@ -339,7 +339,7 @@ func TestContentionIsReportedAsALock(t *testing.T) {
 		_, err := cloud.acquire(t.Context(), "A", runlock.Options{Now: cloud.now})
 		var locked *runlock.LockedError
 		if !errors.As(err, &locked) {
-			t.Errorf("told %v", err)
+			t.Errorf("the error is %v", err)
 		}
 	})
 }

@@ -72,7 +72,7 @@ func (a tx) PutMetricAlarm(in *cloudwatch.PutMetricAlarmInput) (*cloudwatch.PutM
 	now := a.Now()
 	x := a.state().Alarms[name]
 	if x == nil {
-		x = &alarm{Tags: tagMap(in.Tags), MetricAlarm: types.MetricAlarm{
+		x = &alarm{Tags: kernel.TagMap(in.Tags, tagPair), MetricAlarm: types.MetricAlarm{
 			AlarmName: &name, AlarmArn: aws.String(a.ARN("cloudwatch", "alarm:"+name)),
 			StateValue: types.StateValueInsufficientData, StateReason: aws.String("Unchecked: Initial alarm creation"), StateUpdatedTimestamp: &now,
 		}}
@@ -156,13 +156,11 @@ func (a tx) turn(x *alarm, to types.StateValue, reason string) {
 	}
 }
 
-func tagMap(tags []types.Tag) map[string]string {
-	out := map[string]string{}
-	for _, t := range tags {
-		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return out
-}
+// tagPair returns the key and the value of a tag.
+func tagPair(t types.Tag) (key, value *string) { return t.Key, t.Value }
+
+// newTag returns a tag of that key and value.
+func newTag(key, value *string) types.Tag { return types.Tag{Key: key, Value: value} }
 
 func (a tx) byARN(arn *string) (*alarm, error) {
 	for _, x := range a.state().Alarms {
@@ -179,7 +177,7 @@ func (a tx) TagResource(in *cloudwatch.TagResourceInput) (*cloudwatch.TagResourc
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(x.Tags, tagMap(in.Tags))
+	maps.Copy(x.Tags, kernel.TagMap(in.Tags, tagPair))
 	return &cloudwatch.TagResourceOutput{}, nil
 }
 
@@ -201,5 +199,5 @@ func (a tx) ListTagsForResource(in *cloudwatch.ListTagsForResourceInput) (*cloud
 	if err != nil {
 		return nil, err
 	}
-	return &cloudwatch.ListTagsForResourceOutput{Tags: kernel.TagList(x.Tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })}, nil
+	return &cloudwatch.ListTagsForResourceOutput{Tags: kernel.TagList(x.Tags, newTag)}, nil
 }

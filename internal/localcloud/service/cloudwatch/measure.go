@@ -116,7 +116,7 @@ func (s *series) add(id, statistic string, value float64) {
 		value += before
 	case statistic == "Minimum":
 		value = min(value, before)
-	default: // Maximum; others are not told apart from it here
+	default: // Maximum; the other statistics are computed like it here
 		value = max(value, before)
 	}
 	s.period[id] = value
@@ -144,7 +144,7 @@ func (a tx) value(s *series, m *types.Metric) (float64, bool) {
 	now, known := map[string]int64{"RequestCount": requests, "HTTPCode_Target_5XX_Count": byTasks, "HTTPCode_ELB_5XX_Count": byItself}[name]
 	before, seen := s.before[name]
 	s.before[name] = now
-	// AWS tells no sum of nothing: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
+	// AWS reports no sum where there was no request: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
 	if !ok || !known || !seen || now == before {
 		return 0, false
 	}

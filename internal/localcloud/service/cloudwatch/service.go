@@ -81,7 +81,7 @@ func (a tx) listTagged() []kernel.Tagged {
 // tagByARN and untagByARN are what the tagging API does to one of them.
 func (a tx) tagByARN(arn string, tags map[string]string) error {
 	_, err := a.TagResource(&cloudwatch.TagResourceInput{
-		ResourceARN: &arn, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+		ResourceARN: &arn, Tags: kernel.TagList(tags, newTag),
 	})
 	return err
 }

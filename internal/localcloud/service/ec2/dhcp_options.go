@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// dhcpOptionsSet are what a VPC tells those in it, such as who resolves names. The
+// dhcpOptionsSet is what a VPC hands out by DHCP, such as the address of the resolver. The
 // account's first set names Amazon's own resolver, and new VPCs have it:
 // https://docs.aws.amazon.com/vpc/latest/userguide/VPC_DHCP_Options.html
 type dhcpOptionsSet struct {

@@ -167,7 +167,7 @@ func (a tx) ModifyVpcBlockPublicAccessOptions(in *ec2.ModifyVpcBlockPublicAccess
 	return &ec2.ModifyVpcBlockPublicAccessOptionsOutput{VpcBlockPublicAccessOptions: a.publicAccessOptions()}, nil
 }
 
-// DescribeVpcBlockPublicAccessOptions tells the mode of the account, whether or not it has a VPC.
+// DescribeVpcBlockPublicAccessOptions returns the mode of the account, whether or not it has a VPC.
 func (a tx) DescribeVpcBlockPublicAccessOptions(*ec2.DescribeVpcBlockPublicAccessOptionsInput) (*ec2.DescribeVpcBlockPublicAccessOptionsOutput, error) {
 	return &ec2.DescribeVpcBlockPublicAccessOptionsOutput{VpcBlockPublicAccessOptions: a.publicAccessOptions()}, nil
 }

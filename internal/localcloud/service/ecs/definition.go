@@ -248,12 +248,12 @@ func (a tx) RegisterTaskDefinition(in *ecs.RegisterTaskDefinitionInput) (*ecs.Re
 			RuntimePlatform: in.RuntimePlatform, Volumes: slices.Clone(in.Volumes), EphemeralStorage: in.EphemeralStorage,
 			PlacementConstraints: []types.TaskDefinitionPlacementConstraint{}, RegisteredAt: aws.Time(a.Now()), RegisteredBy: aws.String(a.ARN("iam", "root")),
 		},
-		Tags: readTags(in.Tags),
+		Tags: kernel.TagMap(in.Tags, tagPair),
 	}
 	d.TaskDefinitionArn = aws.String(a.ARN("ecs", "task-definition/"+d.key()))
 	a.state().Definitions[d.key()] = d
 	described := d.TaskDefinition
-	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &described, Tags: writeTags(d.Tags)}, nil
+	return &ecs.RegisterTaskDefinitionOutput{TaskDefinition: &described, Tags: kernel.TagList(d.Tags, newTag)}, nil
 }
 
 // DescribeTaskDefinition describes a revision that is not deleted yet.
@@ -265,7 +265,7 @@ func (a tx) DescribeTaskDefinition(in *ecs.DescribeTaskDefinitionInput) (*ecs.De
 	described := d.TaskDefinition
 	out := &ecs.DescribeTaskDefinitionOutput{TaskDefinition: &described}
 	if slices.Contains(in.Include, types.TaskDefinitionFieldTags) {
-		out.Tags = writeTags(d.Tags)
+		out.Tags = kernel.TagList(d.Tags, newTag)
 	}
 	return out, nil
 }

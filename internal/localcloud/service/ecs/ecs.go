@@ -119,7 +119,7 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 	}
 	cl := a.state().Clusters[name]
 	if cl == nil || cl.Status != statusActive {
-		cl = &cluster{Name: name, Status: statusActive, Settings: in.Settings, Configuration: in.Configuration, Tags: readTags(in.Tags)}
+		cl = &cluster{Name: name, Status: statusActive, Settings: in.Settings, Configuration: in.Configuration, Tags: kernel.TagMap(in.Tags, tagPair)}
 		if err := cl.provide(in.CapacityProviders, in.DefaultCapacityProviderStrategy); err != nil {
 			return nil, err
 		}
@@ -177,7 +177,7 @@ func (a tx) describeCluster(cl *cluster, include ...types.ClusterField) types.Cl
 		}
 	}
 	if slices.Contains(include, types.ClusterFieldTags) {
-		d.Tags = writeTags(cl.Tags)
+		d.Tags = kernel.TagList(cl.Tags, newTag)
 	}
 	return d
 }
@@ -246,21 +246,11 @@ func (a tx) UpdateClusterSettings(in *ecs.UpdateClusterSettingsInput) (*ecs.Upda
 	return &ecs.UpdateClusterSettingsOutput{Cluster: &described}, nil
 }
 
-func readTags(tags []types.Tag) map[string]string {
-	m := map[string]string{}
-	for _, t := range tags {
-		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return m
-}
+// tagPair returns the key and the value of a tag.
+func tagPair(t types.Tag) (key, value *string) { return t.Key, t.Value }
 
-func writeTags(tags map[string]string) []types.Tag {
-	list := []types.Tag{}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		list = append(list, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
-	}
-	return list
-}
+// newTag returns a tag of that key and value.
+func newTag(key, value *string) types.Tag { return types.Tag{Key: key, Value: value} }
 
 // tagsOf are the tags of the resource that an ARN names.
 func (a tx) tagsOf(arn *string) (map[string]string, error) {
@@ -296,7 +286,7 @@ func (a tx) TagResource(in *ecs.TagResourceInput) (*ecs.TagResourceOutput, error
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(tags, readTags(in.Tags))
+	maps.Copy(tags, kernel.TagMap(in.Tags, tagPair))
 	return &ecs.TagResourceOutput{}, nil
 }
 
@@ -318,7 +308,7 @@ func (a tx) ListTagsForResource(in *ecs.ListTagsForResourceInput) (*ecs.ListTags
 	if err != nil {
 		return nil, err
 	}
-	return &ecs.ListTagsForResourceOutput{Tags: writeTags(tags)}, nil
+	return &ecs.ListTagsForResourceOutput{Tags: kernel.TagList(tags, newTag)}, nil
 }
 
 // ExecuteCommand opens a session to a container of an engine. On AWS a session is

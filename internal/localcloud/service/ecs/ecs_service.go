@@ -236,7 +236,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	s := &service{
 		Name: name, Cluster: cl.Name, Status: statusActive, Created: a.Now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
 		Rollout: config, Grace: in.HealthCheckGracePeriodSeconds, PropagateTags: in.PropagateTags, ManagedTags: in.EnableECSManagedTags,
-		Exec: in.EnableExecuteCommand, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, types.AvailabilityZoneRebalancingEnabled), Tags: readTags(in.Tags),
+		Exec: in.EnableExecuteCommand, Rebalancing: cmp.Or(in.AvailabilityZoneRebalancing, types.AvailabilityZoneRebalancingEnabled), Tags: kernel.TagMap(in.Tags, tagPair),
 	}
 	if err := s.checkRebalancing(); err != nil {
 		return nil, err
@@ -464,7 +464,7 @@ func (a tx) describeService(s *service, tags bool) types.Service {
 		d.CapacityProviderStrategy, d.LaunchType = slices.Clone(primary.Capacity), ""
 	}
 	if tags {
-		d.Tags = writeTags(s.Tags)
+		d.Tags = kernel.TagList(s.Tags, newTag)
 	}
 	if s.Status == statusInactive {
 		d.Deployments = []types.Deployment{}

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	cloudwatch "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
-	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/bookctl/bookctl/internal/localcloud/balancer"
@@ -235,7 +234,7 @@ func (a tx) listTagged() []kernel.Tagged {
 // tagByARN and untagByARN are what the tagging API does to one of them.
 func (a tx) tagByARN(arn string, tags map[string]string) error {
 	_, err := a.TagResource(&ecs.TagResourceInput{
-		ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+		ResourceArn: &arn, Tags: kernel.TagList(tags, newTag),
 	})
 	return err
 }

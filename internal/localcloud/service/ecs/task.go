@@ -773,7 +773,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 			return out, nil
 		}
 	}
-	tags := readTags(in.Tags)
+	tags := kernel.TagMap(in.Tags, tagPair)
 	if in.PropagateTags == types.PropagateTagsTaskDefinition {
 		all := maps.Clone(d.Tags)
 		maps.Copy(all, tags)
@@ -822,7 +822,7 @@ func (a tx) describeTask(t *ecsTask, tags bool) types.Task {
 	if tags {
 		all := maps.Clone(t.TagMap)
 		delete(all, runToken)
-		d.Tags = writeTags(all)
+		d.Tags = kernel.TagList(all, newTag)
 	}
 	return d
 }

@@ -107,7 +107,7 @@ func (a tx) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutp
 			ListenerArn: aws.String(a.ARN("elasticloadbalancing", "listener/"+path+"/"+kernel.HexDigits(16))), LoadBalancerArn: lb.LoadBalancerArn,
 			Port: in.Port, Protocol: in.Protocol, DefaultActions: actions, Certificates: slices.Clone(in.Certificates),
 		},
-		Tags: readTags(in.Tags),
+		Tags: kernel.TagMap(in.Tags, tagPair),
 	}
 	if policy != "" {
 		l.SslPolicy = aws.String(policy)

@@ -93,7 +93,7 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 			IpAddressType: cmp.Or(in.IpAddressType, types.IpAddressTypeIpv4), Scheme: scheme, SecurityGroups: slices.Clone(in.SecurityGroups),
 			State: &types.LoadBalancerState{Code: types.LoadBalancerStateEnumProvisioning}, Type: types.LoadBalancerTypeEnumApplication, VpcId: aws.String(vpc),
 		},
-		Interfaces: map[string]string{}, Attributes: maps.Clone(loadBalancerAttributes), Tags: readTags(in.Tags),
+		Interfaces: map[string]string{}, Attributes: maps.Clone(loadBalancerAttributes), Tags: kernel.TagMap(in.Tags, tagPair),
 	}
 	for _, subnet := range subnets {
 		if err := a.joinSubnet(lb, subnet); err != nil {

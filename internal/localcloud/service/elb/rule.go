@@ -119,7 +119,7 @@ func (a tx) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
 			RuleArn: aws.String(strings.Replace(*l.ListenerArn, ":listener/", ":listener-rule/", 1) + "/" + kernel.HexDigits(16)), IsDefault: aws.Bool(false),
 			Priority: aws.String(strconv.Itoa(int(*in.Priority))), Conditions: conditions, Actions: actions,
 		},
-		Listener: *l.ListenerArn, Tags: readTags(in.Tags),
+		Listener: *l.ListenerArn, Tags: kernel.TagMap(in.Tags, tagPair),
 	}
 	if a.state().Rules == nil {
 		a.state().Rules = map[string]*rule{}

@@ -305,7 +305,7 @@ func (a tx) listTagged() []kernel.Tagged {
 // tagByARN and untagByARN are what the tagging API does to one of them.
 func (a tx) tagByARN(arn string, tags map[string]string) error {
 	_, err := a.AddTags(&elb.AddTagsInput{
-		ResourceArns: []string{arn}, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+		ResourceArns: []string{arn}, Tags: kernel.TagList(tags, newTag),
 	})
 	return err
 }

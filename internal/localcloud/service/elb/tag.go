@@ -12,13 +12,11 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-func readTags(tags []types.Tag) map[string]string {
-	m := map[string]string{}
-	for _, t := range tags {
-		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return m
-}
+// tagPair returns the key and the value of a tag.
+func tagPair(t types.Tag) (key, value *string) { return t.Key, t.Value }
+
+// newTag returns a tag of that key and value.
+func newTag(key, value *string) types.Tag { return types.Tag{Key: key, Value: value} }
 
 // tagsOf are the tags of the resource that an ARN names.
 func (a tx) tagsOf(arn string) (map[string]string, error) {
@@ -57,7 +55,7 @@ func (a tx) AddTags(in *elb.AddTagsInput) (*elb.AddTagsOutput, error) {
 		if err != nil {
 			return nil, err
 		}
-		maps.Copy(tags, readTags(in.Tags))
+		maps.Copy(tags, kernel.TagMap(in.Tags, tagPair))
 	}
 	return &elb.AddTagsOutput{}, nil
 }

@@ -127,7 +127,7 @@ func (a tx) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTarget
 	}
 	arn := a.ARN("elasticloadbalancing", "targetgroup/"+name+"/"+kernel.HexDigits(16))
 	described.TargetGroupArn = aws.String(arn)
-	tg := &targetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: readTags(in.Tags)}
+	tg := &targetGroup{TargetGroup: described, Attributes: maps.Clone(targetGroupAttributes), Tags: kernel.TagMap(in.Tags, tagPair)}
 	if a.state().TargetGroups == nil {
 		a.state().TargetGroups = map[string]*targetGroup{}
 	}

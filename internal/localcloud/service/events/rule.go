@@ -53,7 +53,7 @@ func (a tx) PutRule(in *eventbridge.PutRuleInput) (*eventbridge.PutRuleOutput, e
 	name := aws.ToString(in.Name)
 	r := a.state().Rules[name]
 	if r == nil {
-		r = &rule{Name: name, ARN: a.ARN("events", "rule/"+name), Tags: tagMap(in.Tags)}
+		r = &rule{Name: name, ARN: a.ARN("events", "rule/"+name), Tags: kernel.TagMap(in.Tags, tagPair)}
 		if a.state().Rules == nil {
 			a.state().Rules = map[string]*rule{}
 		}
@@ -138,13 +138,11 @@ func (a tx) ListTargetsByRule(in *eventbridge.ListTargetsByRuleInput) (*eventbri
 	return &eventbridge.ListTargetsByRuleOutput{Targets: slices.Clone(r.Targets)}, nil
 }
 
-func tagMap(tags []types.Tag) map[string]string {
-	out := map[string]string{}
-	for _, t := range tags {
-		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return out
-}
+// tagPair returns the key and the value of a tag.
+func tagPair(t types.Tag) (key, value *string) { return t.Key, t.Value }
+
+// newTag returns a tag of that key and value.
+func newTag(key, value *string) types.Tag { return types.Tag{Key: key, Value: value} }
 
 func (a tx) byARN(arn *string) (*rule, error) {
 	for _, r := range a.state().Rules {
@@ -161,7 +159,7 @@ func (a tx) TagResource(in *eventbridge.TagResourceInput) (*eventbridge.TagResou
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(r.Tags, tagMap(in.Tags))
+	maps.Copy(r.Tags, kernel.TagMap(in.Tags, tagPair))
 	return &eventbridge.TagResourceOutput{}, nil
 }
 
@@ -183,5 +181,5 @@ func (a tx) ListTagsForResource(in *eventbridge.ListTagsForResourceInput) (*even
 	if err != nil {
 		return nil, err
 	}
-	return &eventbridge.ListTagsForResourceOutput{Tags: kernel.TagList(r.Tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })}, nil
+	return &eventbridge.ListTagsForResourceOutput{Tags: kernel.TagList(r.Tags, newTag)}, nil
 }

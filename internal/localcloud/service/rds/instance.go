@@ -162,7 +162,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 		AutoMinorVersionUpgrade: aws.Bool(db.AutoMinor), PerformanceInsightsEnabled: aws.Bool(db.Insights), CACertificateIdentifier: aws.String(authorityName),
 		CertificateDetails: &types.CertificateDetails{CAIdentifier: aws.String(authorityName)}, MonitoringInterval: aws.Int32(0), NetworkType: aws.String("IPV4"),
 		BackupTarget: aws.String("region"), IAMDatabaseAuthenticationEnabled: aws.Bool(false), DbInstancePort: aws.Int32(0),
-		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: writeTags(db.Tags), PendingModifiedValues: db.pendingValues(),
+		EnabledCloudwatchLogsExports: slices.Clone(db.Logs), TagList: kernel.TagList(db.Tags, newTag), PendingModifiedValues: db.pendingValues(),
 		OptionGroupMemberships: []types.OptionGroupMembership{{OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), Status: aws.String("in-sync")}},
 		KmsKeyId:               kernel.NonEmpty(db.KMSKey), SecondaryAvailabilityZone: kernel.NonEmpty(db.SecondZone),
 	}
@@ -651,7 +651,7 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	pending.Now = pending.Now || aws.ToBool(in.ApplyImmediately)
 	*db = next
 	if db.Pending.any() && (db.Pending.Now || db.Pending.Verifier != "") {
-		// On AWS it stays available for a while, and only the pending values tell.
+		// On AWS it stays available for a while, and only the pending values show the change.
 		if db.Status != dbBackingUp && a.Latencies().DBModifyStart == 0 {
 			db.Status = db.Pending.status()
 		}

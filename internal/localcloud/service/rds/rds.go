@@ -171,13 +171,8 @@ func addTags(tags map[string]string, add []types.Tag) (map[string]string, error)
 	return out, nil
 }
 
-func writeTags(tags map[string]string) []types.Tag {
-	out := []types.Tag{}
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		out = append(out, types.Tag{Key: aws.String(k), Value: aws.String(tags[k])})
-	}
-	return out
-}
+// newTag returns a tag of that key and value.
+func newTag(key, value *string) types.Tag { return types.Tag{Key: key, Value: value} }
 
 // tagsOf are the tags of the resource with that ARN.
 func (a tx) tagsOf(arn *string) (*map[string]string, error) {
@@ -243,7 +238,7 @@ func (a tx) ListTagsForResource(in *rds.ListTagsForResourceInput) (*rds.ListTags
 	if err != nil {
 		return nil, err
 	}
-	return &rds.ListTagsForResourceOutput{TagList: writeTags(*tags)}, nil
+	return &rds.ListTagsForResourceOutput{TagList: kernel.TagList(*tags, newTag)}, nil
 }
 
 // event is what DescribeEvents returns.

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/service/rds"
-	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/authority"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
@@ -176,7 +175,7 @@ func (a tx) listTagged() []kernel.Tagged {
 // tagByARN and untagByARN are what the tagging API does to one of them.
 func (a tx) tagByARN(arn string, tags map[string]string) error {
 	_, err := a.AddTagsToResource(&rds.AddTagsToResourceInput{
-		ResourceName: &arn, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+		ResourceName: &arn, Tags: kernel.TagList(tags, newTag),
 	})
 	return err
 }

@@ -64,7 +64,7 @@ func (a tx) describeSnapshot(s *snapshot) types.DBSnapshot {
 		DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Engine: aws.String(engineName), EngineVersion: aws.String(db.Version),
 		AllocatedStorage: aws.Int32(db.Storage), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone), Encrypted: aws.Bool(db.Encrypted),
 		KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license), MasterUsername: aws.String(db.User), Port: aws.Int32(int32(db.Port)), PercentProgress: &progress,
-		OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: writeTags(s.Tags),
+		OptionGroupName: aws.String("default:postgres-" + majorOf(db.Version)), IAMDatabaseAuthenticationEnabled: aws.Bool(false), TagList: kernel.TagList(s.Tags, newTag),
 		SnapshotTarget: aws.String("region"), SourceDBSnapshotIdentifier: kernel.NonEmpty(s.Original), BackupRetentionPeriod: aws.Int32(db.Backups),
 		SourceRegion: aws.String(cmp.Or(s.From, a.regionOf(s))),
 	}
@@ -416,7 +416,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
 			Engine: aws.String(engineName), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license),
 			MasterUsername: aws.String(db.User), Region: aws.String(a.Region()), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
-			BackupTarget: aws.String("region"), TagList: writeTags(db.Tags),
+			BackupTarget: aws.String("region"), TagList: kernel.TagList(db.Tags, newTag),
 		}
 		if !db.Created.IsZero() {
 			b.InstanceCreateTime = aws.Time(db.Created)

@@ -48,7 +48,7 @@ func (s *secret) deletable() error {
 	return kernel.Fail("InvalidParameterException", "You can't delete secret %s that still has replica regions [%s].", s.ARN, strings.Join(regions, ", "))
 }
 
-// primaryRegion is only told of a secret that is replicated.
+// primaryRegion is set only for a secret that is replicated.
 func (a tx) primaryRegion(s *secret) *string {
 	if s.Primary == "" && len(s.Replicas) > 0 {
 		return aws.String(a.Region())

@@ -4,7 +4,6 @@ package sns
 
 import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
@@ -55,7 +54,7 @@ func (a tx) listTagged() []kernel.Tagged {
 // tagByARN and untagByARN are what the tagging API does to one of them.
 func (a tx) tagByARN(arn string, tags map[string]string) error {
 	_, err := a.TagResource(&sns.TagResourceInput{
-		ResourceArn: &arn, Tags: kernel.TagList(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} }),
+		ResourceArn: &arn, Tags: kernel.TagList(tags, newTag),
 	})
 	return err
 }

@@ -69,7 +69,7 @@ func (a tx) CreateTopic(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error
 		return nil, kernel.Fail("InvalidParameter", "Invalid parameter: Topic Name")
 	}
 	arn := a.ARN("sns", *in.Name)
-	tags := tagMap(in.Tags)
+	tags := kernel.TagMap(in.Tags, tagPair)
 	if have := a.state().Topics[arn]; have != nil {
 		if len(in.Tags) > 0 && !maps.Equal(tags, have.Tags) {
 			return nil, kernel.Fail("InvalidParameter", "Invalid parameter: Tags Reason: Topic already exists with different tags")
@@ -299,13 +299,11 @@ func (a tx) ListSubscriptionsByTopic(in *sns.ListSubscriptionsByTopicInput) (*sn
 	return out, err
 }
 
-func tagMap(tags []types.Tag) map[string]string {
-	out := map[string]string{}
-	for _, t := range tags {
-		out[aws.ToString(t.Key)] = aws.ToString(t.Value)
-	}
-	return out
-}
+// tagPair returns the key and the value of a tag.
+func tagPair(t types.Tag) (key, value *string) { return t.Key, t.Value }
+
+// newTag returns a tag of that key and value.
+func newTag(key, value *string) types.Tag { return types.Tag{Key: key, Value: value} }
 
 func (a tx) tagged(arn *string) (*topic, error) {
 	t := a.state().Topics[aws.ToString(arn)]
@@ -321,7 +319,7 @@ func (a tx) TagResource(in *sns.TagResourceInput) (*sns.TagResourceOutput, error
 	if err != nil {
 		return nil, err
 	}
-	maps.Copy(t.Tags, tagMap(in.Tags))
+	maps.Copy(t.Tags, kernel.TagMap(in.Tags, tagPair))
 	return &sns.TagResourceOutput{}, nil
 }
 
@@ -343,5 +341,5 @@ func (a tx) ListTagsForResource(in *sns.ListTagsForResourceInput) (*sns.ListTags
 	if err != nil {
 		return nil, err
 	}
-	return &sns.ListTagsForResourceOutput{Tags: kernel.TagList(t.Tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })}, nil
+	return &sns.ListTagsForResourceOutput{Tags: kernel.TagList(t.Tags, newTag)}, nil
 }
