@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -80,7 +81,7 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	image := anyImage(t, func(f *v1.ConfigFile) {
 		f.Config.ExposedPorts = map[string]struct{}{"9000/udp": {}, "3000/TCP": {}}
 		f.Config.User, f.Config.StopSignal = "1000:1000", "SIGQUIT"
-		f.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "/app", "check"}}
+		f.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "/app", "check"}, Interval: 10 * time.Second, Timeout: 90 * time.Second, StartPeriod: 89500 * time.Millisecond, Retries: 12}
 	})
 	s.must("local", "start")
 	before := s.inventory()
@@ -98,7 +99,7 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	plan := s.run("plan", "--local", "--image", image, "--health-path", "/up", "--command", "serve 'a b'")
 	for _, want := range []string{
 		"container-port  3000  EXPOSE of the image", "health-path  /up  --health-path", "user  1000:1000  USER of the image",
-		`health-command  ["/app","check"]  HEALTHCHECK of the image`, "health-status  200-299  the image has no label for it",
+		`health-command  ["/app","check"]  HEALTHCHECK of the image`, "health-grace 90 start period of the image's HEALTHCHECK", "health-status  200-299  the image has no label for it",
 	} {
 		if !strings.Contains(strings.Join(strings.Fields(plan.out), " "), strings.Join(strings.Fields(want), " ")) {
 			t.Errorf("the plan does not say %q:\n%s%s", want, plan.out, plan.err)
@@ -121,6 +122,13 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	if *c.PortMappings[0].ContainerPort != 3000 || *c.User != "1000:1000" || *c.ReadonlyRootFilesystem || *c.StopTimeout != 5 || d.EphemeralStorage.SizeInGiB != 30 ||
 		!cmp.Equal(c.HealthCheck.Command, []string{"CMD", "/app", "check"}) {
 		t.Errorf("the task definition is %+v", c)
+	}
+	// The image's times, as far as ECS takes them.
+	times := func(h *types.HealthCheck) [4]int32 {
+		return [4]int32{*h.Interval, *h.Timeout, *h.Retries, *h.StartPeriod}
+	}
+	if got, want := times(c.HealthCheck), [4]int32{10, 60, 10, 90}; got != want {
+		t.Errorf("interval, timeout, retries and start period of the health check are %d, want %d", got, want)
 	}
 	groups, err := elb.NewFromConfig(s.config()).DescribeTargetGroups(t.Context(), &elb.DescribeTargetGroupsInput{})
 	if err != nil {
@@ -152,10 +160,16 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	}
 	get(t, url+"/args")
 	s.run("up", "--local").says(t, 0, "0 changed")
+	// A check of the user's own, of which the image says no times, has Docker's.
+	s.up("--health-command", `["/app","check"]`)
+	if got, want := times(s.definition(t).ContainerDefinitions[0].HealthCheck), [4]int32{30, 30, 3, 60}; got != want {
+		t.Errorf("interval, timeout, retries and start period of --health-command are %d, want %d", got, want)
+	}
+	s.run("up", "--local").says(t, 0, "0 changed")
 	// What is gone back to is run as it was.
-	s.must("rollback", "--local")
+	s.must("rollback", "--local", "--to", "1")
 	c = s.definition(t).ContainerDefinitions[0]
-	if *c.PortMappings[0].ContainerPort != 3000 || *c.User != "1000:1000" {
+	if *c.PortMappings[0].ContainerPort != 3000 || *c.User != "1000:1000" || times(c.HealthCheck) != [4]int32{10, 60, 10, 90} {
 		t.Errorf("after a rollback the task definition is %+v", c)
 	}
 	get(t, url+"/args")

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -560,6 +561,9 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 			p.sources[d.Setting] = "chosen"
 		}
 	}
+	check := image.CheckOf(config)
+	seconds := func(d time.Duration) int32 { return int32(min(math.Ceil(d.Seconds()), math.MaxInt32)) }
+	want.CheckTimes = provision.CheckTimes{Interval: seconds(check.Interval), Timeout: seconds(check.Timeout), Retries: int32(min(max(check.Retries, 0), 10))}
 	for _, warning := range image.Warnings(config) {
 		p.warnings = append(p.warnings, hint.New("%s", warning))
 	}

@@ -3,9 +3,11 @@ package image
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -51,7 +53,7 @@ const (
 	usualPort   = 8080
 	usualPath   = "/" // as load balancers have it
 	usualStatus = "200-299"
-	usualGrace  = "60"
+	usualGrace  = 60    // seconds
 	usualName   = "app" // of a database, and its user
 )
 
@@ -79,7 +81,7 @@ func Defaults(file *v1.ConfigFile) []Default {
 	for _, d := range []Default{
 		{"health-path", usualPath, "the image has no label for it"},
 		{"health-status", usualStatus, "the image has no label for it"},
-		{"health-grace", usualGrace, "the image has no label for it"},
+		graceOf(config),
 		{"read-only-root", "false", "the image has no label for it"},
 		{LocatesDatabase, "false", ""},
 		{ReadyPath, "", ""},
@@ -96,6 +98,23 @@ func Defaults(file *v1.ConfigFile) []Default {
 		out = append(out, d)
 	}
 	return out
+}
+
+// Check are the times of an image's HEALTHCHECK: how often it runs, how long it may take,
+// and after how many failures in a row the container is unhealthy. What the image does not
+// say is 0.
+type Check struct {
+	Interval, Timeout time.Duration
+	Retries           int
+}
+
+// CheckOf reads the times of an image's HEALTHCHECK; nil is an image that can't be read.
+func CheckOf(file *v1.ConfigFile) Check {
+	if file == nil || file.Config.Healthcheck == nil {
+		return Check{}
+	}
+	h := file.Config.Healthcheck
+	return Check{Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
 }
 
 // Warnings are further things of an image's config that decide how a container of it runs
@@ -137,6 +156,19 @@ func portOf(config v1.Config) Default {
 		return Default{"container-port", strconv.Itoa(ports[0]), "EXPOSE of the image"}
 	}
 	return Default{"container-port", strconv.Itoa(ports[0]), fmt.Sprintf("the lowest of %d ports that the image's EXPOSE names", len(ports))}
+}
+
+// graceOf is how long a container may fail its checks at first: the usual time, or as long
+// as its HEALTHCHECK says, where that is longer.
+func graceOf(config v1.Config) Default {
+	grace := Default{"health-grace", strconv.Itoa(usualGrace), "the image has no label for it"}
+	if config.Healthcheck == nil {
+		return grace
+	}
+	if start := int(math.Ceil(config.Healthcheck.StartPeriod.Seconds())); start > usualGrace {
+		grace.Value, grace.Source = strconv.Itoa(start), "start period of the image's HEALTHCHECK"
+	}
+	return grace
 }
 
 // healthCommandOf is the image's HEALTHCHECK as --health-command has it: a list of

@@ -271,7 +271,10 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 // readRelease sets the settings that a revision of the task definition records.
 func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]string, ready string) {
 	s.read(definitionPart, tags, parts{definition: live, ready: ready})
-	s.Chosen, s.ReadyPath = tags[tagChosen], fromTagText(tags[tagReadyPath])
+	s.Chosen, s.ReadyPath, s.CheckTimes = tags[tagChosen], fromTagText(tags[tagReadyPath]), CheckTimes{}
+	if h := container(live).HealthCheck; h != nil {
+		s.CheckTimes = CheckTimes{Interval: aws.ToInt32(h.Interval), Timeout: aws.ToInt32(h.Timeout), Retries: aws.ToInt32(h.Retries)}
+	}
 	s.LocatesDatabase = slices.ContainsFunc(container(live).Environment, func(e ecstypes.KeyValuePair) bool { return aws.ToString(e.Name) == envSecret })
 }
 

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -115,6 +116,8 @@ type Settings struct {
 	// HealthCommand is run in the container to check its health, "" for none: a list of
 	// words in JSON, or a line for the image's shell.
 	HealthCommand string
+	// CheckTimes are the times of HealthCommand. The image says so.
+	CheckTimes CheckTimes
 	// Command is run in place of the image's CMD, "" for that.
 	Command string
 	// ReleaseCommand is run once for each release, before the service changes; "" for
@@ -169,7 +172,24 @@ func DefaultSettings() Settings {
 		row.Value.Reset(&s)
 	}
 	s.LocatesDatabase, s.ReadyPath = true, "/readyz"
+	s.CheckTimes = CheckTimes{Interval: 5, Timeout: 3, Retries: 3}
 	return s
+}
+
+// CheckTimes are how often a container's health command runs, how long it may take, and
+// after how many failures in a row the container is unhealthy. What is 0 is as in Docker.
+type CheckTimes struct {
+	Interval, Timeout int32 // seconds
+	Retries           int32
+}
+
+// inECS are the times as ECS takes them. What is not said is Docker's default, since the
+// check may have been written for it: 30 s, 30 s and 3.
+// https://docs.docker.com/reference/dockerfile/#healthcheck
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
+func (c CheckTimes) inECS() CheckTimes {
+	within := func(n, otherwise, low, high int32) int32 { return min(max(cmp.Or(n, otherwise), low), high) }
+	return CheckTimes{Interval: within(c.Interval, 30, 5, 300), Timeout: within(c.Timeout, 30, 2, 60), Retries: within(c.Retries, 3, 1, 10)}
 }
 
 // Follow sets a derived setting to what the image says, unless the user chose another

@@ -225,6 +225,9 @@ func (t *TaskDefinition) Attributes() graph.Attributes[*liveDefinition] {
 	container := func(name string, of func(types.ContainerDefinition) string) graph.Attribute[*liveDefinition] {
 		return field(name, func(f definitionFields) string { return of(f.container) })
 	}
+	checked := func(live, want *liveDefinition) bool {
+		return live.fields.container.HealthCheck != nil && want.fields.container.HealthCheck != nil
+	}
 	return graph.Attributes[*liveDefinition]{
 		field("status", func(f definitionFields) string { return f.status }),
 		field("cpu", func(f definitionFields) string { return f.cpu }),
@@ -247,10 +250,8 @@ func (t *TaskDefinition) Attributes() graph.Attributes[*liveDefinition] {
 		}),
 		container("stop-timeout", func(c types.ContainerDefinition) string { return decimal(c.StopTimeout) }),
 		container("health-command", healthOf),
-		container("health-grace", func(c types.ContainerDefinition) string { return decimal(c.HealthCheck.StartPeriod) + " s" }).
-			When(func(live, want *liveDefinition) bool {
-				return live.fields.container.HealthCheck != nil && want.fields.container.HealthCheck != nil
-			}),
+		container("health-times", timesOf).When(checked),
+		container("health-grace", func(c types.ContainerDefinition) string { return decimal(c.HealthCheck.StartPeriod) + " s" }).When(checked),
 		graph.Many("environment ", func(live, want *liveDefinition) []graph.Change {
 			return environmentDrift(live.fields.container.Environment, want.fields.container.Environment, t.want.settings)
 		}, set),
@@ -579,17 +580,17 @@ func (w taskSpec) capabilities() *types.KernelCapabilities {
 	return &types.KernelCapabilities{Drop: []string{"ALL"}}
 }
 
-// healthCheck is the check of the container itself; nil for none. A task is healthy
-// soon after it passes, and is given as much time to start as by the load balancer's,
-// as far as ECS lets it:
+// healthCheck is the check of the container itself; nil for none. The container is given
+// as much time to start as by the load balancer's, as far as ECS lets it:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 func (t *TaskDefinition) healthCheck() *types.HealthCheck {
 	if t.want.healthCommand == "" {
 		return nil
 	}
 	command, _ := healthCommand(t.want.healthCommand) // checked with the settings
+	times := t.want.settings.CheckTimes.inECS()
 	return &types.HealthCheck{
-		Command: command, Interval: aws.Int32(5), Timeout: aws.Int32(3), Retries: aws.Int32(3), StartPeriod: aws.Int32(min(t.want.healthGrace, 300)),
+		Command: command, Interval: &times.Interval, Timeout: &times.Timeout, Retries: &times.Retries, StartPeriod: aws.Int32(min(t.want.healthGrace, 300)),
 	}
 }
 
@@ -728,6 +729,12 @@ func healthOf(d types.ContainerDefinition) string {
 		return ""
 	}
 	return healthText(d.HealthCheck.Command)
+}
+
+// timesOf are the times of a container's health check, which it has to have.
+func timesOf(d types.ContainerDefinition) string {
+	h := d.HealthCheck
+	return fmt.Sprintf("every %s s, timeout %s s, %s retries", decimal(h.Interval), decimal(h.Timeout), decimal(h.Retries))
 }
 
 // Create registers the first revision. Each call makes another one: after a
