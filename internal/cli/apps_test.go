@@ -261,6 +261,37 @@ func TestANodeServiceIsDeployed(t *testing.T) {
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
 }
 
+// TestAUserListensOnALowPort deploys web servers that do not run as root: one on port 80, and
+// one that has the capability of low ports by its file and listens on another.
+func TestAUserListensOnALowPort(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	engine := containers(t)
+	s := newShell(t)
+	program := done[[]byte](t)(os.ReadFile(done[string](t)(exec.LookPath("busybox"))))
+	image := func(port string, capable bool) string {
+		return inRegistry(t, done[v1.Image](t)(tinyimage.Of(runtime.GOARCH, v1.Config{
+			Cmd: []string{"/httpd", "-f", "-p", port, "-h", "/www"}, ExposedPorts: map[string]struct{}{port + "/tcp": {}}, User: "1234",
+		}, done[v1.Layer](t)(tinyimage.Busybox()), done[v1.Layer](t)(tinyimage.Layer(
+			tinyimage.File{Name: "httpd", Content: string(program), Program: true, LowPorts: capable},
+			tinyimage.File{Name: "www/index.html", Content: "port " + port + "\n"},
+		)))))
+	}
+	s.must("local", "start", "--engine", engine)
+	for _, c := range []struct {
+		port    string
+		capable bool
+	}{{"80", false}, {"8000", true}} {
+		url := s.up("--no-database", "--image", image(c.port, c.capable), "--stop-timeout", "2")
+		if got := get(t, url); got != "port "+c.port {
+			t.Errorf("on port %s it answers %q", c.port, got)
+		}
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+}
+
 // TestAStaticSiteIsDeployedWithoutADatabase deploys a web server in a shell's image, with
 // the health check that the image says, and kills the local cloud under it.
 func TestAStaticSiteIsDeployedWithoutADatabase(t *testing.T) {

@@ -195,6 +195,21 @@ func TestAContainerRunsAndEndsAsItsDefinitionSays(t *testing.T) {
 			code: 3, says: []string{"1234", "2345", "/data", "two", "lines=1", "correct horse", "oops"},
 		},
 		{
+			what: "low ports, on which only root listens",
+			change: func(d *types.ContainerDefinition) {
+				d.Command = []string{"cat /proc/sys/net/ipv4/ip_unprivileged_port_start"}
+			},
+			says: []string{"1024"},
+		},
+		{
+			what: "low ports, on which everybody listens",
+			change: func(d *types.ContainerDefinition) {
+				d.Command = []string{"cat /proc/sys/net/ipv4/ip_unprivileged_port_start"}
+				d.SystemControls = []types.SystemControl{{Namespace: aws.String("net.ipv4.ip_unprivileged_port_start"), Value: aws.String("0")}}
+			},
+			says: []string{"0"},
+		},
+		{
 			what: "an entry point without the image's command",
 			change: func(d *types.ContainerDefinition) {
 				d.EntryPoint, d.Command = []string{"echo"}, []string{"its", "own"}

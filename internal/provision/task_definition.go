@@ -511,11 +511,12 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 				InitProcessEnabled: aws.Bool(t.want.exec),
 				Capabilities:       t.want.capabilities(),
 			},
-			PortMappings: []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
-			Environment:  writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
-			Secrets:      writeTags(hidden, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
-			StopTimeout:  &t.want.stopTimeout,
-			HealthCheck:  t.healthCheck(),
+			SystemControls: t.want.systemControls(),
+			PortMappings:   []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
+			Environment:    writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
+			Secrets:        writeTags(hidden, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
+			StopTimeout:    &t.want.stopTimeout,
+			HealthCheck:    t.healthCheck(),
 			LogConfiguration: &types.LogConfiguration{
 				LogDriver: types.LogDriverAwslogs,
 				Options: map[string]string{
@@ -564,20 +565,39 @@ func (t *TaskDefinition) connection(env, hidden map[string]string) {
 	}
 }
 
+// isRoot reports whether the container runs as root.
+func (w taskSpec) isRoot() bool {
+	user, _, _ := strings.Cut(w.user, ":")
+	return user == "" || user == "0" || user == "root"
+}
+
 // capabilities are those that the container does not get. Root needs those that
-// container runtimes give, and a program of another user's may have that of a low port
-// by its file. Fargate adds none but SYS_PTRACE:
+// container runtimes give. The program of another user may have that of a low port by its
+// file, as Caddy's and FrankenPHP's have, and Linux starts none that has one which is
+// dropped, whatever port it listens on. Fargate adds none but SYS_PTRACE:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_KernelCapabilities.html
 func (w taskSpec) capabilities() *types.KernelCapabilities {
-	switch user, _, _ := strings.Cut(w.user, ":"); {
-	case user == "" || user == "0" || user == "root":
+	if w.isRoot() {
 		return nil
-	case w.port < 1024:
-		return &types.KernelCapabilities{Drop: []string{
-			"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-		}}
 	}
-	return &types.KernelCapabilities{Drop: []string{"ALL"}}
+	if w.settings.LocatesDatabase && w.port >= lowPorts { // bookapi
+		return &types.KernelCapabilities{Drop: []string{"ALL"}}
+	}
+	return &types.KernelCapabilities{Drop: []string{
+		"AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_RAW", "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+	}}
+}
+
+// lowPorts end where Linux lets every user listen.
+const lowPorts = 1024
+
+// systemControls let a user other than root listen on a low port, as Docker lets every one,
+// and Fargate does not: https://github.com/aws/containers-roadmap/issues/1721
+func (w taskSpec) systemControls() []types.SystemControl {
+	if w.isRoot() || w.port >= lowPorts {
+		return nil
+	}
+	return []types.SystemControl{{Namespace: aws.String("net.ipv4.ip_unprivileged_port_start"), Value: aws.String("0")}}
 }
 
 // healthCheck is the check of the container itself; nil for none. The container is given

@@ -66,7 +66,7 @@ func (i *Image) start(ctx context.Context, spec task.Spec) (_ *Container, err er
 	if err != nil {
 		return nil, err
 	}
-	s, err := e.sandbox(ctx, a, spec.Task, spec.Ports)
+	s, err := e.sandbox(ctx, a, spec)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/bookctl/bookctl/internal/localcloud/task"
 )
 
 // sandboxLabel marks the containers that own a task's network.
@@ -38,9 +40,9 @@ type sandbox struct {
 const portTries = 3
 
 // sandbox is a task's, made when the first of its containers needs it.
-func (e *Engine) sandbox(ctx context.Context, a *api, task string, ports []int) (*sandbox, error) {
+func (e *Engine) sandbox(ctx context.Context, a *api, spec task.Spec) (*sandbox, error) {
 	e.mu.Lock()
-	s, relays := e.sandboxes[task], e.relays
+	s, relays := e.sandboxes[spec.Task], e.relays
 	e.mu.Unlock()
 	if s != nil {
 		return s, nil
@@ -66,26 +68,27 @@ func (e *Engine) sandbox(ctx context.Context, a *api, task string, ports []int) 
 	want := map[string]any{
 		"Image":      loaded.Name,
 		"Entrypoint": append([]string{"/relay"}, e.cfg.Relay[1:]...),
-		"Cmd":        []string{"/cloud/" + relaySocket, task},
-		"Labels":     map[string]string{label: e.id, taskLabel: task, sandboxLabel: "true"},
+		"Cmd":        []string{"/cloud/" + relaySocket, spec.Task},
+		"Labels":     map[string]string{label: e.id, taskLabel: spec.Task, sandboxLabel: "true"},
 	}
 	host := map[string]any{
 		"Binds": append(libraries(), e.cfg.Relay[0]+":/relay:ro", dir+":/cloud"), "ReadonlyRootfs": true, "CapDrop": []string{"ALL"},
 		// SELinux would keep it from the socket.
 		"SecurityOpt": []string{"label=disable"}, "LogConfig": noLog, "Ulimits": ulimits(a, nil),
+		"Sysctls": sysctls(spec.Sysctls),
 	}
 	want["HostConfig"] = host
 	bindings, exposed := map[string]any{}, map[string]any{}
-	for _, port := range ports {
+	for _, port := range spec.Ports {
 		name := strconv.Itoa(port) + "/tcp"
 		bindings[name], exposed[name] = []map[string]string{{"HostIp": "127.0.0.1", "HostPort": ""}}, struct{}{}
 	}
 	host["PortBindings"], want["ExposedPorts"] = bindings, exposed
 	for try := 1; ; try++ {
-		s, err := e.startSandbox(ctx, a, relays, task, want)
+		s, err := e.startSandbox(ctx, a, relays, spec.Task, want)
 		if err == nil {
 			e.mu.Lock()
-			e.sandboxes[task] = s
+			e.sandboxes[spec.Task] = s
 			e.mu.Unlock()
 			return s, nil
 		}
@@ -93,6 +96,15 @@ func (e *Engine) sandbox(ctx context.Context, a *api, task string, ports []int) 
 			return nil, fmt.Errorf("make the task's network: %w", err)
 		}
 	}
+}
+
+// sysctls are parameters of the kernel as on Fargate, where only root listens on ports below
+// 1024 unless the task says otherwise: https://github.com/aws/containers-roadmap/issues/1721.
+// Docker lets everybody: https://github.com/moby/moby/pull/41030
+func sysctls(own map[string]string) map[string]string {
+	out := map[string]string{"net.ipv4.ip_unprivileged_port_start": "1024"}
+	maps.Copy(out, own)
+	return out
 }
 
 func (e *Engine) startSandbox(ctx context.Context, a *api, relays *relays, task string, want map[string]any) (_ *sandbox, err error) {

@@ -67,6 +67,9 @@ type Spec struct {
 	Ulimits []Ulimit
 	// DropCapabilities are what it loses of the usual ones.
 	DropCapabilities []string
+	// Sysctls are parameters of the kernel for the network that the task's containers
+	// share.
+	Sysctls map[string]string
 	// Mounts are the task's volumes that it sees.
 	Mounts []Mount
 	// Tmpfs are the options of its file systems in memory, by path.

@@ -32,6 +32,18 @@ func (d *definition) ports() (ports []int) {
 	return ports
 }
 
+// sysctls are the parameters of the kernel of all containers of a task, which share a network
+// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_SystemControl.html).
+func (d *definition) sysctls() map[string]string {
+	out := map[string]string{}
+	for _, c := range d.ContainerDefinitions {
+		for _, s := range c.SystemControls {
+			out[aws.ToString(s.Namespace)] = aws.ToString(s.Value)
+		}
+	}
+	return out
+}
+
 // memory is the most that a container may use, in bytes: its own limit, or the
 // task's.
 func (d *definition) memory(c types.ContainerDefinition) int64 {

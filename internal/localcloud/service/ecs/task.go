@@ -365,7 +365,7 @@ func (a tx) containerSpec(agent fargateAgent, t *ecsTask, of *definition, d type
 		TrustBundle: a.needs.Authority.BundleFile(),
 		PIDFile:     filepath.Join(a.pidDir(), t.ID+"-"+*d.Name+".pid"),
 		Output:      func(string) {},
-		Task:        t.ID, Name: *d.Name, Ports: of.ports(), ReadOnly: aws.ToBool(d.ReadonlyRootFilesystem), Memory: of.memory(d),
+		Task:        t.ID, Name: *d.Name, Ports: of.ports(), Sysctls: of.sysctls(), ReadOnly: aws.ToBool(d.ReadonlyRootFilesystem), Memory: of.memory(d),
 	}
 	for _, u := range d.Ulimits {
 		spec.Ulimits = append(spec.Ulimits, task.Ulimit{Name: string(u.Name), Soft: int64(u.SoftLimit), Hard: int64(u.HardLimit)})
