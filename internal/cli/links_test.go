@@ -60,3 +60,20 @@ func TestTheLinksBetweenTheDocumentsLeadSomewhere(t *testing.T) {
 		t.Fatalf("only %d links were found", total)
 	}
 }
+
+// TestTheReadmeNamesTheGoOfTheModule compares the version of Go that the README asks for with go.mod.
+func TestTheReadmeNamesTheGoOfTheModule(t *testing.T) {
+	t.Parallel()
+	module, err := os.ReadFile("../../go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := regexp.MustCompile(`(?m)^go (\S+)$`).FindSubmatch(module)
+	if version == nil || !strings.Contains(string(readme), "- Go "+string(version[1])+" or newer") {
+		t.Errorf("go.mod says %q, and the README another version", version)
+	}
+}

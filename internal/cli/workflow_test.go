@@ -69,6 +69,14 @@ func TestTheExampleWorkflowDeploysAnApp(t *testing.T) {
 	readYAML(t, "../../.goreleaser.yaml", &made)
 	address, archive, checksums := made.asset(w.Env["RELEASE"])
 
+	page, err := os.ReadFile("../../docs/ci.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), `RELEASE: "`+w.Env["RELEASE"]+`"`) {
+		t.Error("docs/ci.md installs another release in GitLab CI")
+	}
+
 	s := newShell(t, "BOOKCTL_LOCAL=true")
 	app := shop(t, "hello")
 	appFile(t, app, "stack: shop\nsource: .\npackage: ./cmd/server\n")
