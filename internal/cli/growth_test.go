@@ -19,8 +19,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
-
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/moto"
 )
@@ -70,7 +68,7 @@ func builtImage(b *testing.B) string {
 		b.Fatal(err)
 	}
 	repository := openRegistry(b) + "/bookapi"
-	if _, err := image.Push(b.Context(), i, repository, authn.Anonymous, nil); err != nil {
+	if _, err := (image.Upload{}).Push(b.Context(), i, repository); err != nil {
 		b.Fatal(err)
 	}
 	return repository + "@" + i.Digest

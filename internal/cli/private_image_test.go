@@ -42,7 +42,7 @@ func privateImage(t *testing.T, user, password string) (tagged, pinned string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pushed, err := image.Push(t.Context(), built, strings.TrimPrefix(server.URL, "http://")+"/bookapi", &authn.Basic{Username: user, Password: password}, nil)
+	pushed, err := image.Upload{Auth: &authn.Basic{Username: user, Password: password}}.Push(t.Context(), built, strings.TrimPrefix(server.URL, "http://")+"/bookapi")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -220,7 +220,7 @@ func (p *progress) describe(e graph.Event) string {
 	case graph.Deleting:
 		return "deleting"
 	case graph.Waiting:
-		if e.Note == "" {
+		if e.Note == "" || e.Progress { // which the heartbeat shows
 			return ""
 		}
 		return "waiting: " + cut(e.Note, longestNews)

@@ -239,12 +239,13 @@ func (s *source) Digest(context.Context) (string, error) {
 }
 
 // Push pushes the image to a repository.
-func (s *source) Push(ctx context.Context, repository string, login provision.RegistryLogin) error {
+func (s *source) Push(ctx context.Context, repository string, login provision.RegistryLogin, progress func(done, total int64)) error {
 	built, err := s.build()
 	if err != nil {
 		return err
 	}
-	_, err = image.Push(ctx, built, repository, authn.FromConfig(authn.AuthConfig{Username: login.Username, Password: login.Password}), nil)
+	upload := image.Upload{Auth: authn.FromConfig(authn.AuthConfig{Username: login.Username, Password: login.Password}), Progress: progress}
+	_, err = upload.Push(ctx, built, repository)
 	return err
 }
 

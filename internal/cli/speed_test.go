@@ -417,8 +417,8 @@ type built struct{ *image.Image }
 
 func (i built) Digest(context.Context) (string, error) { return i.Image.Digest, nil }
 
-func (i built) Push(ctx context.Context, repository string, login provision.RegistryLogin) error {
-	_, err := image.Push(ctx, i.Image, repository, authn.FromConfig(authn.AuthConfig{Username: login.Username, Password: login.Password}), nil)
+func (i built) Push(ctx context.Context, repository string, login provision.RegistryLogin, _ func(done, total int64)) error {
+	_, err := image.Upload{Auth: authn.FromConfig(authn.AuthConfig{Username: login.Username, Password: login.Password})}.Push(ctx, i.Image, repository)
 	return err
 }
 

@@ -191,7 +191,7 @@ func TestAnArchiveIsPushedAsItIs(t *testing.T) {
 				first = opened.Digest
 			}
 			r := newRepository(t)
-			pushed, err := image.Push(t.Context(), opened, r.name, nil, nil)
+			pushed, err := image.Upload{}.Push(t.Context(), opened, r.name)
 			opened.Close()
 			if err != nil {
 				t.Errorf("%s: %v", what, err)

@@ -241,11 +241,11 @@ func TestAnUnchangedImageIsNotSentAgain(t *testing.T) {
 	built := build(t, copyHello(t), "amd64")
 	var mu sync.Mutex
 	var done, total int64
-	first, err := image.Push(t.Context(), built, r.name, nil, func(d, of int64) {
+	first, err := image.Upload{Progress: func(d, of int64) {
 		mu.Lock()
 		defer mu.Unlock()
 		done, total = d, of
-	})
+	}}.Push(t.Context(), built, r.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -259,7 +259,7 @@ func TestAnUnchangedImageIsNotSentAgain(t *testing.T) {
 	if sent := r.sent(); len(sent) == 0 {
 		t.Fatal("nothing seen on the wire")
 	}
-	again, err := image.Push(t.Context(), build(t, copyHello(t), "amd64"), r.name, nil, nil)
+	again, err := image.Upload{}.Push(t.Context(), build(t, copyHello(t), "amd64"), r.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -272,7 +272,7 @@ func TestAnUnchangedImageIsNotSentAgain(t *testing.T) {
 
 	// A new program leaves the certificates where they are: one layer and the
 	// configuration go up.
-	if _, err := image.Push(t.Context(), build(t, copyHello(t), "arm64"), r.name, nil, nil); err != nil {
+	if _, err := (image.Upload{}).Push(t.Context(), build(t, copyHello(t), "arm64"), r.name); err != nil {
 		t.Fatal(err)
 	}
 	uploads := slices.DeleteFunc(r.sent(), func(line string) bool { return !strings.HasPrefix(line, "POST ") })
@@ -284,7 +284,7 @@ func TestAnUnchangedImageIsNotSentAgain(t *testing.T) {
 func TestAnImageRunsAsATask(t *testing.T) {
 	t.Parallel()
 	r := newRepository(t)
-	pushed, err := image.Push(t.Context(), build(t, copyHello(t), runtime.GOARCH), r.name, nil, nil)
+	pushed, err := image.Upload{}.Push(t.Context(), build(t, copyHello(t), runtime.GOARCH), r.name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -336,7 +336,7 @@ func TestInspectSaysWhatAReadyImageIsFor(t *testing.T) {
 	var index v1.ImageIndex = empty.Index
 	for _, arch := range []string{"arm64", "amd64"} {
 		built := build(t, copyHello(t), arch)
-		pushed, err := image.Push(t.Context(), built, r.name, nil, nil)
+		pushed, err := image.Upload{}.Push(t.Context(), built, r.name)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -413,12 +413,12 @@ func TestFailuresSayWhatToDo(t *testing.T) {
 		{newServer(t, status(http.StatusForbidden)) + "/app", "credentials"},
 		{newServer(t, status(http.StatusBadRequest)) + "/app", "look for the image in"},
 	} {
-		_, err := image.Push(t.Context(), built, c.repository, &authn.Basic{Username: "AWS", Password: "very secret"}, nil)
+		_, err := image.Upload{Auth: &authn.Basic{Username: "AWS", Password: "very secret"}}.Push(t.Context(), built, c.repository)
 		if err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("push to %s: error %v, want %q in it", c.repository, err, c.want)
 		}
 	}
-	if _, err := image.Push(ended, built, newRepository(t).name, nil, nil); !errors.Is(err, context.Canceled) {
+	if _, err := (image.Upload{}).Push(ended, built, newRepository(t).name); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled push: %v", err)
 	}
 }

@@ -26,11 +26,21 @@ type Pushed struct {
 	Sent bool
 }
 
+// Upload is how an image is pushed.
+type Upload struct {
+	// Auth is the login of the registry; nil is for none.
+	Auth authn.Authenticator
+	// Progress, which may be nil, is called every few seconds until Push returns, and once all is
+	// there, with the bytes that are and those of all layers.
+	Progress func(done, total int64)
+	// Transport carries the requests; nil means over the network.
+	Transport http.RoundTripper
+}
+
 // Push brings an image to a repository, such as ECR's repositoryUri. An image
-// that exists already costs one read. progress, which may be nil, is called
-// with the bytes that are there and their sum; not after Push returned.
-// Transient failures are tried three times in all.
-func Push(ctx context.Context, image *Image, repository string, auth authn.Authenticator, progress func(done, total int64)) (Pushed, error) {
+// that exists already costs one read. It takes as long as bytes go out, and fails when
+// none has for some minutes. Transient failures are tried three times in all.
+func (u Upload) Push(ctx context.Context, image *Image, repository string) (Pushed, error) {
 	repo, err := name.NewRepository(repository)
 	if err != nil {
 		return Pushed{}, fmt.Errorf("push the image: %w", err)
@@ -39,49 +49,42 @@ func Push(ctx context.Context, image *Image, repository string, auth authn.Authe
 	if err != nil {
 		return Pushed{}, fmt.Errorf("push the image: %w", err)
 	}
+	under, err := newPush(image.OCI, u.Transport)
+	if err != nil {
+		return Pushed{}, fmt.Errorf("push the image: %w", err)
+	}
+	ctx, end := under.watch(ctx, u.Progress)
+	defer end()
 	pinned := repo.Digest(image.Digest)
 	pushed := Pushed{Reference: pinned.String(), Tag: "sha-" + hash.Hex[:12]}
-	there, err := exists(ctx, pinned, auth)
+	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(orAnonymous(u.Auth)), remote.WithTransport(under)}
+	there, err := exists(pinned, options)
 	if err != nil {
-		return Pushed{}, registryError("look for the image in", repository, err)
+		return Pushed{}, registryError("look for the image in", repository, stalled(ctx, err))
 	}
 	if there {
 		return pushed, nil
 	}
-	options := []remote.Option{remote.WithContext(ctx), remote.WithAuth(orAnonymous(auth))}
-	wait := func() {}
-	if progress != nil {
-		updates := make(chan v1.Update, 16)
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for u := range updates {
-				if u.Error == nil {
-					progress(u.Complete, u.Total)
-				}
-			}
-		}()
-		options = append(options, remote.WithProgress(updates))
-		wait = func() { <-done } // the library closes the channel
-	}
-	err = remote.Write(repo.Tag(pushed.Tag), image.OCI, options...)
-	wait()
-	if err != nil {
+	if err := remote.Write(repo.Tag(pushed.Tag), under, options...); err != nil {
 		// Someone else may have pushed the same meanwhile, and an immutable tag
 		// is refused even if it would not move
 		// (https://github.com/aws/containers-roadmap/issues/862).
-		if there, again := exists(ctx, pinned, auth); again == nil && there {
+		if there, again := exists(pinned, options); again == nil && there {
 			return pushed, nil
 		}
-		return Pushed{}, registryError("push the image to", repository, err)
+		return Pushed{}, registryError("push the image to", repository, stalled(ctx, err))
+	}
+	end()
+	if _, total, _ := under.done(); u.Progress != nil {
+		u.Progress(total, total)
 	}
 	pushed.Sent = true
 	return pushed, nil
 }
 
 // exists asks a registry for a manifest.
-func exists(ctx context.Context, ref name.Digest, auth authn.Authenticator) (bool, error) {
-	_, err := remote.Head(ref, remote.WithContext(ctx), remote.WithAuth(orAnonymous(auth)))
+func exists(ref name.Digest, options []remote.Option) (bool, error) {
+	_, err := remote.Head(ref, options...)
 	if isStatus(err, http.StatusNotFound) {
 		return false, nil
 	}

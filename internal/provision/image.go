@@ -24,8 +24,10 @@ type ImageSource interface {
 	// the image at the first call, and only then; it is asked by plan too.
 	Digest(ctx context.Context) (string, error)
 	// Push uploads the image to a repository, such as
-	// "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/app".
-	Push(ctx context.Context, repository string, login RegistryLogin) error
+	// "111122223333.dkr.ecr.eu-west-1.amazonaws.com/book/app". It takes as long as bytes go
+	// out. Progress is called from time to time until it returns, with the bytes that are
+	// there and those of the whole image.
+	Push(ctx context.Context, repository string, login RegistryLogin, progress func(done, total int64)) error
 }
 
 // RegistryLogin opens a registry for some hours.
@@ -176,8 +178,17 @@ func (m *Image) inRepository(ref string) (digest string, ok bool) {
 	return strings.CutPrefix(ref, uri+"@")
 }
 
-// Create pushes the image. A repeated push sends only the layers that are
-// missing, and the same image again is no change.
+// Interruptible implements graph.Interruptible: a repeated push sends only the layers that
+// are missing, and the same image again is no change.
+func (m *Image) Interruptible() {}
+
+// pushed describes a push under way.
+func pushed(done, total int64) string {
+	megabytes := func(n int64) int64 { return (n + 999_999) / 1_000_000 }
+	return fmt.Sprintf("pushed %d of %d MB", megabytes(done), megabytes(total))
+}
+
+// Create pushes the image.
 func (m *Image) Create(ctx context.Context) (string, error) {
 	if m.source == nil {
 		if m.ready == "" {
@@ -199,7 +210,8 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 			return "", err
 		}
 	}
-	if err := m.source.Push(ctx, m.repository.URI(), login); err != nil {
+	progress := func(done, total int64) { graph.Advance(ctx, done, pushed(done, total)) }
+	if err := m.source.Push(ctx, m.repository.URI(), login, progress); err != nil {
 		return "", fmt.Errorf("push %s to %s: %w", digest, m.repository.URI(), err)
 	}
 	if m.repository.made {

@@ -17,6 +17,7 @@ type making struct {
 	unsure      bool
 	refused     string    // why the last create call was refused
 	firstUpdate time.Time // when it was sent
+	far         int64     // how far a Create has come; see Advance
 }
 
 // up carries out what nextUp decides, until the resource is as it should be.
@@ -82,7 +83,11 @@ func (k *making) create(ctx context.Context) (outcome, error) {
 	k.s.Action = Created
 	k.s.touched.Store(true)
 	k.r.calling(k.s, Event{Kind: Creating})
-	repeated, err := k.send(ctx, func(ctx context.Context) error {
+	call := k.r.call
+	if _, ok := k.maker.(Interruptible); ok {
+		call, ctx = k.r.interruptible, context.WithValue(ctx, advanceKey{}, k.advance)
+	}
+	repeated, err := k.send(ctx, call, func(ctx context.Context) error {
 		id, err := k.maker.Create(ctx)
 		if err == nil {
 			k.memory.created = true
@@ -139,7 +144,7 @@ func (k *making) update(ctx context.Context) (outcome, error) {
 	}
 	k.s.touched.Store(true)
 	k.r.calling(k.s, Event{Kind: Updating, Changes: k.st.Drift})
-	repeated, err := k.send(ctx, func(ctx context.Context) error { return k.updater.Update(ctx, k.st.Drift) })
+	repeated, err := k.send(ctx, k.r.call, func(ctx context.Context) error { return k.updater.Update(ctx, k.st.Drift) })
 	if a, ok := k.maker.(UpdatesSynchronously); ok && err == nil && !k.unsure && !repeated && !k.r.o.AfterCutOff && a.UpdatesSynchronously(k.st.Drift) {
 		return outcome{done: true}, nil
 	}
@@ -159,10 +164,18 @@ func (k *making) update(ctx context.Context) (outcome, error) {
 	return outcome{note: reason}, nil
 }
 
+// advance notes how far a Create has come. The step waits for it meanwhile.
+func (k *making) advance(done int64, note string) {
+	if done > k.far {
+		k.far, k.poll.start = done, time.Now()
+	}
+	k.r.note(k.s, Event{Kind: Waiting, Note: note, Progress: true})
+}
+
 // send runs a mutating call, and reports whether it was sent more than once.
-func (k *making) send(ctx context.Context, f func(context.Context) error) (repeated bool, err error) {
+func (k *making) send(ctx context.Context, call func(context.Context, *node, func(context.Context) error) error, f func(context.Context) error) (repeated bool, err error) {
 	var more atomic.Bool
-	err = k.poll.timed(func() error { return k.r.call(context.WithValue(ctx, repeatedKey{}, &more), k.s.n, f) })
+	err = k.poll.timed(func() error { return call(context.WithValue(ctx, repeatedKey{}, &more), k.s.n, f) })
 	return more.Load(), err
 }
 

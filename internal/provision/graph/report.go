@@ -37,12 +37,15 @@ const (
 
 // Event is one thing that happened to one resource.
 type Event struct {
-	Time    time.Time
-	Node    string
-	Kind    Kind
-	ID      string
-	Note    string
-	Changes []Change
+	Time time.Time
+	Node string
+	Kind Kind
+	ID   string
+	Note string
+	// Progress reports whether the note says how far a call has come, so that the next one
+	// follows soon.
+	Progress bool
+	Changes  []Change
 	// Elapsed is the time since the step started.
 	Elapsed time.Duration
 	Err     error

@@ -49,7 +49,8 @@ type Options struct {
 	// Observe is called with what happens, from many goroutines but never at once.
 	Observe func(Event)
 	// CallTimeout bounds one create, update or delete, which goes on when the
-	// run is cancelled, so that its outcome is known. Zero means two minutes.
+	// run is cancelled, so that its outcome is known. Zero means two minutes. The Create of
+	// an Interruptible has no such bound.
 	CallTimeout time.Duration
 	// VisibilityDelay is how long what was accepted may stay unseen before it is sent
 	// again; after that it is sent more rarely, and after three times not at
@@ -670,10 +671,12 @@ func (r *run) calling(s *step, e Event) {
 	}
 }
 
-func (r *run) waiting(s *step, note string) {
-	if note != s.notes {
-		s.notes = note
-		r.event(s, Event{Kind: Waiting, Note: note})
+func (r *run) waiting(s *step, note string) { r.note(s, Event{Kind: Waiting, Note: note}) }
+
+func (r *run) note(s *step, e Event) {
+	if e.Note != s.notes {
+		s.notes = e.Note
+		r.event(s, e)
 	}
 }
 
@@ -700,6 +703,15 @@ func Repeated(ctx context.Context) {
 // call runs a mutating call to its end, even when the run is cancelled: a call
 // cut off in flight has an outcome that nobody knows. It changes n.
 func (r *run) call(ctx context.Context, n *node, f func(context.Context) error) error {
+	return r.interruptible(ctx, n, func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.o.CallTimeout)
+		defer cancel()
+		return f(ctx)
+	})
+}
+
+// interruptible runs a call that ends with the run, and has no time limit. It changes n.
+func (r *run) interruptible(ctx context.Context, n *node, f func(context.Context) error) error {
 	if err := ctx.Err(); err != nil {
 		return context.Cause(ctx)
 	}
@@ -708,10 +720,19 @@ func (r *run) call(ctx context.Context, n *node, f func(context.Context) error) 
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(context.WithoutCancel(ctx), runKey{}, ctx), r.o.CallTimeout)
-	defer cancel()
 	n.changed.Store(true)
-	return f(ctx)
+	return f(context.WithValue(ctx, runKey{}, ctx))
+}
+
+type advanceKey struct{}
+
+// Advance reports how far the Create of an Interruptible has come, and how that is shown. It
+// may be called from any goroutine, one call after the other, until Create returns. The
+// timeout of the step counts from when it came further than ever before.
+func Advance(ctx context.Context, done int64, note string) {
+	if advance, ok := ctx.Value(advanceKey{}).(func(int64, string)); ok {
+		advance(done, note)
+	}
 }
 
 // removeLate removes those of the steps that were not there before and are now:

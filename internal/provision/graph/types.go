@@ -207,6 +207,14 @@ type Expector interface {
 	Expect() time.Duration
 }
 
+// Interruptible is a Maker whose Create may take any time, as the push of an image does, and
+// may be cut off at any moment, since the next one goes on from there. Its context ends
+// with the run. It calls Advance.
+type Interruptible interface {
+	Maker
+	Interruptible()
+}
+
 // Longer is a Maker that may take longer than its timeout, by what was last read of it.
 type Longer interface {
 	// Longer returns how much longer.

@@ -63,7 +63,7 @@ func (s source) Digest(context.Context) (string, error) {
 	return d.String(), err
 }
 
-func (s source) Push(ctx context.Context, repository string, login provision.RegistryLogin) error {
+func (s source) Push(ctx context.Context, repository string, login provision.RegistryLogin, _ func(done, total int64)) error {
 	tag, err := name.NewTag(repository + ":v1")
 	if err != nil {
 		return err
