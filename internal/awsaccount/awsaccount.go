@@ -482,7 +482,7 @@ func (l *listing) alarms(ctx context.Context) error {
 			if !aws.ToBool(a.ActionsEnabled) {
 				silent = "silent, "
 			}
-			l.add("alarm %s %stold to %v", *a.AlarmName, silent, a.AlarmActions)
+			l.add("alarm %s %snotifies %v", *a.AlarmName, silent, a.AlarmActions)
 		}
 	}
 	bus := eventbridge.NewFromConfig(l.cfg)
@@ -499,7 +499,7 @@ func (l *listing) alarms(ctx context.Context) error {
 		for _, t := range targets.Targets {
 			to = append(to, *t.Arn)
 		}
-		l.add("event rule %s %s told to %v", *r.Name, r.State, to)
+		l.add("event rule %s %s notifies %v", *r.Name, r.State, to)
 	}
 	client := sns.NewFromConfig(l.cfg)
 	topics, err := client.ListTopics(ctx, &sns.ListTopicsInput{})

@@ -44,8 +44,8 @@ func (s *shell) mails() (out []sentMail) {
 	return out
 }
 
-// told waits for a mail with these words.
-func (s *shell) told(what string, words ...string) sentMail {
+// mailed waits for a mail with these words.
+func (s *shell) mailed(what string, words ...string) sentMail {
 	s.t.Helper()
 	var found sentMail
 	until(s.t, what, func() bool {
@@ -62,7 +62,7 @@ func (s *shell) told(what string, words ...string) sentMail {
 	return found
 }
 
-// TestAlarmsNotifyWhenAStackFails has an address told of what really fails on the local
+// TestAlarmsNotifyWhenAStackFails has an address notified of what really fails on the local
 // cloud, tries each alarm, changes them by hand, and takes them off again.
 func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 	if testing.Short() {
@@ -94,7 +94,7 @@ func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 	if got := s.mails(); len(got) != 1 {
 		t.Errorf("before the address is confirmed it got %v", got)
 	}
-	link := regexp.MustCompile(`http://\S+`).FindString(s.told("the mail that asks", "Subscription Confirmation").Text)
+	link := regexp.MustCompile(`http://\S+`).FindString(s.mailed("the mail that asks", "Subscription Confirmation").Text)
 	if code, body := call(t, http.MethodGet, link, ""); code != http.StatusOK || !strings.Contains(body, to) {
 		t.Fatalf("%s: %d %s", link, code, body)
 	}
@@ -120,10 +120,10 @@ func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 				t.Errorf("%s was not tried:\n%s", name, out)
 			}
 		}
-		s.told("an alarm that is tried", `ALARM: "bookctl/book/no-healthy-target"`, "This is a test by ", "no task has been healthy")
-		s.told("its end", `OK: "bookctl/book/no-healthy-target"`)
-		s.told("another", `ALARM: "bookctl/book/server-errors"`, "This is a test by ")
-		s.told("a release that did not fail", "Stack book in us-east-1: a release failed at ", "This is a test by ")
+		s.mailed("an alarm that is tried", `ALARM: "bookctl/book/no-healthy-target"`, "This is a test by ", "no task has been healthy")
+		s.mailed("its end", `OK: "bookctl/book/no-healthy-target"`)
+		s.mailed("another", `ALARM: "bookctl/book/server-errors"`, "This is a test by ")
+		s.mailed("a release that did not fail", "Stack book in us-east-1: a release failed at ", "This is a test by ")
 		if out := s.aws("cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName"); !strings.Contains(out, "bookctl/book/server-errors") {
 			t.Errorf("the AWS CLI sees the alarms %s", out)
 		}
@@ -137,22 +137,22 @@ func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 		}
 	})
 
-	t.Run("what fails is told, and that it is over", func(t *testing.T) {
+	t.Run("what fails is reported, and that it is over", func(t *testing.T) {
 		s.t = t
 		failed := s.run(append(settings, "--command", "exit 3")...)
 		if failed.code != 1 {
 			t.Errorf("a release that fails: exit code %d\n%s%s", failed.code, failed.out, failed.err)
 		}
-		s.told("a release that failed", "a release failed at ", "ECS deployment circuit breaker: tasks failed to start.")
+		s.mailed("a release that failed", "a release failed at ", "ECS deployment circuit breaker: tasks failed to start.")
 		s.must(append(settings, "--command", "none")...)
 		containers := ecs.NewFromConfig(s.config())
 		done[*ecs.UpdateServiceOutput](t)(containers.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), DesiredCount: aws.Int32(0)}))
-		s.told("a stack without a task", `ALARM: "bookctl/book/no-healthy-target"`, "Threshold Crossed")
+		s.mailed("a stack without a task", `ALARM: "bookctl/book/no-healthy-target"`, "Threshold Crossed")
 		if out := s.run("status", "--local").out; !strings.Contains(out, "no-healthy-target raised") {
 			t.Errorf("the status of a stack without a task:\n%s", out)
 		}
 		s.must(settings...)
-		s.told("a stack that has one again", `OK: "bookctl/book/no-healthy-target"`, "did not breach")
+		s.mailed("a stack that has one again", `OK: "bookctl/book/no-healthy-target"`, "did not breach")
 	})
 
 	t.Run("what is changed by hand is put right", func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 		own := done[*sns.CreateTopicOutput](t)(topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("ops")})).TopicArn
 		s.must("up", "--local", "--alarm-topic", *own)
 		got := strings.Join(s.inventory(), "\n")
-		if strings.Contains(got, "book-alarms") || !strings.Contains(got, "alarm bookctl/book/server-errors told to ["+*own+"]") || !strings.Contains(got, "event rule book-failed-release ENABLED told to ["+*own+"]") {
+		if strings.Contains(got, "book-alarms") || !strings.Contains(got, "alarm bookctl/book/server-errors notifies ["+*own+"]") || !strings.Contains(got, "event rule book-failed-release ENABLED notifies ["+*own+"]") {
 			t.Errorf("with a topic that is brought along there is:\n%s", got)
 		}
 		s.must("up", "--local", "--alarm-topic", "none")
@@ -207,7 +207,7 @@ func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 	})
 }
 
-// TestAlarmsAreSilentWhileAStackDoesNotServe has a topic told of what it is to be told,
+// TestAlarmsAreSilentWhileAStackDoesNotServe has a topic notified of what it is for,
 // and of nothing while a first up has no healthy task yet, the stack is paused or removed.
 func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	if testing.Short() {
@@ -232,7 +232,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 		t.Errorf("a topic that is refused leaves (-before +after):\n%s", diff)
 	}
 	done[*sns.SubscribeOutput](t)(topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("email"), Endpoint: aws.String("ops@example.com")}))
-	call(t, http.MethodGet, regexp.MustCompile(`http://\S+`).FindString(s.told("the mail that asks", "Subscription Confirmation").Text), "")
+	call(t, http.MethodGet, regexp.MustCompile(`http://\S+`).FindString(s.mailed("the mail that asks", "Subscription Confirmation").Text), "")
 	asked := len(s.mails())
 	const unhealthy = "bookctl/book/no-healthy-target"
 	raised := func(what string) {
@@ -286,10 +286,10 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 		t.Errorf("plan after resume: %d\n%s%s", r.code, r.out, r.err)
 	}
 	s.must("alarm", "test", "--local")
-	s.told("an alarm that is tried", `ALARM: "`+unhealthy+`"`, "This is a test by ")
-	s.told("a release that did not fail", "a release failed at ", "This is a test by ")
+	s.mailed("an alarm that is tried", `ALARM: "`+unhealthy+`"`, "This is a test by ")
+	s.mailed("a release that did not fail", "a release failed at ", "This is a test by ")
 
-	// What keeps a topic from being told is seen.
+	// What keeps a topic from being notified is seen.
 	attribute := func(name, value string) {
 		t.Helper()
 		done[*sns.SetTopicAttributesOutput](t)(topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: &topic, AttributeName: &name, AttributeValue: &value}))
@@ -387,7 +387,7 @@ func TestAnAddressThatEndedItsSubscriptionIsAskedAgain(t *testing.T) {
 	confirm(1)
 
 	done[*sns.PublishOutput](t)(client.Publish(ctx, &sns.PublishInput{TopicArn: topic, Subject: aws.String("a mail"), Message: aws.String("as any other")}))
-	open(regexp.MustCompile(`http://\S+/unsubscribe/\S+`).FindString(s.told("a mail with the link", "as any other").Text))
+	open(regexp.MustCompile(`http://\S+/unsubscribe/\S+`).FindString(s.mailed("a mail with the link", "as any other").Text))
 	if got := subscription(); got != "Deleted" {
 		t.Fatalf("after the link the subscription is %s", got)
 	}

@@ -392,7 +392,7 @@ func TestEveryCommandEndsWhereNothingAnswers(t *testing.T) {
 				if !slices.ContainsFunc(hung, func(call string) bool { return strings.Contains(text, call) }) {
 					t.Errorf("none of the calls that hung is named: %v", hung)
 				}
-				// A slow answer is told of too, while it is waited for; this is about the error.
+				// A slow answer is reported too, while it is waited for; this is about the error.
 				if named := strings.Contains(text[max(0, strings.Index(text, "bookctl: ")):], "GetCallerIdentity"); named == identified {
 					t.Errorf("GetCallerIdentity is named: %t", named)
 				}

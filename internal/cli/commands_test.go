@@ -349,7 +349,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	if restarted.Release != "book-app:2" || restarted.Tasks != 2 || len(now) != 2 || slices.ContainsFunc(slices.Collect(maps.Keys(old)), func(pid int) bool { return now[pid] != "" }) {
 		t.Errorf("restart says %+v; the tasks were %v, and are %v", restarted, old, now)
 	}
-	// New tasks that don't come up cost no request, and are told from those before.
+	// New tasks that don't come up cost no request, and are distinguished from those before.
 	s.faults(`{"tasks": {"crash": true}}`)
 	s.run("restart", "--local").says(t, 1, "The new tasks of revision 2 never became healthy. Task ", "The tasks from before are still serving.", "next: ", "'bookctl restart --local' again once that is repaired")
 	s.faults(`{}`)

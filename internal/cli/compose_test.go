@@ -40,7 +40,7 @@ func TestAComposeFileIsOutOfScopeAndWhatWouldBeTakenOfItIsSaid(t *testing.T) {
 			`\"curl\",\"-f\",\"http://localhost:3000/up\"`, "environment, by --env or bookctl secret: ", "SESSION_KEY, LEVEL",
 			"of worker it would take --image ghcr.io/example/worker:1 --command ", "QUEUE", "db becomes the stack's database", "next: deploy one of them, as by 'bookctl up ")
 		if strings.Contains(r.err, "hunter2") {
-			t.Errorf("%v tells a value:\n%s", args, r.err)
+			t.Errorf("%v shows a value:\n%s", args, r.err)
 		}
 	}
 	if after := s.inventory(); strings.Join(before, "\n") != strings.Join(after, "\n") {

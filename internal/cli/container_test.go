@@ -51,7 +51,7 @@ func anyImage(t *testing.T, configure func(*v1.ConfigFile)) string {
 	return ref.String()
 }
 
-// definition is what AWS is told to run.
+// definition is what ECS runs.
 func (s *shell) definition(t *testing.T) *types.TaskDefinition {
 	t.Helper()
 	out, err := ecs.NewFromConfig(s.config()).DescribeTaskDefinition(t.Context(), &ecs.DescribeTaskDefinitionInput{TaskDefinition: aws.String("book-app")})
@@ -110,7 +110,7 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	}
 
 	if !strings.Contains(strings.Join(strings.Fields(plan.out), " "), "database DATABASE_URL DB_HOST") {
-		t.Errorf("the plan does not tell the database's variables:\n%s", plan.out)
+		t.Errorf("the plan does not show the database's variables:\n%s", plan.out)
 	}
 
 	url := s.up("--image", image, "--health-path", "/up", "--command", "serve 'a b'", "--ephemeral-storage", "30", "--stop-timeout", "5", "--sticky", "--idle-timeout", "120", "--count", "2")

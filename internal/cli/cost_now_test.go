@@ -22,7 +22,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// TestWhatAStackCostsIsWhatExists changes by hand what costs: status and list tell
+// TestWhatAStackCostsIsWhatExists changes by hand what costs: status and list show
 // what is paid now, and not what was asked for.
 func TestWhatAStackCostsIsWhatExists(t *testing.T) {
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestWhatAStackCostsIsWhatExists(t *testing.T) {
 		want := pricing.Total(lines) - less
 		for command, have := range map[string]float64{"status": status.MonthlyCost, "list": list.Stacks[0].MonthlyCost} {
 			if math.Abs(have-want) > 0.005 {
-				t.Errorf("%s: %s tells $%.2f a month, want $%.2f", what, command, have, want)
+				t.Errorf("%s: %s shows $%.2f a month, want $%.2f", what, command, have, want)
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func (v versioned) answers(t *testing.T, url, version string) {
 	}
 }
 
-// shiftingNow waits until status tells of a release with a share of the requests.
+// shiftingNow waits until status shows a release with a share of the requests.
 func shiftingNow(t *testing.T, s *shell) {
 	t.Helper()
 	shiftedBy(t, s, 25)
@@ -201,7 +201,7 @@ func TestAnAlarmTakesAReleaseBack(t *testing.T) {
 	s, app := newShell(t), newVersioned(t)
 	app.is(t, "v1", "")
 	// A minute of the alarms is a tenth of a second, in which there are requests enough to
-	// tell a share of them. The alarms never know of the newest minutes, as on AWS.
+	// recognise a share of them. The alarms never see the newest minutes, as on AWS.
 	s.must("local", "start", "--scale", "0.1")
 	s.faults(`{"metricMinutes": 2}`)
 	url := s.up("--no-database", "--source", app.dir, "--health-path", "/healthz", "--alarm-email", "ops@example.com", "--deploy", "canary:25%/24h:1m")
@@ -390,7 +390,7 @@ func TestStickySessionsAreForRollingReleases(t *testing.T) {
 }
 
 // TestAStackIsNotPausedInTheMiddleOfAShift looks at a release that has a share of the
-// requests with all commands that tell of a stack, and asks for a pause and a resume then.
+// requests with all commands that show a stack, and asks for a pause and a resume then.
 func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")

@@ -66,7 +66,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	// The reads that otherwise only the check at the end makes are made now: a missing
 	// permission would show only when everything else is deleted.
 	if err := provision.CheckProof(ctx, t.clients, g.stack, have); err != nil {
-		return beforehand(g.stack, fmt.Errorf("what is left of it could not be told: %w", err))
+		return beforehand(g.stack, fmt.Errorf("what is left of it could not be listed: %w", err))
 	}
 	snapshots, err := have.Snapshots(ctx, t.clients.RDS, g.stack)
 	if err != nil {

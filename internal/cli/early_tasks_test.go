@@ -121,7 +121,7 @@ func TestTasksStartBeforeTheirDatabase(t *testing.T) {
 	s.run("up", "--local").says(t, 0, "0 changed")
 	h.taskMayOnlyReadItsSecret(s)
 
-	// The next release is told where the database is, and needs to ask nobody.
+	// The next release has the address of the database, and needs to ask nobody.
 	s.must("up", "--local", "--cpu", "512", "--memory", "1024")
 	if _, env := h.serviceOf(); env["DB_HOST"] == "" || env["DB_PORT"] == "" {
 		t.Errorf("the next release's environment is %v", env)

@@ -65,7 +65,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 
-	// A change is a release, and a plan tells names and no values.
+	// A change is a release, and a plan shows names and no values.
 	r := s.run("plan", "--local", "--env", "LEVEL=very-own", "--unset-env", "MODE", "--unset-env", "NOSUCH")
 	if !strings.Contains(r.err, "note: the stack has no variable or secret NOSUCH to unset") || strings.Contains(r.err, "MODE to unset") {
 		t.Errorf("plan says of a variable that is not there:\n%s", r.err)

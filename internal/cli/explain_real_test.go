@@ -220,7 +220,7 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	up("wrong-region", 64, "--region", "eu-central-1")
 	s.faults(`{"zonesWithoutClass": {"us-east-1a": ["*"], "us-east-1b": ["*"], "us-east-1c": ["*"], "us-east-1d": ["*"], "us-east-1e": ["*"], "us-east-1f": ["*"]}}`)
 	up("no-capacity", 1, "--db-version", "15")
-	// What an up got to before it was refused is there, and is not told as missing.
+	// What an up got to before it was refused is there, and is not reported as missing.
 	s.faults(`{"deny": ["rds:CreateDBInstance"]}`)
 	if r := s.run("up", "--local"); r.code != 4 {
 		t.Errorf("up without the right to make a database: exit code %d\n%s%s", r.code, r.out, r.err)
@@ -315,7 +315,7 @@ func TestAStoppedDatabaseIsDrift(t *testing.T) {
 		t.Errorf("up leaves a stopped database:\n%s%s", r.out, r.err)
 	}
 
-	// Without the load balancer nothing tells which port its group is to let in.
+	// Without the load balancer nothing shows which port its group is to let in.
 	s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn",
 		s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text"))
 	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "load-balancer is missing") || strings.Contains(r.out, "sg-load-balancer") {

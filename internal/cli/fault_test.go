@@ -244,7 +244,7 @@ func TestDriftByHandIsListedAndRepaired(t *testing.T) {
 	status := s.run("status", "--local")
 	for _, d := range drift {
 		if !strings.Contains(status.out+status.err, d) {
-			t.Errorf("status does not tell of %s:\n%s%s", d, status.out, status.err)
+			t.Errorf("status does not show %s:\n%s%s", d, status.out, status.err)
 		}
 	}
 	r := s.run("up", "--local")
@@ -397,7 +397,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	h.must(second.Process.Kill())
 	second.end(t)
 	s.up()
-	// One that changes what serves is told of by the others, and does not offer to remove it.
+	// One that changes what serves is reported by the others, and does not offer to remove it.
 	s.faults(`{"only": ["ecs:UpdateService"], "throttle": 1}`)
 	update := s.begin(t, "up", "--local", "--count", "2")
 	until(t, "the update holds the lock", func() bool { return strings.Contains(s.run("status", "--local").out, "Another run is at work") })
@@ -412,7 +412,7 @@ func TestTwoRunsAndACtrlC(t *testing.T) {
 	}
 	s.faults(`{}`)
 	third := s.begin(t, "destroy", "--local", "--yes", "--purge-snapshots")
-	until(t, "the list tells of the third run", func() bool {
+	until(t, "the list shows the third run", func() bool {
 		return regexp.MustCompile(`(?m)^book +destroying `).MatchString(s.run("list", "--local").out)
 	})
 	h.must(third.Process.Kill())
@@ -491,7 +491,7 @@ func (r *running) end(t *testing.T) result {
 	t.Helper()
 	timer := time.AfterFunc(2*time.Minute, func() { _ = r.Process.Kill() }) // it is too late already
 	defer timer.Stop()
-	_ = r.Wait() // the exit code tells
+	_ = r.Wait() // the exit code is looked at
 	return result{out: r.out.String(), err: r.err.String(), code: r.ProcessState.ExitCode()}
 }
 
@@ -783,7 +783,7 @@ func TestWhatNeedsReplacingIsRefusedWithNothingTouched(t *testing.T) {
 	})))
 	before := stable(h.inventory()) // the first backup may end meanwhile
 	if status := s.run("status", "--local"); !strings.Contains(status.out, "refuses, with nothing touched, what can't be changed in place: target-group protocol-version: HTTP2 → HTTP1") {
-		t.Errorf("status does not tell of the version:\n%s%s", status.out, status.err)
+		t.Errorf("status does not show the version:\n%s%s", status.out, status.err)
 	}
 	s.run("up", "--local").says(t, 1, "target-group", "protocol-version: HTTP2 → HTTP1", "can't be changed in place", "nothing was touched")
 	if diff := cmp.Diff(before, stable(h.inventory())); diff != "" {
@@ -840,7 +840,7 @@ func TestAPasswordThatDriftedIsRepairedByOneRestart(t *testing.T) {
 			`{"engine":"postgres","host":%q,"port":%d,"dbname":%q,"username":%q,"password":%q}`, value.Host, value.Port, value.DBName, value.Username, value.Password)),
 	})))
 	if status := s.run("status", "--local"); strings.Count(status.out+status.err, "password: that of another version of the secret") != 2 {
-		t.Errorf("status does not tell of the password of database and service:\n%s%s", status.out, status.err)
+		t.Errorf("status does not show the password of database and service:\n%s%s", status.out, status.err)
 	}
 	r := s.run("up", "--local")
 	r.says(t, 0, "2 updated")
@@ -859,7 +859,7 @@ func TestAPasswordThatDriftedIsRepairedByOneRestart(t *testing.T) {
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 
-	// RDS tells nobody a password: what was done to the database itself shows
+	// RDS shows nobody a password: what was done to the database itself shows
 	// in nothing but refused logins, and a rotation repairs it.
 	h.must(ok(rds.NewFromConfig(h.Config).ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
 		DBInstanceIdentifier: aws.String("book-database"), MasterUserPassword: aws.String("of-the-database-only"), ApplyImmediately: aws.Bool(true),

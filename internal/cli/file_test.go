@@ -31,7 +31,7 @@ func TestAFileThatCantBeMeantIsRefusedBeforeAnyCloudIsAsked(t *testing.T) {
 		r := s.in(dir, command, "--local")
 		r.says(t, 64, "bookctl.yaml:2: there is no setting cuont: did you mean count?", "bookctl.yaml:3: db-password: a file that is committed holds no secrets", "'bookctl secret set NAME --local' stores one", "next: fix bookctl.yaml: its keys are the flags of up, which 'bookctl up --help")
 		if strings.Contains(r.err, "hunter2") {
-			t.Errorf("%s tells the secret:\n%s", command, r.err)
+			t.Errorf("%s shows the secret:\n%s", command, r.err)
 		}
 	}
 	if r := s.in(dir, "version"); r.code != 0 {

@@ -10,7 +10,7 @@ import (
 
 // TestNothingTakesThePlaceOfADatabaseThatIsGoing has a database deleted, which RDS does not
 // take back, and then somebody who wants the stack back: no command makes an empty one, or
-// one with older data, without being told to.
+// one with older data, without a flag for it.
 func TestNothingTakesThePlaceOfADatabaseThatIsGoing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")

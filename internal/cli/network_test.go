@@ -288,7 +288,7 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 	// Other subnets are taken in place, and recorded.
 	s.run("up", "--local", "--wait=false", "--db-subnets", g.privateA+","+g.privateB+","+g.nameless).says(t, 0, "updated")
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
-	// Without the role that records it, what exists tells.
+	// Without the role that records it, it is read from what exists.
 	roles := iam.NewFromConfig(h.Config)
 	h.must(ok(roles.UntagRole(t.Context(), &iam.UntagRoleInput{RoleName: aws.String("book-us-east-1-execution-role"), TagKeys: []string{"bookctl:vpc", "bookctl:subnets", "bookctl:db-subnets"}})))
 	s.run("up", "--local", "--wait=false").says(t, 0, "updated")
@@ -388,7 +388,7 @@ func TestAVPCThatTheInternetIsKeptOutOfIsNotCreated(t *testing.T) {
 	h.same("a shared VPC that is refused has something of the stack", before)
 }
 
-// TestPublicAccessIsAlsoBlockedWhereThereIsNoVPC deletes the account's default VPC, which tells
+// TestPublicAccessIsAlsoBlockedWhereThereIsNoVPC deletes the account's default VPC, which shows
 // the mode otherwise.
 func TestPublicAccessIsAlsoBlockedWhereThereIsNoVPC(t *testing.T) {
 	if testing.Short() {

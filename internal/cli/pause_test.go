@@ -84,7 +84,7 @@ func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 		t.Errorf("in a paused stack there run %v", s.programs(t))
 	}
 
-	// Being paused is told, and no drift; what was changed by hand is.
+	// Being paused is shown, and no drift; what was changed by hand is.
 	r = s.run("status", "--local")
 	shows(r, 3, ": paused\n", "Paused     since 20", "0/0 running", "Database   stopped, ", "RDS starts it by itself at 20", "'bookctl resume --local' starts it again.")
 	never(r, "Drift", "Not healthy")

@@ -90,11 +90,11 @@ type planOutput struct {
 	Unchanged int           `json:"unchanged"`
 	Settings  []planSetting `json:"settings" doc:"What the user chooses, as it is and as it would be; docs/settings.md has them all."`
 	// TLS is how tasks have to connect to the database; nil without one.
-	TLS *planTLS `json:"databaseTLS,omitempty" doc:"How tasks are told to connect to the database; left out without one."`
+	TLS *planTLS `json:"databaseTLS,omitempty" doc:"How tasks have to connect to the database; left out without one."`
 	// Environment, Secrets and Database are the variables that the container gets.
 	Environment []string `json:"environment" doc:"Names of the variables that the user gives to the container."`
 	Secrets     []string `json:"secrets" doc:"Names of those whose values are secrets."`
-	Database    []string `json:"databaseVariables" doc:"Names of the variables that tell the container of its database."`
+	Database    []string `json:"databaseVariables" doc:"Names of the variables by which the container finds its database."`
 
 	Resources []planned `json:"resources"`
 	Cost      planCost  `json:"cost" doc:"US dollars for a month of 730 hours, before tax, free tiers and discounts."`

@@ -35,12 +35,12 @@ func (r result) checkPrintedCommands(t *testing.T, args []string) {
 	for _, m := range printed.FindAllStringSubmatch(r.out+r.err, -1) {
 		for _, flag := range flags {
 			if !ofNoStack.MatchString(m[1]) && !strings.Contains(m[1], flag) {
-				t.Errorf("bookctl %s tells of %s, which is not of the same stack and cloud", strings.Join(args, " "), m[0])
+				t.Errorf("bookctl %s prints %s, which is not of the same stack and cloud", strings.Join(args, " "), m[0])
 			}
 		}
 		for _, flag := range deploys {
 			if strings.HasPrefix(m[1], "up ") && !strings.Contains(m[1], "--image REFERENCE") && !strings.Contains(m[1], "--dockerfile ") && !strings.Contains(m[1], flag) {
-				t.Errorf("bookctl %s tells of %s, which deploys another source", strings.Join(args, " "), m[0])
+				t.Errorf("bookctl %s prints %s, which deploys another source", strings.Join(args, " "), m[0])
 			}
 		}
 	}

@@ -124,7 +124,7 @@ func TestWhatProtectsDataIsNotTurnedBack(t *testing.T) {
 
 	s.run(append([]string{"up", "--local", "--wait=false"}, strings.Fields(strings.Join(flags, " "))...)...).says(t, 0)
 	h.database()
-	h.same("an up that was told to", asMade)
+	h.same("an up with that flag", asMade)
 
 	// What was weakened by hand is repaired.
 	h.modify(rds.ModifyDBInstanceInput{BackupRetentionPeriod: aws.Int32(1)})
@@ -197,7 +197,7 @@ func TestAChangeThatIsScheduledIsSeen(t *testing.T) {
 }
 
 // TestAScheduledUpgradeWaitsForItsWindow has somebody schedule another major version, from
-// which there is no way back: no command makes it at once unless it is told to.
+// which there is no way back: no command makes it at once without the flag for it.
 func TestAScheduledUpgradeWaitsForItsWindow(t *testing.T) {
 	t.Parallel()
 	s, older, newer := twoMajors(t)

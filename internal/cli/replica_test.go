@@ -123,7 +123,7 @@ func TestWhatDeletesBackupsInAnotherRegionIsSaid(t *testing.T) {
 }
 
 // TestACutOffDestroyNamesBackupsInAnotherRegion deletes the database, which alone names them,
-// and then fails: the next run can't tell of them.
+// and then fails: the next run can't know of them.
 func TestACutOffDestroyNamesBackupsInAnotherRegion(t *testing.T) {
 	s, h, kept := replicatedBackups(t)
 	h.faults(map[string]any{"deny": []string{"ec2:DeleteVpc"}})

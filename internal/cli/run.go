@@ -64,7 +64,7 @@ func (i *interrupts) lend() (back func()) {
 }
 
 // endings are the signals, besides the interrupt, by which a terminal ends its programs. That
-// it goes away is none if this process was told to ignore it, as by nohup.
+// it goes away is none if this process ignores the signal, as under nohup.
 func endings() []os.Signal {
 	if signal.Ignored(syscall.SIGHUP) {
 		return []os.Signal{syscall.SIGQUIT}

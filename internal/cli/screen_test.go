@@ -66,7 +66,7 @@ func openTerminal(t *testing.T, cmd *exec.Cmd, cols, rows int) *terminal {
 	return m
 }
 
-// resize makes the terminal another size, of which its program is told. What
+// resize makes the terminal another size, of which its program is notified. What
 // is on the screen stays where it is and is cut off at the edge.
 func (m *terminal) resize(cols, rows int) {
 	m.t.Helper()

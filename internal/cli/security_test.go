@@ -487,7 +487,7 @@ var securityRules = []securityRule{
 		return unless(d.attributes["routing.http.drop_invalid_header_fields.enabled"] == "true", "invalid headers pass")
 	}},
 	{ids: "CKV_AWS_328", broken: func(d *described) string {
-		// The default, where an endpoint does not tell it.
+		// The default, where an endpoint does not return it.
 		mode, set := d.attributes["routing.http.desync_mitigation_mode"]
 		return unless(!set || mode == "defensive" || mode == "strictest", "desync mitigation is %q", mode)
 	}},

@@ -103,7 +103,7 @@ func measureCloud(b *testing.B, build string) (f footprint) {
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- up.Wait() }()
-	// What wait4(2) tells of the memory is the most of the process or of a compiler.
+	// What wait4(2) returns for the memory is the most of the process or of a compiler.
 	for running := true; running; {
 		select {
 		case err := <-ended:

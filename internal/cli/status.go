@@ -61,8 +61,8 @@ repairs it.`,
 	return cmd
 }
 
-// watchStatus shows the status again until it is told to stop, which is how it
-// ends, and so is no failure.
+// watchStatus shows the status again and again until it is interrupted. That is how it
+// ends, and no failure.
 func watchStatus(ctx context.Context, s streams, g *globals, t *target, every time.Duration) error {
 	if every < time.Second {
 		return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
@@ -180,7 +180,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 		return nil, fmt.Errorf("read what is deployed: %w", err)
 	}
 	var kept []string
-	if !have.Found { // what tells how it was set up; something may be there all the same
+	if !have.Found { // nothing records its settings; resources may exist all the same
 		if have.Found, kept, err = provision.Exist(ctx, t.clients, g.stack); err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ func TestMotoTagsEverythingThatIsMade(t *testing.T) {
 			t.Errorf("%s has %v", name, tags)
 		}
 	}
-	// moto keeps no tags of scalable targets, rules and log groups, or does not tell them.
+	// moto keeps no tags of scalable targets, rules and log groups, or does not return them.
 	want := []string{
 		"alarm-topic", "cluster", "database", "db-parameter-group", "db-subnet-group", "execution-role", "internet-gateway", "listener", "load-balancer", "repository",
 		"route-table-private", "route-table-public", "secret", "service", "sg-database", "sg-load-balancer", "sg-task",

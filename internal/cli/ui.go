@@ -193,11 +193,11 @@ func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
 		}
 	})
 	seen.Deployments, seen.Tasks, seen.Targets = o.Service.Deployments, o.Tasks, o.Targets
-	told := make([]diagnosis.Event, len(seen.Events))
+	events := make([]diagnosis.Event, len(seen.Events))
 	for i, e := range seen.Events {
-		told[i] = diagnosis.Event{Time: e.Time, Message: brief(e.Message)}
+		events[i] = diagnosis.Event{Time: e.Time, Message: brief(e.Message)}
 	}
-	seen.Events, seen.Costs = told, o.costs
+	seen.Events, seen.Costs = events, o.costs
 	switch date, _, err := pricing.Source(); {
 	case !o.found:
 	case o.unpriced != "":

@@ -285,7 +285,7 @@ func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *p
 		note += "; but, as this command says: " + strings.Join(changed, ", ")
 	}
 	if unknown != nil {
-		note += "; the snapshot does not tell its " + strings.Join(unknown, ", ") + ": there the defaults are taken"
+		note += "; the snapshot does not have its " + strings.Join(unknown, ", ") + ": the defaults are used"
 	}
 	return note
 }

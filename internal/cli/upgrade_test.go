@@ -61,7 +61,7 @@ func (s *shell) groupsOf(t *testing.T) []string {
 	return names
 }
 
-// TestADatabaseIsUpgradedToAnotherMajorVersion has what is in the way told, and data
+// TestADatabaseIsUpgradedToAnotherMajorVersion has what is in the way reported, and data
 // that outlives it all.
 func TestADatabaseIsUpgradedToAnotherMajorVersion(t *testing.T) {
 	t.Parallel()

@@ -85,16 +85,16 @@ func (c counting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// hold keeps the next calls of an action on their way until release. It tells when
+// hold keeps the next calls of an action on their way until release. It reports when
 // one has come.
 func (w *onWire) hold(action string) (held <-chan struct{}, release func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	came, gate := make(chan struct{}), make(chan struct{})
-	tell := sync.OnceFunc(func() { close(came) })
+	report := sync.OnceFunc(func() { close(came) })
 	w.held = func(a string) {
 		if a == action {
-			tell()
+			report()
 			<-gate
 		}
 	}

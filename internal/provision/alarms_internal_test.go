@@ -24,7 +24,7 @@ func TestTheAlarmsOfADatabase(t *testing.T) {
 		for name, in := range s.alarms.wantedAlarms() {
 			out[name] = *in.Threshold
 			if !slices.Equal(in.AlarmActions, []string{topic}) || !slices.Equal(in.OKActions, []string{topic}) {
-				t.Errorf("%s is told to %v, and its end to %v", name, in.AlarmActions, in.OKActions)
+				t.Errorf("%s is reported to %v, and its end to %v", name, in.AlarmActions, in.OKActions)
 			}
 			if strings.HasPrefix(name, "database-") && aws.ToString(in.Dimensions[0].Value) != "book-database" {
 				t.Errorf("%s is of %v", name, in.Dimensions)
@@ -44,7 +44,7 @@ func TestTheAlarmsOfADatabase(t *testing.T) {
 	}
 	none := &Alarms{}
 	if got := slices.Collect(maps.Keys(none.wantedAlarms())); len(got) != 0 {
-		t.Errorf("where nobody is to be told there are %v", got)
+		t.Errorf("where nobody is to be notified there are %v", got)
 	}
 }
 

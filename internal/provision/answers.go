@@ -263,7 +263,7 @@ func (e *CutOffError) Unwrap() []error {
 }
 
 // endsEarly reports whether an answer's document ends in its middle, where the connection
-// did not tell: it was to be read until it is closed, and was closed.
+// did not show it: the document was to be read until the connection is closed, and it was closed.
 func endsEarly(err error) bool {
 	var (
 		unreadable *smithy.DeserializationError

@@ -53,9 +53,9 @@ func TestTheBoundaryOnThePageAllowsAllThatTheRolesMay(t *testing.T) {
 	if !found || !ends {
 		t.Fatal("the page does not say what a boundary must allow")
 	}
-	told := map[string]bool{}
+	onPage := map[string]bool{}
 	for _, m := range regexp.MustCompile("`([a-z]+:[A-Za-z]+)`").FindAllStringSubmatch(section, -1) {
-		told[m[1]] = true
+		onPage[m[1]] = true
 	}
 	sorted := func(of map[string]bool) (out []string) {
 		for a := range of {
@@ -64,7 +64,7 @@ func TestTheBoundaryOnThePageAllowsAllThatTheRolesMay(t *testing.T) {
 		slices.Sort(out)
 		return out
 	}
-	if diff := cmp.Diff(sorted(actions), sorted(told)); diff != "" {
+	if diff := cmp.Diff(sorted(actions), sorted(onPage)); diff != "" {
 		t.Errorf("the page differs from the roles (-roles +page):\n%s", diff)
 	}
 	if len(actions) < 20 {

@@ -103,7 +103,7 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 	case !isOver(detail.Status):
 	case own.arn == c.requested: // as this run did, which would only do it again
 		st.Phase, st.Note = graph.Unrecoverable, ending(detail)
-		st.Next = hint.New("remove the cause, which %s tells, and run the same command again", hint.AWS("acm", "describe-certificate", "--certificate-arn", own.arn))
+		st.Next = hint.New("remove the cause, which %s shows, and run the same command again", hint.AWS("acm", "describe-certificate", "--certificate-arn", own.arn))
 		return live, st, nil
 	default:
 		note := fmt.Sprintf("%s is %s", own.arn, ending(detail))

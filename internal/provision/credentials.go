@@ -101,7 +101,7 @@ func (c credentials) value() (string, error) {
 }
 
 // connection is everything but the password, for comparing and showing; "" where the
-// secret tells a password alone.
+// secret has a password alone.
 func (c credentials) connection() string {
 	if !slices.ContainsFunc([]string{c.Engine, c.Host, c.DBName, c.Username}, func(s string) bool { return s != "" }) {
 		return ""

@@ -421,7 +421,7 @@ func (d *Database) oldParameters(ctx context.Context) (free []string, kept []gra
 		return nil, nil, nil
 	}
 	all, err := allInstances(ctx, d.rds)
-	// Who may not list them is told by RDS, which refuses to delete a group that is in use.
+	// Without permission to list them, RDS refuses the deletion of a group that is in use.
 	if _, denied := Denied(err); err != nil && !denied {
 		return nil, nil, err
 	}
@@ -722,7 +722,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		d.storageLimitAttribute(put(func(in *rds.ModifyDBInstanceInput) {
 			most := d.want.maxStorage
 			if most == 0 {
-				most = max(d.want.storage, aws.ToInt32(d.instanceSeen().AllocatedStorage)) // which is how RDS is told not to grow it
+				most = max(d.want.storage, aws.ToInt32(d.instanceSeen().AllocatedStorage)) // which turns storage autoscaling off
 			}
 			in.MaxAllocatedStorage = &most
 		})),
@@ -1333,7 +1333,7 @@ func (d *Database) adoptFinal(ctx context.Context, resource string) error {
 }
 
 // RotatePassword gives the secret a new password and then the database. It
-// returns when RDS has applied it, and tells progress what it waits for; the caller then
+// returns when RDS has applied it, and reports to progress what it waits for; the caller then
 // makes the service's tasks start again, since they read the secret when they start.
 //
 // The order bears being cut off anywhere: the secret is the truth, the note on

@@ -42,7 +42,7 @@ func TestAChangeOfStorageNamesIOPSWhereItMust(t *testing.T) {
 }
 
 // TestWhatIsKeptIsNotTurnedBack goes over what a database may be in addition to what is
-// recorded, without and with a run that was told so.
+// recorded, without and with a run that was given it.
 func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 	t.Parallel()
 	all := map[string]bool{"backup-days": true, "db-multi-az": true, "protect": true, "db-insights": true, "db-storage": true, "db-max-storage": true}
@@ -51,26 +51,26 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 		want    func(*databaseSpec)
 		kept    string // fields
 		drift   string
-		told    string // the drift where the run was told all
+		given   string // the drift where the run was given all flags
 		refused string // what a refused drift names then
 	}{
 		"as recorded":           {},
-		"longer backups":        {live: func(d *liveDatabase) { d.backups = 30 }, kept: "backup-retention", told: "backup-retention"},
-		"shorter backups":       {live: func(d *liveDatabase) { d.backups = 1 }, drift: "backup-retention", told: "backup-retention"},
-		"a standby":             {live: func(d *liveDatabase) { d.multiAZ = true }, kept: "multi-az", told: "multi-az"},
-		"protected":             {live: func(d *liveDatabase) { d.protected = true }, kept: "deletion-protection", told: "deletion-protection"},
-		"insights":              {live: func(d *liveDatabase) { d.insights = true }, kept: "insights", told: "insights"},
-		"longer backups coming": {live: func(d *liveDatabase) { d.scheduled = spec30Days(d.databaseSpec) }, kept: "backup-retention", told: "backup-retention"},
+		"longer backups":        {live: func(d *liveDatabase) { d.backups = 30 }, kept: "backup-retention", given: "backup-retention"},
+		"shorter backups":       {live: func(d *liveDatabase) { d.backups = 1 }, drift: "backup-retention", given: "backup-retention"},
+		"a standby":             {live: func(d *liveDatabase) { d.multiAZ = true }, kept: "multi-az", given: "multi-az"},
+		"protected":             {live: func(d *liveDatabase) { d.protected = true }, kept: "deletion-protection", given: "deletion-protection"},
+		"insights":              {live: func(d *liveDatabase) { d.insights = true }, kept: "insights", given: "insights"},
+		"longer backups coming": {live: func(d *liveDatabase) { d.scheduled = spec30Days(d.databaseSpec) }, kept: "backup-retention", given: "backup-retention"},
 		"recorded and wanted otherwise": {
-			live: func(d *liveDatabase) { d.backups, d.tags[settingTag("backup-days")] = 30, "30" }, drift: "backup-retention tag bookctl:backup-days", told: "backup-retention tag bookctl:backup-days",
+			live: func(d *liveDatabase) { d.backups, d.tags[settingTag("backup-days")] = 30, "30" }, drift: "backup-retention tag bookctl:backup-days", given: "backup-retention tag bookctl:backup-days",
 		},
-		"grown by hand":           {live: func(d *liveDatabase) { d.storage = 30 }, told: "storage", refused: "can't shrink"},
+		"grown by hand":           {live: func(d *liveDatabase) { d.storage = 30 }, given: "storage", refused: "can't shrink"},
 		"grown by RDS":            {live: func(d *liveDatabase) { d.storage, d.maxStorage = 90, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
 		"grown to its limit":      {live: func(d *liveDatabase) { d.storage, d.maxStorage = 100, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
-		"a little too small":      {want: func(d *databaseSpec) { d.storage = 21 }, told: "storage", refused: "--db-storage 22"},
-		"more than a tenth more":  {want: func(d *databaseSpec) { d.storage = 22 }, drift: "storage", told: "storage"},
-		"grown past its limit":    {live: func(d *liveDatabase) { d.storage, d.maxStorage = 60, 200 }, want: func(d *databaseSpec) { d.maxStorage = 50 }, told: "storage storage-limit", refused: "--db-max-storage 66"},
-		"another class scheduled": {live: func(d *liveDatabase) { d.scheduled = specClass(d.databaseSpec, "db.t4g.small") }, drift: "class", told: "class"},
+		"a little too small":      {want: func(d *databaseSpec) { d.storage = 21 }, given: "storage", refused: "--db-storage 22"},
+		"more than a tenth more":  {want: func(d *databaseSpec) { d.storage = 22 }, drift: "storage", given: "storage"},
+		"grown past its limit":    {live: func(d *liveDatabase) { d.storage, d.maxStorage = 60, 200 }, want: func(d *databaseSpec) { d.maxStorage = 50 }, given: "storage storage-limit", refused: "--db-max-storage 66"},
+		"another class scheduled": {live: func(d *liveDatabase) { d.scheduled = specClass(d.databaseSpec, "db.t4g.small") }, drift: "class", given: "class"},
 	} {
 		for _, said := range []map[string]bool{nil, all} {
 			base := databaseSpec{version: "17.4", class: "db.t4g.micro", storage: 20, backups: 7}
@@ -98,7 +98,7 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 			}
 			wantKept, wantDrift := c.kept, c.drift
 			if said != nil {
-				wantKept, wantDrift = "", c.told
+				wantKept, wantDrift = "", c.given
 			}
 			if got := strings.Join(kept, " "); got != wantKept {
 				t.Errorf("%s (reported: %t): kept %q, want %q", name, said != nil, got, wantKept)
@@ -107,7 +107,7 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 				t.Errorf("%s (reported: %t): drift %q, want %q", name, said != nil, got, wantDrift)
 			}
 			if said == nil && refused != "" || said != nil && !strings.Contains(refused, c.refused) || said != nil && c.refused == "" && refused != "" {
-				t.Errorf("%s (reported: %t): refused %q, want %q where it was told", name, said != nil, refused, c.refused)
+				t.Errorf("%s (reported: %t): refused %q, want %q where it was given", name, said != nil, refused, c.refused)
 			}
 		}
 	}
@@ -202,6 +202,6 @@ func TestARestoreTakesOverTheSettingsInTheSnapshotsTags(t *testing.T) {
 		t.Errorf("of a snapshot without tags (- is wanted):\n%s", diff)
 	}
 	if want := []string{"class", "growth to GiB", "standby", "Performance Insights", "days of backups", "deletion protection"}; !slices.Equal(unknown, want) {
-		t.Errorf("a snapshot without tags does not tell %q, want %q", unknown, want)
+		t.Errorf("a snapshot without tags does not say %q, want %q", unknown, want)
 	}
 }

@@ -122,7 +122,7 @@ func (g *DBSubnetGroup) describe(ctx context.Context) (*types.DBSubnetGroup, err
 	return &out.DBSubnetGroups[0], nil
 }
 
-// subnetGroupOf returns the group of an instance, with the ARN that an instance need not tell;
+// subnetGroupOf returns the group of an instance, with the ARN, which an instance need not have;
 // nil where the instance does not describe it.
 func subnetGroupOf(db *types.DBInstance) *types.DBSubnetGroup {
 	if db == nil || db.DBSubnetGroup == nil || len(db.DBSubnetGroup.Subnets) == 0 {

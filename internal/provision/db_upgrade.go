@@ -174,7 +174,7 @@ func DefaultVersion(ctx context.Context, client *rds.Client) (string, error) {
 }
 
 // StandardSupportEnds is when extended support of a version of PostgreSQL begins, which
-// costs extra; zero where nobody says. It is only told, and so asked for once.
+// costs extra; zero where that is not known. It is only shown, and so read once.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html
 func StandardSupportEnds(ctx context.Context, client *rds.Client, version string) (time.Time, error) {
 	out, err := client.DescribeDBMajorEngineVersions(ctx, &rds.DescribeDBMajorEngineVersionsInput{Engine: aws.String("postgres"), MajorEngineVersion: aws.String(major(version))},
@@ -206,7 +206,7 @@ func silent(err error) bool {
 var ErrNotUpgraded = errors.New("RDS did not upgrade it")
 
 // refusedUpgrade is why RDS did not make the upgrade that this run asked for at a time,
-// or nil while nothing says so. RDS tells by an event that it did not, and in a log why:
+// or nil while nothing says so. An event of RDS says that it did not, and a log why:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
 func (d databases) refusedUpgrade(ctx context.Context, from, to string, since time.Time) error {
 	since = since.Add(-time.Minute) // clocks differ
@@ -270,7 +270,7 @@ func (d databases) upgradeLog(ctx context.Context, since time.Time) (string, err
 	return text, nil
 }
 
-// failureIn is what a log says from where it tells of a failure, in one line.
+// failureIn is what a log says from the first line of a failure on, in one line.
 func failureIn(log string) string {
 	lines := strings.Split(log, "\n")
 	from := slices.IndexFunc(lines, func(line string) bool {

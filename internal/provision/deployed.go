@@ -113,7 +113,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		}
 	}
 	d.Tags = d.exists.given()
-	d.readEnvironment(d.exists.container) // which names are bookctl's own, all of it tells
+	d.readEnvironment(d.exists.container) // all of it is needed to know which names are bookctl's own
 	if err == nil {
 		if !d.exists.service {
 			d.readCopy(servicePart, d.exists.copyOfService)

@@ -264,10 +264,10 @@ func (d *DNSRecord) Attributes() graph.Attributes[*liveDNSRecord] {
 }
 
 // isFormer reports whether an alias leads to an earlier load balancer of the stack, as far as
-// that can be told before the run changes anything. AWS makes the address of a load balancer
+// that is known before the run changes anything. AWS makes the address of a load balancer
 // from its name, of which there is one in an account and region, and a number. A stack of the
 // same name in another account has the same, and the domain may have moved there. So the stack
-// must have had the domain, which its certificate tells, and have lost its load balancer but
+// must have had the domain, which its certificate shows, and have lost its load balancer but
 // not its service, which a destroy that did not end has removed first.
 func (d *DNSRecord) isFormer(ctx context.Context, leads string) (bool, error) {
 	number, ok := strings.CutPrefix(leads, strings.ToLower(d.lb.loadBalancerName())+"-")

@@ -107,7 +107,7 @@ type OwnSecret struct {
 // ownName is what shells take as the name of a variable.
 var ownName = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
 
-// keyChanged is the key apart from the names, none of which it can be, that tells when each
+// keyChanged is the key apart from the names, none of which it can be, that records when each
 // was set.
 const keyChanged = "bookctl:changed"
 
@@ -143,7 +143,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 	}
 	o.version = aws.ToString(out.VersionId)
 	if json.Unmarshal([]byte(aws.ToString(out.SecretString)), &o.values) != nil || o.values == nil {
-		return o, fmt.Errorf("secret %s is no longer a JSON object: somebody changed it by hand", o.secret.secretName()) // the decoder's error could tell of it
+		return o, fmt.Errorf("secret %s is no longer a JSON object: somebody changed it by hand", o.secret.secretName()) // the decoder's error could quote it
 	}
 	return o, nil
 }

@@ -99,7 +99,7 @@ func TestBookctlsOwnTagsLeaveRoom(t *testing.T) {
 	added := map[string]int{
 		servicePart: 2, databasePart: 1, // secret version, paused
 		definitionPart: 5, // spec, served, released, rolled back from, release
-		"alarm-topic":  1, // whom it tells
+		"alarm-topic":  1, // whom it notifies
 	}
 	most := 0
 	for _, settings := range []Settings{own, given} {

@@ -27,7 +27,7 @@ import (
 type Holder struct {
 	Kind string `json:"kind"` // in words: "VPC endpoint"
 	ID   string `json:"id"`
-	// What tells more of it: its name, or what it is of.
+	// What describes it: its name, or what it is of.
 	What string `json:"what,omitempty"`
 	// Where is how it holds the network or what it has of the stack: "is in vpc-1".
 	Where string            `json:"where"`
@@ -202,7 +202,7 @@ type holderSearch struct {
 
 // holders finds what is not the stack's in or at its network. What can't be asked for,
 // since the caller may not or the endpoint knows no such resource, holds nothing that
-// could be told; but for network interfaces, which a destroy waits for.
+// could be named; but for network interfaces, which a destroy waits for.
 func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 	var finds []func(context.Context) ([]Holder, error)
 	if s.rds != nil {

@@ -32,7 +32,7 @@ func TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := func(tag string) (next, group, gateway string) {
+	holders := func(tag string) (next, group, gateway string) {
 		t.Helper()
 		sg, err := c.EC2.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{
 			VpcId: vpc.Vpc.VpcId, GroupName: aws.String("GuardDutyManagedSecurityGroup-" + *vpc.Vpc.VpcId + tag), Description: aws.String("x"),
@@ -54,10 +54,10 @@ func TestWhatGuardDutyCreatedIsNamedWithTheCommandsThatDeleteIt(t *testing.T) {
 		}
 		return hint.Of(err).String(), *sg.GroupId, *vpce.VpcEndpoint.VpcEndpointId
 	}
-	if next, _, _ := told("false"); strings.Contains(next, "GuardDuty") {
+	if next, _, _ := holders("false"); strings.Contains(next, "GuardDuty") {
 		t.Errorf("what others made is reported as GuardDuty's: %s", next)
 	}
-	next, group, gateway := told("true")
+	next, group, gateway := holders("true")
 	if want := "'aws ec2 delete-vpc-endpoints --vpc-endpoint-ids " + gateway + "', and after that by 'aws ec2 delete-security-group --group-id " + group + "'"; !strings.Contains(next, want) {
 		t.Errorf("the next step is %q, without %q", next, want)
 	}

@@ -55,7 +55,7 @@ func Sweep(ctx context.Context, c Clients, stack string, timeout time.Duration, 
 }
 
 // Exist reports whether anything is there of a stack. A run that was cut off early
-// leaves parts by which ReadDeployed can't tell how it was set up. Secrets that were set
+// leaves parts from which ReadDeployed can't read its settings. Secrets that were set
 // before there is anything else are no stack yet: it returns their names, nil for no
 // such secret.
 func Exist(ctx context.Context, c Clients, stack string) (found bool, secrets []string, err error) {

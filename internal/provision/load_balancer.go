@@ -45,7 +45,7 @@ type LoadBalancer struct {
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
-// told so: what was turned on by hand stays on, unless it was given otherwise.
+// given that: what was turned on by hand stays on, unless it was given otherwise.
 type protection struct{ on, said bool }
 
 // balancer is a load balancer with its tags, or none.

@@ -215,7 +215,7 @@ func (l *LogGroup) retain(ctx context.Context, _ []graph.Change) error {
 	if err != nil {
 		return fmt.Errorf("set the retention of log group %s: %w", l.groupName(), err)
 	}
-	// By this tag "for ever" that was set by hand is told from what was never set.
+	// This tag distinguishes "for ever" that was set by hand from what was never set.
 	return l.tag(ctx, map[string]string{settingTag("log-days"): strconv.Itoa(int(l.want.days))})
 }
 

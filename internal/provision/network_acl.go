@@ -126,8 +126,8 @@ func (n network) openACL(ctx context.Context, acl *string, changes []graph.Chang
 }
 
 // mayOpenACL asks by a dry run whether these credentials may repair the default ACL. Else
-// it returns why it stays as it is: by no tag and no name can a policy tell the default ACL
-// of this VPC from those of others, so bookctl's own does not allow that.
+// it returns why it stays as it is. The default ACL has no tag and no name by which a policy
+// could allow that of this VPC alone, so bookctl's own does not allow it.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateNetworkAclEntry.html
 func (n network) mayOpenACL(ctx context.Context, acl *string) string {
 	_, err := n.ec2.CreateNetworkAclEntry(ctx, &ec2.CreateNetworkAclEntryInput{

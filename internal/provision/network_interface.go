@@ -108,7 +108,7 @@ func (n network) free(ctx context.Context, vpc string, holds func(Blocker) bool)
 // https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 const held = time.Minute
 
-// interfaceOwner puts into words whose an interface is. Services tell it in the
+// interfaceOwner describes who owns an interface. Services write it into the
 // description:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/userguide/how-elastic-load-balancing-works.html
 func interfaceOwner(description, requester, kind string) string {

@@ -154,7 +154,7 @@ func (r *ReleaseCommand) earlier(ctx context.Context, id string) (graph.State, e
 		return st, nil
 	case done != nil:
 		r.task = r.joined(*done)
-		r.task.output = nil // it was told, or is history
+		r.task.output = nil // it was shown, or is history
 		return r.follow(ctx, id)
 	}
 	return absent, nil

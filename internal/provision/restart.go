@@ -184,7 +184,7 @@ func (s *Service) ownDeployment(live *types.Service) *types.Deployment {
 }
 
 // restartEvidence gathers why the new tasks of a restart did not come up. They are of
-// the same revision as those from before, and told from them by their deployment.
+// the same revision as those from before; their deployment is another one.
 func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.DBInstance) diagnosis.Evidence {
 	d := diagnosis.Evidence{Restart: true}
 	if db != nil {

@@ -36,7 +36,7 @@ type Role struct {
 	name string
 	// boundary is the ARN of the permissions boundary, "" for none.
 	boundary string
-	// account is what tells, by its ARN, account and partition.
+	// account is a resource whose ARN has the account and the partition.
 	account identified
 	// permissions are asked when the resources that they name have ARNs.
 	permissions func() []statement
@@ -183,8 +183,8 @@ type identified interface {
 	ID() string
 }
 
-// newRole creates a role, which needs what tells its account and whatever else its
-// permissions name.
+// newRole creates a role. It needs a resource whose ARN has the account, and whatever else
+// its permissions name.
 func newRole(i identity, client *iam.Client, name, boundary string, account identified, needs []graph.Finder, permissions func() []statement) *Role {
 	r := &Role{identity: i, iam: client, name: name, boundary: boundary, account: account, permissions: permissions}
 	r.NodeOf = graph.Of(r, name, 5*time.Minute, append([]graph.Finder{account}, needs...)...)
@@ -204,7 +204,7 @@ func (r *Role) inline(former []statement) string {
 }
 
 // trust lets tasks of the account and region assume the role, so that ECS can't be
-// brought to lend it to somebody else's. It can't be told of which cluster.
+// brought to lend it to somebody else's. The cluster can't be named.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html
 //
 // For itself ECS asks without conditions, as far as its pages say:

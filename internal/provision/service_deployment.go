@@ -60,7 +60,7 @@ func (s Shifting) Text() string {
 	if s.back() {
 		return strings.TrimSuffix("taken back: "+lowerFirst(s.Reason), ": ")
 	}
-	// A stage that is new is told in ECS's word.
+	// A stage that is new is shown in ECS's word.
 	stage := cmp.Or(stages[types.ServiceDeploymentLifecycleStage(s.Stage)], s.Stage, "it begins")
 	text := fmt.Sprintf("%s: %s, %g%% of the requests", s.Strategy, stage, s.Percent)
 	if !s.Ends.IsZero() {
@@ -152,7 +152,7 @@ func (s *Service) record(ctx context.Context, live *types.Service) (*types.Servi
 
 // takenBackBefore reports whether the release of a record was being taken back when this run
 // first looked at it, and that this run has begun none: what is waited for is that the
-// release before serves again, which the service tells.
+// release before serves again, which the service shows.
 func (s *Service) takenBackBefore(d *types.ServiceDeployment) bool {
 	if s.begun {
 		return false
@@ -335,7 +335,7 @@ func (c containers) unshifted(ctx context.Context, live *types.Service) error {
 
 // Back takes the release back, and waits until all requests go to the one before. Told
 // hears how far that is.
-func (r *ShiftedRelease) Back(ctx context.Context, told func(string)) error {
+func (r *ShiftedRelease) Back(ctx context.Context, progress func(string)) error {
 	if err := r.in.stopDeployment(ctx, r.arn); err != nil {
 		return err
 	}
@@ -347,8 +347,8 @@ func (r *ShiftedRelease) Back(ctx context.Context, told func(string)) error {
 		if d == nil {
 			return fmt.Errorf("the deployment of service %s is gone", r.in.names().Service())
 		}
-		if text := shiftingOf(d).Text(); text != last && told != nil {
-			told(text)
+		if text := shiftingOf(d).Text(); text != last && progress != nil {
+			progress(text)
 			last = text
 		}
 		if slices.Contains([]types.ServiceDeploymentStatus{types.ServiceDeploymentStatusRollbackSuccessful, types.ServiceDeploymentStatusStopped}, d.Status) {

@@ -41,7 +41,7 @@ func (c containers) traffic(ctx context.Context) (traffic, error) {
 		if deploying(live) {
 			return traffic{shifting: true}, nil
 		}
-		// ECS need not tell the state of such a rollout, but it does of its own record.
+		// ECS need not return the state of such a rollout, but its own record has it.
 		d, err := c.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
 		if err != nil || d != nil && d.FinishedAt == nil {
 			return traffic{shifting: true}, err

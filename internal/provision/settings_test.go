@@ -16,7 +16,7 @@ import (
 )
 
 // TestASettingIsKeptAndAChangeByHandIsNot gives a stack settings, changes some
-// by hand, and lets a run that is told nothing repair them.
+// by hand, and lets a run without flags repair them.
 func TestASettingIsKeptAndAChangeByHandIsNot(t *testing.T) {
 	t.Parallel()
 	endpoint, ctx := moto.Start(t), t.Context()

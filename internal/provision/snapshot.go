@@ -165,7 +165,7 @@ func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 //
 // RDS can't filter by tag, so it is asked for those of instances called like
 // the stack's; which of them are the stack's, and not those of a namesake, is
-// then told by tag or by the instance's immutable resource id, and never by
+// then decided by tag or by the instance's immutable resource id, and never by
 // name. The id of an instance that is gone is known from the snapshots that
 // carry the stack's tag, which they do because the instance copies its tags:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
@@ -480,7 +480,7 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 		if err != nil {
 			return Snapshot{}, err
 		}
-		// RDS need not tell the time of one before it is complete.
+		// RDS need not return the time of one before it is complete.
 		if at := slices.IndexFunc(all, Snapshot.coming); at >= 0 {
 			return Snapshot{}, notComplete(all[at])
 		}
@@ -534,7 +534,7 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 		s.elsewhere, s.shared = away.String(), away.otherAccount
 	}
 	if s.Status != "available" {
-		return Snapshot{}, hint.With(fmt.Errorf("snapshot %s is %q", which, s.Status), "wait until it is available, as %s tells", hint.Command("db", "snapshots"))
+		return Snapshot{}, hint.With(fmt.Errorf("snapshot %s is %q", which, s.Status), "wait until it is available, as %s shows", hint.Command("db", "snapshots"))
 	}
 	return s, nil
 }

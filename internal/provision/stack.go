@@ -580,18 +580,18 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var topic *AlarmTopic
 	var alarms *Alarms
 	var judges []string
-	tell := newAlarming(who, c, spec.Settings)
-	if tell.wanted() || spec.destroying || spec.alarmed || spec.Deployed.alarmed() {
+	alarming := newAlarming(who, c, spec.Settings)
+	if alarming.wanted() || spec.destroying || spec.alarmed || spec.Deployed.alarmed() {
 		var watched *databaseSpec
 		if !spec.NoDatabase {
 			watched = &want
 		}
-		topic = newAlarmTopic(tell)
-		failed := newReleaseAlarm(tell, topic)
-		alarms = newAlarms(tell, topic, balancer, targets, second, watched)
+		topic = newAlarmTopic(alarming)
+		failed := newReleaseAlarm(alarming, topic)
+		alarms = newAlarms(alarming, topic, balancer, targets, second, watched)
 		releases, released = append(releases, topic, failed, alarms), append(released, topic, failed, alarms)
 	}
-	if tell.wanted() {
+	if alarming.wanted() {
 		judges = []string{who.names().Alarm(alarmErrors), who.names().Alarm(alarmHealthy)}
 	}
 	service := newService(run, cluster, definition, listener, net.routes, targets, task, append(released, shift...), serviceSpec{
@@ -616,9 +616,9 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	for _, g := range service.groups() {
 		g.inForce = run.checkInForce
 	}
-	after := []Resource{service, scale}   // in their order
-	if tell.wanted() || spec.destroying { // else the alarms go
-		after = append(after, newAlarmActions(tell, alarms, service, !spec.Paused && !spec.destroying))
+	after := []Resource{service, scale}       // in their order
+	if alarming.wanted() || spec.destroying { // else the alarms go
+		after = append(after, newAlarmActions(alarming, alarms, service, !spec.Paused && !spec.destroying))
 	}
 
 	dataParts := append(net.dataParts, database, rdsRole, secret, dbSubnets, dbParameters, dbLogs, db)
@@ -662,11 +662,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 func inventoryOf(c Clients, stack string, read *observation) inventory.Inventory {
 	who := identity{stack: stack, region: c.IAM.Options().Region, observation: read}
 	var (
-		balance = balancing{identity: who, elb: c.ELB}
-		n       = network{identity: who, ec2: c.EC2}
-		run     = containers{identity: who, ecs: c.ECS}
-		data    = databases{identity: who, rds: c.RDS}
-		tell    = newAlarming(who, c, Settings{})
+		balance  = balancing{identity: who, elb: c.ELB}
+		n        = network{identity: who, ec2: c.EC2}
+		run      = containers{identity: who, ecs: c.ECS}
+		data     = databases{identity: who, rds: c.RDS}
+		alarming = newAlarming(who, c, Settings{})
 	)
 	return inventory.Inventory{
 		Kinds: []inventory.Kind{
@@ -675,7 +675,7 @@ func inventoryOf(c Clients, stack string, read *observation) inventory.Inventory
 			run.clusterKind(), run.taskDefinitionKind(), who.scalableTargetKind(c.Scaling),
 			data.databaseKind(), data.subnetGroupKind(), data.parameterGroupKind(),
 			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
-			tell.topicKind(), tell.alarmKind(), tell.ruleKind(),
+			alarming.topicKind(), alarming.alarmKind(), alarming.ruleKind(),
 		},
 		Explain: n.explain,
 		Passes:  func(err error) bool { _, passes := Transient(err); return passes },

@@ -21,7 +21,7 @@ type Status struct {
 	Targets  []diagnosis.Target `json:"targets" doc:"What the load balancer thinks of the tasks."`
 	Database *DatabaseStatus    `json:"database,omitempty"`
 	Spot     *SpotStatus        `json:"spot,omitempty" doc:"With --spot: what AWS took back, and could not give."`
-	Alarms   *AlarmsStatus      `json:"alarms,omitempty" doc:"Left out where nobody is to be told."`
+	Alarms   *AlarmsStatus      `json:"alarms,omitempty" doc:"Left out where nobody is to be notified."`
 	ReleaseStatus
 }
 

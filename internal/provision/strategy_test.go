@@ -167,7 +167,7 @@ func TestTheRecordOfTheReleaseBeforeIsNotWatched(t *testing.T) {
 	}
 }
 
-// TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore tells the updates that begin another
+// TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore separates the updates that begin another
 // deployment while one is going on from those that don't.
 func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 	t.Parallel()
@@ -252,7 +252,7 @@ func TestAReleaseAlongsideNeedsTwiceTheAddresses(t *testing.T) {
 		for count, fits := range map[int32]bool{most: true, most + 1: false} {
 			s.Count = count
 			err := s.Check()
-			if told := err != nil && strings.Contains(err.Error(), "public subnets have addresses for"); told == fits {
+			if reported := err != nil && strings.Contains(err.Error(), "public subnets have addresses for"); reported == fits {
 				t.Errorf("%d tasks by %s in room for %d: %v", count, deploy, room, err)
 			}
 		}

@@ -18,7 +18,7 @@ import (
 //
 // The tagging API lags behind the services, and lists what is gone
 // (https://github.com/aws/aws-sdk/issues/676). So its word counts only where it
-// is that everything is as it should be: whatever it misses, or tells otherwise,
+// is that everything is as it should be: whatever it misses, or shows otherwise,
 // the service itself is asked. That it can't be asked at all is no failure.
 func (d *Deployed) HintTags(ctx context.Context, client *tagapi.Client, stack string) {
 	d.hints = map[string]map[string]string{}

@@ -24,9 +24,9 @@ const (
 type identity struct {
 	stack   string
 	version string
-	// region is told by the names and tags of what AWS has once for all regions.
+	// region is part of the names and tags of what AWS has once for all regions.
 	region string
-	// destroying reports whether the stack is only to be removed: what only tells how a resource
+	// destroying reports whether the stack is only to be removed: what only shows how a resource
 	// differs need not be read.
 	destroying bool
 	// given are the tags that the user gave to everything of the stack.

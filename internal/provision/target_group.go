@@ -24,10 +24,10 @@ type TargetGroup struct {
 	vpc  home
 	want targetSpec
 	name string // in AWS
-	// inForce tells by which check the tasks are to be judged that are registered; nil
+	// inForce returns the check by which the registered tasks are to be judged; nil
 	// outside a stack.
 	inForce func(context.Context) (checkInForce, error)
-	judged  *checkInForce // what it told
+	judged  *checkInForce // what it returned
 }
 
 // targetSpec is what of a target group can be wanted.

@@ -65,7 +65,7 @@ type taskSpec struct {
 // containerName is the name of the one container of a task.
 const containerName = "app"
 
-// What tells a task where its database is. A revision that was created before the
+// What a task reads the place of its database from. A revision that was created before the
 // database has the secret only.
 const (
 	envHost = "DB_HOST"

@@ -24,7 +24,7 @@ type wire struct {
 	writes  []string
 	dieAt   int    // the number of the write at which it dies, 0 for never
 	answers bool   // die after the work was done, instead of before it is sent
-	killed  func() // is told of the death
+	killed  func() // is called at the death
 	dead    bool
 }
 

@@ -654,15 +654,15 @@ func TestDestroyWaitsForWhatIsBusyAndKeepsTheParentsOfWhatFails(t *testing.T) {
 	w.fail["delete q"] = []error{errors.New("deletion protected")}
 	o := us
 	o.Transient = busy
-	told := 0
+	reported := 0
 	o.Observe = func(e graph.Event) {
 		if e.Node == "b" && e.Kind == graph.Deleting {
-			told++
+			reported++
 		}
 	}
 	_, err := graph.Destroy(t.Context(), []graph.Remover{a, b, p, q}, o)
-	if told != 1 {
-		t.Errorf("that b is being deleted was reported %d times", told)
+	if reported != 1 {
+		t.Errorf("that b is being deleted was reported %d times", reported)
 	}
 	if f := graph.Failures(err); len(f) != 1 || f[0].Node != "q" {
 		t.Errorf("failures %v", f)

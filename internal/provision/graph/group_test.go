@@ -9,7 +9,7 @@ import (
 )
 
 // TestAGroupReturnsPanicsAndErrors lets one of three panic and one fail: the third
-// does its work, and both are told of.
+// does its work, and both are reported.
 func TestAGroupReturnsPanicsAndErrors(t *testing.T) {
 	t.Parallel()
 	var (

@@ -61,22 +61,22 @@ func TestACreateThatIsRefusedForTheSameReasonIsNotFollowedByARead(t *testing.T) 
 	}
 }
 
-// told is a thing whose create call answers what it is: with a color that is to be red.
-type told struct {
+// described is a thing whose create call returns what it is: with a color that is to be red.
+type described struct {
 	graph.NodeOf[*string]
 	w     *world
 	color string
 }
 
-func newTold(w *world, color string) *told {
-	t := &told{w: w, color: color}
+func newDescribed(w *world, color string) *described {
+	t := &described{w: w, color: color}
 	t.NodeOf = graph.Of(t, "a", time.Minute)
 	return t
 }
 
 var toldState = graph.State{Phase: graph.Ready, ID: "id", Owner: "us"}
 
-func (t *told) Read(context.Context) (*string, graph.State, error) {
+func (t *described) Read(context.Context) (*string, graph.State, error) {
 	if err := t.w.call("read", "a"); err != nil {
 		return nil, graph.State{}, err
 	}
@@ -86,16 +86,16 @@ func (t *told) Read(context.Context) (*string, graph.State, error) {
 	return &t.color, toldState, nil
 }
 
-func (t *told) Wanted(*string) *string { red := "red"; return &red }
+func (t *described) Wanted(*string) *string { red := "red"; return &red }
 
-func (t *told) Attributes() graph.Attributes[*string] {
+func (t *described) Attributes() graph.Attributes[*string] {
 	return graph.Attributes[*string]{graph.Field("color", func(s *string) string { return *s }, graph.SetBy(func(context.Context, []graph.Change) error {
 		t.color = "red"
 		return t.w.call("paint", "a")
 	}))}
 }
 
-func (t *told) Create(context.Context) (string, error) {
+func (t *described) Create(context.Context) (string, error) {
 	color := t.color
 	t.Answer(&color, toldState)
 	return "id", t.w.call("create", "a")
@@ -115,7 +115,7 @@ func TestWhatACreateCallAnswersIsNotRead(t *testing.T) {
 		w := newWorld()
 		o := us
 		o.AfterCutOff = c.cutOff
-		r, err := graph.Up(t.Context(), []graph.Maker{newTold(w, c.color)}, o)
+		r, err := graph.Up(t.Context(), []graph.Maker{newDescribed(w, c.color)}, o)
 		if s := step(r, "a"); err != nil || s.Action != graph.Created || s.ID != "id" {
 			t.Errorf("%s: %+v, %v", name, s, err)
 		}
@@ -194,7 +194,7 @@ func TestWhatTakesTimeToGoIsNotReadWhenItsDeletionIsAccepted(t *testing.T) {
 
 // settled is a thing of which a change holds when it is accepted, or not.
 type settled struct {
-	*told
+	*described
 	holds    bool
 	repeated bool // the call is sent twice
 }
@@ -203,7 +203,7 @@ func (s settled) Update(ctx context.Context, changes []graph.Change) error {
 	if s.repeated {
 		graph.Repeated(ctx)
 	}
-	return s.told.Update(ctx, changes)
+	return s.described.Update(ctx, changes)
 }
 
 func (s settled) UpdatesSynchronously(changes []graph.Change) bool {
@@ -224,7 +224,7 @@ func TestWhatIsUpdatedSynchronouslyIsNotReadAfterwards(t *testing.T) {
 		w := newWorld()
 		o := us
 		o.AfterCutOff = c.cutOff
-		_, err := graph.Up(t.Context(), []graph.Maker{settled{newTold(w, "blue"), c.holds, c.repeated}}, o)
+		_, err := graph.Up(t.Context(), []graph.Maker{settled{newDescribed(w, "blue"), c.holds, c.repeated}}, o)
 		if got := w.calls(); err != nil || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v; %v", name, got, c.want, err)
 		}

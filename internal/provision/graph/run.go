@@ -692,8 +692,8 @@ func RunOf(ctx context.Context) context.Context {
 
 type repeatedKey struct{}
 
-// Repeated notes that a mutating call was sent more than once, so that its last answer
-// may not tell all that it did. Outside of a run it does nothing.
+// Repeated notes that a mutating call was sent more than once, so that its last response
+// may not contain all that it did. Outside of a run it does nothing.
 func Repeated(ctx context.Context) {
 	if repeated, ok := ctx.Value(repeatedKey{}).(*atomic.Bool); ok {
 		repeated.Store(true)

@@ -58,8 +58,8 @@ func (n *NodeOf[L]) Last() L {
 // before it is read: those whose need is OnceCreated, for one.
 func (n *NodeOf[L]) Learn(live L) { n.last.Store(&live) }
 
-// Answer notes all of the resource that was just created, where the answer to that call
-// tells it, so that it need not be read before its drift is repaired, or at all.
+// Answer notes all of the resource that was just created, where the response to that call
+// contains it, so that it need not be read before its drift is repaired, or at all.
 func (n *NodeOf[L]) Answer(live L, st State) {
 	n.last.Store(&live)
 	st.Drift, st.Retained = n.shape.Attributes().Compare(live, n.shape.Wanted(live))

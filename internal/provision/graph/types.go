@@ -118,7 +118,7 @@ type Maker interface {
 	Finder
 	// Create makes only the bare, tagged resource. All else is drift, which
 	// Update repairs, so that a run cut off anywhere is healed by the next. An
-	// empty id means that the call does not tell: the next Find does.
+	// empty id means that the response does not contain it: the next Find does.
 	Create(context.Context) (id string, err error)
 }
 

@@ -198,7 +198,7 @@ func (a *account) learn(ctx context.Context) (err error) {
 // port of a database, the subnet of a task, and how far the first backup is.
 func (a *account) inventory(ctx context.Context) ([]string, error) {
 	faults := a.Faults()
-	a.SetFaults(localcloud.Faults{}) // it is to tell the truth
+	a.SetFaults(localcloud.Faults{}) // its answers are to be true
 	defer a.SetFaults(faults)
 	out, err := awsaccount.Inventory(ctx, a.config(&wire{}))
 	for i, line := range out {
@@ -286,7 +286,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 
 // run does something over the wire, and fails also when the lock can't be given
 // back. It takes a lock that it finds from its holder, who is known to be dead
-// here and, being this same process, can't be told to be.
+// here; as it is this same process, no signal can find that out.
 func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
 	var unlocked error
 	err := do(provision.Run{
@@ -388,7 +388,7 @@ type wire struct {
 	writes []string
 	dieAt  int // the number of the write at which it dies, 0 for never
 	side   side
-	killed func() // is told of the death
+	killed func() // is called at the death
 	dead   bool
 	by     http.RoundTripper
 }

@@ -181,7 +181,7 @@ func TestKilledWhilePausing(t *testing.T) {
 	})
 }
 
-// TestKilledWhileAlarmsChange stops an up that gives a stack alarms, has them told to
+// TestKilledWhileAlarmsChange stops an up that gives a stack alarms, has them sent to
 // somebody else or takes them off at each of its writes, which the same up then has to
 // complete; and a first up and a destroy at the writes that are of alarms.
 func TestKilledWhileAlarmsChange(t *testing.T) {
@@ -218,11 +218,11 @@ func TestKilledWhileAlarmsChange(t *testing.T) {
 						err = a.heal(ctx)
 					}
 					if err != nil {
-						t.Fatalf("%s write %d of an up with alarms told to %q, %s: %v", side, n, email, write, err)
+						t.Fatalf("%s write %d of an up with alarms sent to %q, %s: %v", side, n, email, write, err)
 					}
 					if write != "" {
 						some, most = true, n
-						t.Logf("%s write %d with alarms told to %q: %s", side, n, email, write)
+						t.Logf("%s write %d with alarms sent to %q: %s", side, n, email, write)
 					}
 				}
 			}

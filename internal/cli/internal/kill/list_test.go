@@ -19,7 +19,7 @@ import (
 const listFile = "testdata/list_calls.txt"
 
 // TestCallsOfAList lists many stacks: as long as they are at rest, it takes no call for
-// each. Of one that is not, its service is asked for, and the list tells how it is. The
+// each. Of one that is not, its service is asked for, and the list shows how it is. The
 // cloud is as slow as AWS and limits requests as AWS does; a list takes at most three
 // seconds of its simulated clock.
 func TestCallsOfAList(t *testing.T) {

@@ -73,7 +73,7 @@ func main() {
 	end("")
 }
 
-// end ends a session as the service tells the plugin to.
+// end ends a session as the service asks the plugin to.
 func end(why string) {
 	if why == "" {
 		why = fmt.Sprintf("Exiting session with sessionId: %s.", answer.SessionID)
