@@ -254,8 +254,8 @@ func TestDestroyKeepsOneSnapshotAndNamesIt(t *testing.T) {
 	if out := s.must("logs", "--local", "--since", "1m"); !strings.Contains(out, "the database is ready") || strings.Contains(out, "rejects DB_PASSWORD") {
 		t.Errorf("a task began before the restored database had its password:\n%s", out)
 	}
-	if r := s.run("up", "--local", "--restore", "latest"); r.code != 0 || !strings.Contains(r.err, "--restore does not change it") {
-		t.Errorf("a restore over a database: exit code %d\n%s", r.code, r.err)
+	if r := s.run("up", "--local", "--restore", "latest"); r.code != 0 || !strings.Contains(r.err, " before, and keeps its present data: --restore does not change it") {
+		t.Errorf("a repeated restore: exit code %d\n%s", r.code, r.err)
 	}
 	s.must("destroy", "--local", "--yes")
 	if r := s.run("up", "--local"); r.code != 0 || !strings.Contains(r.err, "note: the database starts empty, and the stack has kept data (2, ") {

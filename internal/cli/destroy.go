@@ -24,12 +24,16 @@ func newDestroy(s streams, g *globals) *cobra.Command {
 		Use:   "destroy",
 		Short: "Delete the stack, keeping a final snapshot of the data",
 		Long: `Delete everything that belongs to the stack, in dependency order, and then check
-every service for orphans. A final snapshot of the database is taken first and
-kept. With --purge-snapshots none is taken, and every snapshot and automated
-backup of the stack is deleted as well: the data is lost. Only snapshots of AWS
-Backup stay, because only AWS Backup can delete them, and what was copied from
-another region, because it may be another stack's, and backups that RDS has
-replicated to another region, which are deleted there.`,
+every service for orphans. A final snapshot of the data as it is now is taken first
+and kept. The automated snapshots of the database are deleted, and no earlier state
+of the data can be restored any more: to get one back, restore it into a stack of
+another name before ('bookctl up --stack NAME --restore ID').
+
+With --purge-snapshots no final snapshot is taken, and every snapshot and backup of
+the stack is deleted as well: the data is lost. Only snapshots of AWS Backup stay,
+because only AWS Backup can delete them, and what was copied from another region,
+because it may be another stack's, and backups that RDS has replicated to another
+region, which are deleted there.`,
 		Example: `  bookctl destroy
   bookctl destroy --stack staging --purge-snapshots --yes`,
 		Args: cobra.NoArgs,
@@ -76,7 +80,11 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return beforehand(g.stack, err)
 	}
-	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, replicated, purge), "the stack's name", g.stack); err != nil {
+	earlier, err := have.AutomatedBackups(ctx, t.clients.RDS, g.stack, snapshots)
+	if err != nil {
+		return beforehand(g.stack, err)
+	}
+	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, earlier, replicated, purge), "the stack's name", g.stack); err != nil {
 		return err
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
@@ -175,13 +183,22 @@ func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *t
 // left: network interfaces outlive their owners by some minutes.
 const sweepTimeout = 10 * time.Minute
 
-func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, replicated []provision.ReplicatedBackup, purge bool) string {
+// destroyQuestion asks for a confirmation. Earlier is what goes of earlier states of the data,
+// whether a final snapshot is taken or not.
+func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earlier provision.AutomatedBackups, replicated []provision.ReplicatedBackup, purge bool) string {
 	elsewhere := ""
 	if len(replicated) > 0 {
 		elsewhere = "\n" + replicatedText(replicated)
 	}
 	if !purge {
-		return fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the database is kept.%s", g.stack, t.place, elsewhere)
+		question := fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the data as it is now is kept.", g.stack, t.place)
+		if !earlier.Latest.IsZero() || len(earlier.Snapshots) > 0 {
+			question += "\nThe automated backups of the database go: no earlier state of the data can be restored after that."
+		}
+		if len(earlier.Snapshots) > 0 {
+			question += "\nThese snapshots go with them:\n" + snapshotLines(earlier.Snapshots)
+		}
+		return question + elsewhere
 	}
 	going := selected(snapshots, func(s provision.Snapshot) bool { return !s.Stays() })
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })

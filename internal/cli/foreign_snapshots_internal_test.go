@@ -24,7 +24,7 @@ func TestWhatIsSaidOfABackupOfAnotherRegion(t *testing.T) {
 	if said := onward([]provision.Snapshot{disaster, backup}).String(); !strings.Contains(said, byHand) || !strings.Contains(said, "'aws rds delete-db-snapshot …'") {
 		t.Errorf("of a backup and a snapshot: %s", said)
 	}
-	if said := destroyQuestion(&globals{stack: "book"}, &target{place: "here"}, []provision.Snapshot{disaster}, nil, true); strings.Contains(said, "no snapshot") || !strings.Contains(said, "These stay") {
+	if said := destroyQuestion(&globals{stack: "book"}, &target{place: "here"}, []provision.Snapshot{disaster}, provision.AutomatedBackups{}, nil, true); strings.Contains(said, "no snapshot") || !strings.Contains(said, "These stay") {
 		t.Errorf("the question: %s", said)
 	}
 }

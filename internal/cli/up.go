@@ -22,6 +22,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/preflight"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
@@ -291,13 +292,13 @@ func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *p
 }
 
 // dataNote describes where the data of a new database comes from, or that --restore has no
-// effect on an existing one; otherwise it is empty.
-func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (hint.Message, error) {
+// effect on one that was restored from the same snapshot, which is origin; otherwise it is empty.
+func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot, origin string) (hint.Message, error) {
 	switch {
 	case p.spec.NoDatabase:
 		return hint.Message{}, nil
-	case p.have.HasData() && from != nil:
-		return hint.New("the database exists already, and --restore does not change it; to start from a snapshot, destroy the stack first"), nil
+	case p.have.HasData() && from != nil && origin != "":
+		return hint.New("the database was restored from snapshot %s before, and keeps its present data: --restore does not change it; %s", origin, beside(p.spec.Stack, *from)), nil
 	case p.have.HasData():
 		return hint.Message{}, nil
 	case from != nil:
@@ -308,6 +309,14 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot) (h
 		return hint.Message{}, fmt.Errorf("look for snapshots of the stack: %w", err)
 	}
 	return emptyNote(kept), nil
+}
+
+// beside is the next step for data of a snapshot that does not get into the stack's database.
+// Deleting the database first is none: its automated snapshots go with it.
+func beside(stack string, from provision.Snapshot) hint.Message {
+	other := naming.Beside(stack)
+	return hint.New("%s creates a stack beside this one with the data of the snapshot, and %s exports it from there",
+		hint.Command("up", "--stack", other, "--restore", from.Name()), hint.Command("db", "dump", "--stack", other, "FILE"))
 }
 
 // emptyNote describes what a new, empty database could have started with.
@@ -426,6 +435,8 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	var (
 		from *provision.Snapshot
 		asIt string
+		// origin is the snapshot that the database was restored from, if this is a repetition.
+		origin string
 	)
 	if !want.NoDatabase {
 		if err := have.CheckGoing(ctx, t.clients.RDS, g.stack, u.restore); err != nil {
@@ -434,6 +445,13 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	}
 	if u.restore != "" {
 		s, err := provision.SnapshotToRestore(ctx, t.clients.RDS, t.account, g.stack, u.restore)
+		if err != nil {
+			return nil, err
+		}
+		origin, err = have.CheckRestore(ctx, t.clients.RDS, g.stack, u.restore, s)
+		if other := (*provision.RestoredError)(nil); errors.As(err, &other) {
+			return nil, hint.With(err, "%s; a destroy of this stack would delete the automated snapshots", beside(g.stack, s))
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -521,7 +539,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			p.warnings = append(p.warnings, env.Snapshot.Copied())
 		}
 	}
-	data, err := p.dataNote(ctx, env.Snapshot)
+	data, err := p.dataNote(ctx, env.Snapshot, origin)
 	if err != nil {
 		return nil, err
 	}

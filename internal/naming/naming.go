@@ -30,13 +30,25 @@ var stackName = pattern.New(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
 // balancer has at most 32 characters. It also must not begin with "internal-", and
 // RDS allows no double hyphens.
 func CheckStack(name string) error {
-	if !stackName.MatchString(name) || len(name) > 20 {
+	if !stackName.MatchString(name) || len(name) > longestStack {
 		return fmt.Errorf("stack name %q: use 1 to 20 of a-z, 0-9 and single '-' between them, starting with a letter", name)
 	}
 	if name == "internal" || strings.HasPrefix(name, "internal-") {
 		return fmt.Errorf("stack name %q: load balancers can't be named internal-…, choose another name", name)
 	}
 	return nil
+}
+
+// longestStack is how long the name of a stack can be.
+const longestStack = 20
+
+// Beside is a name for a second stack beside one, such as book-restored.
+func Beside(stack string) string {
+	end := "-restored"
+	if strings.HasSuffix(stack, end) {
+		end = "-again"
+	}
+	return strings.TrimRight(stack[:min(len(stack), longestStack-len(end))], "-") + end
 }
 
 var domainName = pattern.New(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])$`)

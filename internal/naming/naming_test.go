@@ -233,3 +233,17 @@ func TestStackNames(t *testing.T) {
 		}
 	}
 }
+
+// TestAStackBesideAnotherHasANameOfItsOwn takes names that end as the new one, and as long ones
+// as there are.
+func TestAStackBesideAnotherHasANameOfItsOwn(t *testing.T) {
+	t.Parallel()
+	for stack, want := range map[string]string{
+		"book": "book-restored", "book-restored": "book-restored-again", "book-restored-again": "book-restor-restored",
+		strings.Repeat("a", 20): "aaaaaaaaaaa-restored", "aaaaaaaaaa-bbbbb": "aaaaaaaaaa-restored", "aaaaaaaaaaa-restored": "aaaaaaaaaaa-re-again",
+	} {
+		if got := naming.Beside(stack); got != want || naming.CheckStack(got) != nil {
+			t.Errorf("beside stack %s: %s, want %s: %v", stack, got, want, naming.CheckStack(got))
+		}
+	}
+}

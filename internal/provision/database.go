@@ -29,6 +29,10 @@ import (
 // seen; a version id gives nothing away.
 const TagSecretVersion = "bookctl:secret-version" //nolint:gosec // the name of a tag
 
+// tagRestoredFrom is the tag of the database that holds the id of the snapshot that it was
+// restored from. It is set by the call that restores, since RDS does not return it.
+const tagRestoredFrom = "bookctl:restored-from"
+
 // Database is the stack's RDS PostgreSQL instance: encrypted, private, backed
 // up, with TLS forced by its parameter group.
 //
@@ -950,6 +954,8 @@ func (d *Database) restore(ctx context.Context) (string, error) {
 	if s.GiB > d.want.storage {
 		d.want.storage = s.GiB // what was larger can't be put into less
 	}
+	tags := d.tags(d.Name())
+	tags[tagRestoredFrom] = s.ID
 	out, err := d.rds.RestoreDBInstanceFromDBSnapshot(ctx, &rds.RestoreDBInstanceFromDBSnapshotInput{
 		DBInstanceIdentifier:        d.identifier(),
 		DBSnapshotIdentifier:        &s.ID,
@@ -967,7 +973,7 @@ func (d *Database) restore(ctx context.Context) (string, error) {
 		CopyTagsToSnapshot:          aws.Bool(true),
 		AutoMinorVersionUpgrade:     aws.Bool(true),
 		EnableCloudwatchLogsExports: []string{exportedLog},
-		Tags:                        rdsTags(d.tags(d.Name())),
+		Tags:                        rdsTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("restore database %s from snapshot %s: %w", *d.identifier(), s.ID, err)
@@ -1146,7 +1152,8 @@ func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 // Delete deletes the instance after RDS has taken a final snapshot. The
 // snapshot is named by the instance's immutable resource id and the time, so
 // that the name can collide with no other, not even one of a namesake. The
-// automated backups go with the instance: the snapshot holds all that they do.
+// automated backups go with the instance, and with them every earlier state of the data:
+// retained ones would be billed, and the snapshot has only what there is now.
 //
 // The instance is read again unless this run has just done so. RDS itself refuses to delete
 // one that somebody has protected since.

@@ -129,6 +129,9 @@ func (s Snapshot) What() string {
 	return "copy of " + s.Region
 }
 
+// Name is what --restore takes to restore the snapshot into any stack.
+func (s Snapshot) Name() string { return cmp.Or(s.elsewhere, s.ID) }
+
 // Elsewhere reports whether the snapshot is in another region or account.
 func (s Snapshot) Elsewhere() bool { return s.elsewhere != "" }
 
@@ -213,6 +216,82 @@ func (d Deployed) ReplicatedBackups(ctx context.Context, client *rds.Client, sta
 // instance returns the stack's instance as it was read, or nil where there is none.
 func (d Deployed) instance(ctx context.Context, client *rds.Client, stack string) (*types.DBInstance, error) {
 	return databases{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))
+}
+
+// AutomatedBackups are what RDS keeps of a database's earlier states, and deletes with it.
+type AutomatedBackups struct {
+	Snapshots []Snapshot
+	// Latest is the newest time that the data can be restored to; zero for none.
+	Latest time.Time
+}
+
+// AutomatedBackups returns those of the stack's database, which are also among all, its
+// snapshots.
+func (d Deployed) AutomatedBackups(ctx context.Context, client *rds.Client, stack string, all []Snapshot) (AutomatedBackups, error) {
+	db, err := d.instance(ctx, client, stack)
+	if db == nil || err != nil || rdsTagMap(db.TagList)[TagStack] != stack {
+		return AutomatedBackups{}, err
+	}
+	out := AutomatedBackups{Latest: aws.ToTime(db.LatestRestorableTime)}
+	for _, s := range all {
+		if s.Kind == AutomatedSnapshot && s.Region == "" && s.Resource == aws.ToString(db.DbiResourceId) {
+			out.Snapshots = append(out.Snapshots, s)
+		}
+	}
+	return out, nil
+}
+
+// RestoredError is the error of an up that is to restore a snapshot where there is a database
+// with other data.
+type RestoredError struct {
+	// Database is its name.
+	Database string
+	// Snapshot is what was to be restored.
+	Snapshot Snapshot
+}
+
+func (e *RestoredError) Error() string {
+	return fmt.Sprintf("database %s exists already, and its data stays as it is: RDS restores snapshot %s only into a new database", e.Database, e.Snapshot.Name())
+}
+
+// CheckRestore says, as a RestoredError, that an up can't restore a snapshot, because the stack
+// has a database with other data. If the database was restored from the same snapshot, the up is
+// repeated, and goes on: CheckRestore returns that snapshot's id, and "" for a database that is
+// yet to be restored. Which is what the up was given, an id, an ARN or "latest", and from what
+// SnapshotToRestore returned for it.
+func (d Deployed) CheckRestore(ctx context.Context, client *rds.Client, stack, which string, from Snapshot) (origin string, err error) {
+	if !d.HasData() {
+		return "", nil
+	}
+	db, err := d.instance(ctx, client, stack)
+	if db == nil || err != nil {
+		return "", err
+	}
+	meant := from
+	origin = rdsTagMap(db.TagList)[tagRestoredFrom]
+	if which == "latest" && origin != "" { // which was meant when there was no database yet
+		all, err := d.Snapshots(ctx, client, stack)
+		if err != nil {
+			return "", fmt.Errorf("look for snapshots of the stack: %w", err)
+		}
+		for _, s := range all {
+			if s.Taken() && s.Status == "available" && s.Resource != aws.ToString(db.DbiResourceId) {
+				meant = s
+			}
+		}
+	}
+	id := meant.ID
+	if meant.Elsewhere() {
+		id = naming.Names{Stack: stack}.SnapshotCopy(meant.elsewhere, meant.stored)
+	}
+	status := aws.ToString(db.DBInstanceStatus)
+	switch {
+	case id == origin:
+		return origin, nil
+	case lost[status], status == "insufficient-capacity": // the run says how to replace it
+		return "", nil
+	}
+	return "", &RestoredError{Database: aws.ToString(db.DBInstanceIdentifier), Snapshot: from}
 }
 
 // CheckGoing says why an up must not make another database in the place of one that is
