@@ -122,8 +122,11 @@ func newDBTunnel(s streams, g *globals) *cobra.Command {
 		Short: "Forward a local port to the database",
 		Long: `Forward a port of this machine to the database, through a running task, until
 interrupted. Session Manager ends it too, with exit code 1, when nothing was sent
-through it for 20 minutes, or the account's own time. This needs a stack that was
-created with 'bookctl up --exec', and AWS's session-manager-plugin on this machine.
+through it for 20 minutes, or the account's own time.
+
+This needs tasks that allow it. Run 'bookctl up --exec' once: it replaces the tasks,
+and they can then write to their root file system. It also needs AWS's
+session-manager-plugin, ` + firstPlugin + ` or newer, on this machine.
 
 The server's certificate names the database's own address, not localhost:
 connect with sslmode=verify-ca, or give psql that address as host and
@@ -236,12 +239,18 @@ It works after the stack is destroyed, too.`,
 func newDBRotate(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "rotate-password",
-		Short: "Change the database's password without downtime",
+		Short: "Change the database's password, and replace the tasks",
 		Long: `Generate a new password, store it in the secret and in the database, and replace
-each task by one that knows it. The old tasks keep serving over their open
-connections until the new ones are healthy. What is scheduled for the database's
-maintenance window stays there. If this is interrupted, the next 'bookctl up'
-completes it.`,
+each task by one that knows it.
+
+Connections that are open stay open, so an app that keeps its connections serves all
+the time. But an old task can't open a new connection, and for some minutes, until
+the new tasks are healthy, there are only old ones. An app that connects for each
+request fails during that time: Django does with CONN_MAX_AGE=0, its default, and
+most PHP apps do. Change the password of such an app at a quiet hour.
+
+What is scheduled for the database's maintenance window stays there. If this is
+interrupted, the next 'bookctl up' completes it.`,
 		Example: `  bookctl db rotate-password`,
 		Args:    cobra.NoArgs,
 		RunE:    within(g, func(ctx context.Context, _ []string) error { return rotatePassword(ctx, s, g) }),

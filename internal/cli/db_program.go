@@ -25,16 +25,20 @@ import (
 )
 
 // throughTunnel is the part of the help about how a database is reached.
-const throughTunnel = `On AWS it goes through a task, as 'bookctl db tunnel' does: that needs a stack made
-with 'bookctl up --exec', and AWS's session-manager-plugin. The password is in no
-argument, variable or file: bookctl signs in itself.`
+const throughTunnel = `On AWS the connection goes through a task, as that of 'bookctl db tunnel' does. The
+prerequisites are the same: 'bookctl up --exec', once, and session-manager-plugin
+` + firstPlugin + ` or newer on this machine.
+
+The password is in no argument, variable or file: bookctl logs in, and the program
+connects to bookctl.`
 
 func newDBPsql(s streams, g *globals) *cobra.Command {
 	var authorities string
 	cmd := &cobra.Command{
 		Use:   "psql [flags] -- [ARGUMENT]...",
 		Short: "Open psql in the database",
-		Long: `Run psql, which has to be installed, in the stack's database as its owner.
+		Long: `Run psql, which has to be installed in any version, in the stack's database as its
+owner.
 Arguments after -- are passed to psql. The exit code is that of psql.
 
 ` + throughTunnel,
@@ -79,10 +83,11 @@ func newDBLoad(s streams, g *globals) *cobra.Command {
 		Use:   "load FILE",
 		Short: "Load data into the database from a file",
 		Long: `Load a file that 'bookctl db dump' or pg_dump --format=custom wrote into the
-stack's database, with pg_restore, which has to be installed. The database's user
-owns everything that is loaded. The load is one transaction: if anything fails,
-for example because a table exists already, nothing is changed. --clean first
-drops the tables and other objects that are in the file, with their data.
+stack's database, with pg_restore, which has to be installed in the version of the
+pg_dump that wrote the file. The database's user owns everything that is loaded. The
+load is one transaction: if anything fails, for example because a table exists
+already, nothing is changed. --clean first drops the tables and other objects that
+are in the file, with their data.
 
 ` + throughTunnel,
 		Example: `  bookctl db load books.dump --clean --yes`,

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,9 +25,10 @@ func newExec(s streams, g *globals) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "exec [flags] -- COMMAND [ARGUMENT]...",
 		Short: "Run a command in a task",
-		Long: `Run a command in a running task, through ECS Exec. This needs a stack that was
-created with 'bookctl up --exec', and AWS's session-manager-plugin on this
-machine. In the local cloud, the command of its container engine replaces the
+		Long: `Run a command in a running task, through ECS Exec. This needs tasks that allow it.
+Run 'bookctl up --exec' once: it replaces the tasks, and they can then write to their
+root file system. It also needs AWS's session-manager-plugin, ` + firstPlugin + ` or newer, on
+this machine. In the local cloud, the command of its container engine replaces the
 plugin; in tasks that are plain processes no commands can run.
 
 The command has a terminal on AWS, whether bookctl has one or not, and its exit code
@@ -80,7 +82,7 @@ const pluginName = "session-manager-plugin"
 // firstPlugin is the first version that reads AWS's answer from the environment. Older
 // versions take it as an argument, where every user of this machine could read its token.
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/plugin-version-history.html
-var firstPlugin = [3]int{1, 2, 536}
+const firstPlugin = "1.2.536"
 
 // findPlugin finds the plugin, before the first call to AWS.
 func findPlugin(ctx context.Context) (string, error) {
@@ -93,19 +95,19 @@ func findPlugin(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", hint.Add(fmt.Errorf("ask %s for its version: %w", path, err), install)
 	}
-	var have [3]int
-	if _, err := fmt.Sscanf(string(out), "%d.%d.%d", &have[0], &have[1], &have[2]); err != nil {
+	have, err := pluginVersion(string(out))
+	if err != nil {
 		return "", hint.Add(fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install)
 	}
-	for i, n := range firstPlugin {
-		if have[i] != n {
-			if have[i] < n {
-				return "", hint.Add(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
-			}
-			break
-		}
+	if first, _ := pluginVersion(firstPlugin); slices.Compare(have[:], first[:]) < 0 {
+		return "", hint.Add(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
 	}
 	return path, nil
+}
+
+func pluginVersion(text string) (v [3]int, err error) {
+	_, err = fmt.Sscanf(text, "%d.%d.%d", &v[0], &v[1], &v[2])
+	return v, err
 }
 
 // walk passes a session to the plugin and waits for its end. The command in the task
