@@ -38,8 +38,7 @@ func newDBPsql(s streams, g *globals) *cobra.Command {
 		Use:   "psql [flags] -- [ARGUMENT]...",
 		Short: "Open psql in the database",
 		Long: `Run psql, which has to be installed in any version, in the stack's database as its
-owner.
-Arguments after -- are passed to psql. The exit code is that of psql.
+owner. Arguments after -- are passed to psql. The exit code is that of psql.
 
 ` + throughTunnel,
 		Example: `  bookctl db psql

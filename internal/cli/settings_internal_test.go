@@ -8,8 +8,10 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/spf13/cobra"
 
+	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -71,7 +73,10 @@ func settingsPage(t *testing.T) string {
 	b.WriteString(`# Settings
 
 What a user can choose for a stack: the flags of ` + "`bookctl up` and `bookctl plan`" + `. A flag that is not given keeps what is deployed, and a
-new stack gets the default. This page is generated from the table of settings (` + "`internal/provision/settings_table.go`" + `) by
+new stack gets the default. Where two defaults are given, the first is that of an image that does not say otherwise in its config
+([containers.md](containers.md)), and the second that of bookapi, whose image does.
+
+This page is generated from the table of settings (` + "`internal/provision/settings_table.go`" + `) by
 ` + "`UPDATE_DOCS=1 go test -vet=off -run TestEachSetting ./internal/cli ./internal/provision`" + `.
 
 Variables and secrets are in [containers.md](containers.md): in bookctl.yaml, ` + "`env`" + ` and ` + "`secret`" + ` hold ` + "`NAME: VALUE`" + ` pairs.
@@ -95,9 +100,24 @@ stack had when they were created. The tags are recorded in the tag ` + "`bookctl
 		return "`" + text + "`"
 	}
 	defaults := provision.DefaultSettings()
+	usual := map[string]string{} // of an image that says nothing, by flag
+	for _, d := range image.Defaults(&v1.ConfigFile{}) {
+		usual[d.Setting] = d.Value
+	}
+	byDefault := func(row provision.Setting) string {
+		ofBookapi := none(row.Value.Format(defaults))
+		of, derived := usual[row.Flag]
+		switch of = none(of); {
+		case !derived || of == ofBookapi:
+			return ofBookapi
+		case of == "":
+			of = "the image's"
+		}
+		return of + "; bookapi: " + ofBookapi
+	}
 	for _, row := range provision.Table() {
 		flag := up.Flags().Lookup(row.Flag)
-		fmt.Fprintf(&b, "| `--%s` | `%s` | `%s` | %s | `%s` | %s |\n", row.Flag, environmentName(up, flag), row.JSON, none(row.Value.Format(defaults)), row.Example, row.Help)
+		fmt.Fprintf(&b, "| `--%s` | `%s` | `%s` | %s | `%s` | %s |\n", row.Flag, environmentName(up, flag), row.JSON, byDefault(row), row.Example, row.Help)
 	}
 	b.WriteString(`
 Where a setting is recorded, so that a change by hand is recognized as drift and not taken for a new setting; the fields of the

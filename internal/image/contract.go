@@ -58,7 +58,7 @@ const (
 )
 
 // Defaults reads what an image's config says of how a container of it is run. With
-// nil, the image is not known, and all is what is usual.
+// nil, the image is not known, and everything is the default.
 //
 // ECS itself takes ENTRYPOINT, CMD, USER and STOPSIGNAL from the image. It does not
 // look at EXPOSE, nor at HEALTHCHECK
@@ -75,7 +75,7 @@ func Defaults(file *v1.ConfigFile) []Default {
 	}
 	if file == nil {
 		for i := range out {
-			out[i].Source = "what is usual: the image can't be read from here"
+			out[i].Source = "default: the image can't be read from here"
 		}
 	}
 	for _, d := range []Default{
@@ -90,7 +90,7 @@ func Defaults(file *v1.ConfigFile) []Default {
 		{"db-user", usualName, "the image has no label for it"},
 	} {
 		if file == nil {
-			d.Source = "what is usual: the image can't be read from here"
+			d.Source = "default: the image can't be read from here"
 		}
 		if value, labelled := config.Labels[LabelPrefix+d.Setting]; labelled {
 			d.Value, d.Source = value, "label "+LabelPrefix+d.Setting+" of the image"
