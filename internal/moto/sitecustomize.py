@@ -34,6 +34,7 @@ def serve(host, port, app, threaded, **options):
             number = listener.getsockname()[1]
             child = os.fork()
             if child == 0:
+                os.dup2(2, 1)  # moto prints at times; answers are this process's alone
                 server = werkzeug.serving.make_server(host, number, app, threaded, fd=listener.fileno())
                 server.serve_forever()
                 os._exit(0)
