@@ -175,6 +175,7 @@ backup-days: 3
 protect: true
 log-days: 30
 cidr: 10.20.0.0/16
+outgoing-ports: 587,6379,8000-8100
 exec: true
 alarm-email: ops@example.com
 deploy: canary:10%/5m:10m

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -34,6 +35,7 @@ type SecurityGroup struct {
 type rule struct {
 	egress bool
 	port   int32 // 0: all ports and protocols
+	last   int32 // of a range of ports, which port begins; else 0
 	peer   string
 }
 
@@ -44,6 +46,9 @@ func (r rule) String() string {
 	}
 	if r.port != 0 {
 		port = fmt.Sprintf("tcp %d", r.port)
+	}
+	if r.last != 0 {
+		port = "tcp " + portRange{r.port, r.last}.String()
 	}
 	return fmt.Sprintf("%s %s %s", port, dir, r.peer)
 }
@@ -221,6 +226,8 @@ func newLiveRule(egress bool, protocol *string, from, to *int32, peer *string, e
 	case p == "-1":
 	case p == "tcp" && a == b:
 		l.port = a
+	case p == "tcp" && egress && 0 < a && a < b:
+		l.port, l.last = a, b
 	default:
 		l.exotic = fmt.Sprintf("%s %d-%d", p, a, b)
 	}
@@ -392,7 +399,7 @@ func (n network) revokeAll(ctx context.Context, group string, rules []types.Secu
 func (r rule) permission() types.IpPermission {
 	p := types.IpPermission{IpProtocol: aws.String("-1")}
 	if r.port != 0 {
-		p.IpProtocol, p.FromPort, p.ToPort = aws.String("tcp"), &r.port, &r.port
+		p.IpProtocol, p.FromPort, p.ToPort = aws.String("tcp"), &r.port, aws.Int32(cmp.Or(r.last, r.port))
 	}
 	if strings.HasPrefix(r.peer, "sg-") {
 		p.UserIdGroupPairs = []types.UserIdGroupPair{{GroupId: &r.peer, Description: aws.String(r.String())}}

@@ -93,6 +93,9 @@ type Settings struct {
 	// Subnets are the ids of the public subnets of VPC that load balancer and tasks are
 	// in, and DBSubnets those of the database, separated by commas; see preflight.Check.
 	Subnets, DBSubnets string
+	// OutgoingPorts are the TCP ports that tasks may connect to besides that of HTTPS and
+	// their database: numbers and ranges, separated by commas; "all" is everything.
+	OutgoingPorts string
 	// Exec lets commands be run in the tasks, whose file system is then
 	// writable.
 	Exec bool

@@ -827,6 +827,22 @@ func networkSettings() []Setting {
 			text:     func(s Settings) string { return strings.ReplaceAll(s.DBSubnets, ",", " ") },
 			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
 		},
+		{
+			Flag: "outgoing-ports", JSON: "outgoingPorts", Value: Text{Of: func(s *Settings) *string { return &s.OutgoingPorts }},
+			Help:    "also let tasks connect to these TCP ports everywhere, such as 587,6379,8000-8100, or 'all' (default: 443 and their database; 'none' returns to that)",
+			Example: "587,6379,8000-8100",
+			Choices: []string{"none", "all", "587"},
+			Drives:  []ResourceField{{"sg-task", missingRule + "tcp 587 to " + anywhere}, {"sg-task", missingRule + "tcp 8000-8100 to " + anywhere}},
+			check: func(s Settings, refuse refusal) {
+				_, err := parsePorts(s.OutgoingPorts)
+				refuse("outgoing-ports", err != nil, "outgoing ports: %v", err)
+				refuse("outgoing-ports", len(s.OutgoingPorts) > 256, "outgoing ports of %d characters: that is too long to be recorded in a tag", len(s.OutgoingPorts))
+			},
+			given:    func(s *Settings) { s.OutgoingPorts = portsText(unlessNone(strings.TrimSpace(s.OutgoingPorts))) },
+			recorded: onService, // the security group is ready before it
+			text:     func(s Settings) string { return strings.ReplaceAll(s.OutgoingPorts, ",", " ") },
+			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
+		},
 	}
 }
 

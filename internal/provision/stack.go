@@ -388,7 +388,8 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	}
 
 	// Allowed are internet to load balancer, load balancer to tasks, tasks to database, and
-	// HTTPS from the tasks to their image, secret and log, and nothing else. A rule that
+	// HTTPS from the tasks to their image, secret and log, what the user says that they
+	// connect to besides, and nothing else. A rule that
 	// refers to a group which is created later has an address range instead, so that the
 	// groups form no cycle.
 	outOfBalancer := func(port int32) []rule {
@@ -403,7 +404,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	})
 	intoTask := func(port int32) []rule { return []rule{{port: port, peer: lb.ID()}} }
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", net.vpc, append(net.read(net.data), lb), func() []rule {
-		rules := append(intoTask(spec.ContainerPort), rule{egress: true, port: 443, peer: anywhere})
+		rules := append(intoTask(spec.ContainerPort), spec.outgoing()...)
 		if spec.NoDatabase {
 			return rules
 		}
