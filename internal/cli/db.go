@@ -261,7 +261,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := open(ctx, s, g, needs{database: true, serving: true})
+	t, err := open(ctx, s, g, needs{free: true, database: true, serving: true})
 	if err != nil {
 		return err
 	}

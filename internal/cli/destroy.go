@@ -51,41 +51,20 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if err != nil {
 		return err
 	}
-	if err := refuseLocked(ctx, t, g); err != nil {
+	t.lookAtLock(ctx, g)
+	if err := t.refuseLocked(); err != nil {
 		return err
 	}
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	found, err := checkDestroy(ctx, t, g, purge, nil)
 	if err != nil {
-		return beforehand(g.stack, fmt.Errorf("read what is deployed: %w", err))
-	}
-	if have.Found && have.Protect {
-		return hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
-	}
-	if err := provision.CheckDestroy(ctx, t.clients, g.stack, have, purge); err != nil {
-		return beforehand(g.stack, err)
-	}
-	if err := provision.CheckHolders(ctx, t.clients, g.stack, have); err != nil {
-		return beforehand(g.stack, err)
-	}
-	// The reads that otherwise only the check at the end makes are made now: a missing
-	// permission would show only when everything else is deleted.
-	if err := provision.CheckProof(ctx, t.clients, g.stack, have); err != nil {
-		return beforehand(g.stack, fmt.Errorf("what is left of it could not be listed: %w", err))
-	}
-	snapshots, err := have.Snapshots(ctx, t.clients.RDS, g.stack)
-	if err != nil {
-		return beforehand(g.stack, err)
-	}
-	replicated, err := have.ReplicatedBackups(ctx, t.clients.RDS, g.stack)
-	if err != nil {
-		return beforehand(g.stack, err)
-	}
-	earlier, err := have.AutomatedBackups(ctx, t.clients.RDS, g.stack, snapshots)
-	if err != nil {
-		return beforehand(g.stack, err)
-	}
-	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, earlier, replicated, purge), "the stack's name", g.stack); err != nil {
 		return err
+	}
+	have, snapshots, replicated := found.have, found.snapshots, found.replicated
+	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, found.earlier, replicated, purge), "the stack's name", g.stack); err != nil {
+		return err
+	}
+	if !t.lock.Recent() { // a person has taken their time, and others may have changed the stack, also by hand
+		t.lock = nil
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
 	spec := provision.Spec{
@@ -95,6 +74,10 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
 	}
 	run := changing(s, t, spec, "destroy")
+	run.Recheck = func(ctx context.Context) error {
+		_, err := checkDestroy(ctx, t, g, purge, &found)
+		return err
+	}
 	run.Begin, run.Observe = rep.begin, rep.event
 	end := destruction{place: t.place, free: t.local, before: snapshots, replicated: replicated}
 	end.Removal, err = run.Destroy(ctx, purge, sweepTimeout)
@@ -129,6 +112,64 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		end.nothing = noteAbsence(ctx, t, g)
 	}
 	return end.print(s, g)
+}
+
+// destroyed is what a destroy is decided by.
+type destroyed struct {
+	have       provision.Deployed
+	snapshots  []provision.Snapshot
+	earlier    provision.AutomatedBackups
+	replicated []provision.ReplicatedBackup
+}
+
+// checkDestroy reads the stack, and fails if it must not be destroyed. Was, which may be nil, is
+// what was read before, and what the user has confirmed: it fails too if something else is there
+// now.
+func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, was *destroyed) (is destroyed, err error) {
+	if is.have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
+		return is, beforehand(g.stack, fmt.Errorf("read what is deployed: %w", err))
+	}
+	if was != nil && is.have.Found { // else another destroy has done it
+		if changed := is.have.Since(was.have); changed != nil {
+			return is, changedMeanwhile(g.stack, changed)
+		}
+	}
+	if is.have.Found && is.have.Protect {
+		return is, hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
+	}
+	if err := provision.CheckDestroy(ctx, t.clients, g.stack, is.have, purge); err != nil {
+		return is, beforehand(g.stack, err)
+	}
+	if err := provision.CheckHolders(ctx, t.clients, g.stack, is.have); err != nil {
+		return is, beforehand(g.stack, err)
+	}
+	// The reads that otherwise only the check at the end makes are made now: a missing
+	// permission would show only when everything else is deleted.
+	if err := provision.CheckProof(ctx, t.clients, g.stack, is.have); err != nil {
+		return is, beforehand(g.stack, fmt.Errorf("what is left of it could not be listed: %w", err))
+	}
+	if is.snapshots, err = is.have.Snapshots(ctx, t.clients.RDS, g.stack); err != nil {
+		return is, beforehand(g.stack, err)
+	}
+	if is.replicated, err = is.have.ReplicatedBackups(ctx, t.clients.RDS, g.stack); err != nil {
+		return is, beforehand(g.stack, err)
+	}
+	if is.earlier, err = is.have.AutomatedBackups(ctx, t.clients.RDS, g.stack, is.snapshots); err != nil {
+		return is, beforehand(g.stack, err)
+	}
+	if was == nil || !purge {
+		return is, nil
+	}
+	var more []string
+	for _, x := range is.snapshots {
+		if purged(x) && !slices.ContainsFunc(was.snapshots, func(y provision.Snapshot) bool { return x.ID == y.ID }) {
+			more = append(more, "snapshot "+x.ID+" was taken")
+		}
+	}
+	if more != nil {
+		return is, changedMeanwhile(g.stack, more)
+	}
+	return is, nil
 }
 
 // errNothingDeleted is the error of a destroy whose first deletions were all denied.
@@ -200,7 +241,7 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 		}
 		return question + elsewhere
 	}
-	going := selected(snapshots, func(s provision.Snapshot) bool { return !s.Stays() })
+	going := selected(snapshots, purged)
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
 	foreign := selected(snapshots, isForeign)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
@@ -224,6 +265,9 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []provision.Snapshot {
 	return slices.DeleteFunc(slices.Clone(all), func(s provision.Snapshot) bool { return !want(s) })
 }
+
+// purged reports whether a destroy with --purge-snapshots deletes a snapshot.
+func purged(s provision.Snapshot) bool { return !s.Stays() }
 
 // isForeign reports whether a snapshot is from another region.
 func isForeign(s provision.Snapshot) bool { return s.Region != "" }

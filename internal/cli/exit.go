@@ -37,7 +37,7 @@ const exitCodes = `Exit codes:
   2    plan: there are changes
   3    status: not healthy; local: the local cloud is not running
   4    no valid credentials, or access denied
-  5    another run holds the stack's lock
+  5    another run holds the stack's lock, or changed the stack meanwhile
   6    destroy: something could not be deleted
   64   usage error
   130  interrupted`
@@ -72,6 +72,7 @@ func judge(err error) outcome {
 	var (
 		usage   usageError
 		lock    *runlock.LockedError
+		changed changedError
 		api     smithy.APIError
 		profile config.SharedConfigProfileNotExistError
 		auth    authError
@@ -86,6 +87,8 @@ func judge(err error) outcome {
 	case errors.As(err, &lock):
 		v.code = exitLocked
 		v.next = lock.Next()
+	case errors.As(err, &changed):
+		v.code = exitLocked
 	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
 		v.code = exitAuth // clarified says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):

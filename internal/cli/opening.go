@@ -13,6 +13,7 @@ import (
 // before the lock is taken, because the lock would leave a record of a stack that does not
 // exist.
 type needs struct {
+	lock     bool // it is read, whether or not another run has it
 	free     bool // no other run is at work on it
 	service  bool
 	database bool
@@ -22,6 +23,7 @@ type needs struct {
 // opened is the stack that a command works on, as it was read.
 type opened struct {
 	*target
+	needs    needs
 	have     provision.Deployed
 	database provision.Connection // where the command needs one
 }
@@ -32,9 +34,12 @@ func open(ctx context.Context, s streams, g *globals, n needs) (opened, error) {
 	if err != nil {
 		return opened{}, err
 	}
-	o := opened{target: t}
+	o := opened{target: t, needs: n}
+	if n.lock || n.free {
+		t.lookAtLock(ctx, g)
+	}
 	if n.free {
-		if err := refuseLocked(ctx, t, g); err != nil {
+		if err := t.refuseLocked(); err != nil {
 			return o, err
 		}
 	}
@@ -64,7 +69,17 @@ func refusePaused(have provision.Deployed, g *globals) error {
 }
 
 // hold runs a change of the stack under its lock. Guard is asked before each change.
-func (o opened) hold(ctx context.Context, s streams, g *globals, doing string, do func(guard func(context.Context) error) error) error {
+func (o *opened) hold(ctx context.Context, s streams, g *globals, doing string, do func(guard func(context.Context) error) error) error {
 	spec := provision.Spec{Stack: g.stack, Settings: provision.Settings{Tags: o.have.Tags}} // for the lock
-	return changing(s, o.target, spec, doing).Hold(ctx, func(lock *runlock.Lock) error { return do(lock.Guard) })
+	run := changing(s, o.target, spec, doing)
+	run.Recheck = func(ctx context.Context) (err error) {
+		if o.have, err = provision.ReadDeployed(ctx, o.clients, g.stack); err != nil {
+			return fmt.Errorf("read what is deployed: %w", err)
+		}
+		if o.needs.serving {
+			return refusePaused(o.have, g)
+		}
+		return nil
+	}
+	return run.Hold(ctx, func(lock *runlock.Lock) error { return do(lock.Guard) })
 }

@@ -58,7 +58,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	o, err := open(ctx, s, g, needs{serving: true})
+	o, err := open(ctx, s, g, needs{lock: true, serving: true})
 	if err != nil {
 		return err
 	}
@@ -73,7 +73,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if shifted != nil && shifted.Revision != shifted.Before && (to == 0 || to == shifted.Before) {
 		return takeBack(ctx, s, g, t, rep, shifted, begun)
 	}
-	if err := refuseLocked(ctx, t, g); err != nil {
+	if err := t.refuseLocked(); err != nil {
 		return err
 	}
 	releases, err := provision.Releases(ctx, t.clients, g.stack)
@@ -83,7 +83,9 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	release, err := provision.RollbackTarget(releases, to)
 	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && release.Serving && release.Served {
 		spec := provision.Spec{Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: have.Zones}
-		changes, restoreErr := changing(s, t, spec, "rollback").RestoreChecks(ctx)
+		run := changing(s, t, spec, "rollback")
+		run.Recheck = t.unchanged(g.stack, have)
+		changes, restoreErr := run.RestoreChecks(ctx)
 		if restoreErr != nil {
 			return restoreErr
 		}

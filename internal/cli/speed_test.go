@@ -390,7 +390,7 @@ func (c *slowCloud) up(b *testing.B, source provision.ImageSource) (graph.Report
 		if !have.Found {
 			s.Port = freePort(b)
 		}
-		return provision.Spec{Settings: s, Source: source, Wait: true}
+		return provision.Spec{Settings: s, Source: source, Wait: true, NewDatabase: !have.HasData()}
 	}
 	var parts []provision.Resource
 	_, report, err := c.run(b, spec, &parts).Up(b.Context())

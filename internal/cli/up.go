@@ -204,7 +204,8 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	if err != nil {
 		return err
 	}
-	if err := refuseLocked(ctx, t, g); err != nil {
+	t.lookAtLock(ctx, g)
+	if err := t.refuseLocked(); err != nil { // before anything is built or asked for
 		return err
 	}
 	rep.note("stack %s in %s", g.stack, t.place)
@@ -358,6 +359,7 @@ func emptyNote(kept []provision.Snapshot) hint.Message {
 // run creates what is missing, and repairs drift.
 func (p *preparation) run(ctx context.Context, s streams, rep reporter, doing string) (*provision.Stack, graph.Report, error) {
 	run := changing(s, p.target, p.spec, doing)
+	run.Recheck = p.target.unchanged(p.spec.Stack, p.have)
 	run.Begin, run.Observe = rep.begin, rep.event
 	run.Warn = func(text string) { rep.note("note: %s", text) }
 	run.Allow = func(found []graph.Finding) error {
@@ -419,12 +421,8 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 			return nil, err
 		}
 	}
-	if !have.Service() { // what was set before a first release
-		own, err := provision.ReadOwnSecrets(ctx, t.clients, g.stack)
-		if err != nil {
-			return nil, err
-		}
-		own.GiveUnserved(&want)
+	if err := p.have.GiveUnserved(ctx, t.clients, &want); err != nil { // what was set before a first release
+		return nil, err
 	}
 	for _, name := range u.env.unset {
 		if !slices.Contains(slices.Concat(want.Env.Names(), want.Secrets.Names()), name) {
@@ -526,7 +524,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	want.DBVersion, want.Subnets, want.DBSubnets = env.DBVersion, env.Subnets, env.DBSubnets
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
-		Said: said(flags), UpgradeFrom: env.UpgradeFrom, NewDatabase: true,
+		Said: said(flags), UpgradeFrom: env.UpgradeFrom, NewDatabase: !have.HasData(),
 	}
 	if p.source != nil {
 		p.spec.Source = p.source

@@ -47,6 +47,8 @@ type Deployed struct {
 	exists existing
 	// observation has what was read, for the resources of the same run.
 	observation *observation
+	// unserved is the version of the values that GiveUnserved has read; nil for none.
+	unserved *string
 	// hints are what HintTags has read, by ARN.
 	hints map[string]map[string]string
 }
@@ -195,15 +197,8 @@ func (d Deployed) Lost(made Settings) []string {
 		for _, row := range Table() {
 			value := row.Value.Format(made)
 			none := value == "" || value == "0"
-			_, onOff := row.Value.(Switch)
-			switch {
-			case row.recorded.on[0] != part.resource, row.when != nil && !row.when(made) && !none:
-			case none:
-				settings = append(settings, "no --"+row.Flag)
-			case onOff:
-				settings = append(settings, "--"+row.Flag+"="+value)
-			default:
-				settings = append(settings, "--"+row.Flag+" "+value)
+			if row.recorded.on[0] == part.resource && (row.when == nil || row.when(made) || none) {
+				settings = append(settings, row.asFlag(made))
 			}
 		}
 		out = append(out, fmt.Sprintf("the %s is gone, and with it the settings that it recorded; it is made with %s", part.name, strings.Join(settings, ", ")))

@@ -400,11 +400,20 @@ func (o OwnSecrets) Give(s *Settings, names ...string) (lost []string) {
 
 // GiveUnserved gives the container of a stack that has no service yet all values that
 // were set beforehand, but for the names that it has otherwise.
-func (o OwnSecrets) GiveUnserved(s *Settings) {
+func (d *Deployed) GiveUnserved(ctx context.Context, c Clients, s *Settings) error {
+	if d.Service() {
+		return nil
+	}
+	o, err := ReadOwnSecrets(ctx, c, d.stack)
+	if err != nil {
+		return err
+	}
+	d.unserved = &o.version
 	env, secrets := s.Env.Map(), s.Secrets.Map()
 	o.Give(s, slices.DeleteFunc(o.Names(), func(name string) bool {
 		_, plain := env[name]
 		_, hidden := secrets[name]
 		return plain || hidden
 	})...)
+	return nil
 }

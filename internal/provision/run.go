@@ -23,8 +23,13 @@ type Run struct {
 	Holder string
 	// Lock tunes the lock; its zero value works.
 	Lock runlock.Options
-	// View, which may be nil, is the lock as it was read first.
+	// View, which may be nil, is the lock as it was read first, before anything else of the
+	// stack.
 	View *runlock.View
+	// Recheck, which may be nil, is called under the lock where another run may have had it
+	// since View was read. It fails where that run changed what this one was decided by, and
+	// then nothing is changed.
+	Recheck func(context.Context) error
 	// Pace is graph.Options.Pace; 0 means 1.
 	Pace float64
 	// Allow, which may be nil, is called with what Up found, before anything is changed. If
@@ -65,6 +70,11 @@ func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
 			r.Unlocked(err)
 		}
 	}()
+	if r.Recheck != nil && lock.Passed(r.View) {
+		if err := r.Recheck(ctx); err != nil {
+			return err
+		}
+	}
 	return do(lock)
 }
 
@@ -88,10 +98,9 @@ func (r Run) allowDatabase(ctx context.Context, found []graph.Finding) error {
 			phases[f.Name] = f.Phase
 		}
 	}
-	service, known := phases[servicePart]
 	database, wanted := phases[databasePart]
 	gone := wanted && (database == graph.Absent || database == graph.Terminating)
-	if r.Spec.NewDatabase || !known || service == graph.Absent || !gone {
+	if r.Spec.NewDatabase || !gone {
 		return nil
 	}
 	return noDatabase(ctx, r.Clients.RDS, r.Spec.Stack)

@@ -74,9 +74,9 @@ type Spec struct {
 	// Restore is the snapshot that a new database is created from: its id, or "latest" for
 	// the stack's newest.
 	Restore string
-	// NewDatabase allows a run to create the database of a stack that has a service. Only an
-	// up does that: to other commands, a database that is gone is one that somebody deleted,
-	// and none of them may put an empty one in its place.
+	// NewDatabase allows a run to create the database. Only an up does that, and only one that
+	// has seen none: to other runs, a database that is gone is one that somebody deleted, and
+	// none of them may put an empty one in its place.
 	NewDatabase bool
 	// CopyFrom is a snapshot of another region or account. It is copied, and the database
 	// is restored from the copy instead of from Restore; nil for none.

@@ -315,6 +315,20 @@ func (l *Lock) Follows(v *View) bool {
 	return v.last.Released && l.name == v.last.Token
 }
 
+// Passed reports whether another run may have had the lock since the View was read, so that
+// what was read of the stack since has to be compared with what is there. Unlike for Follows,
+// a run that was killed before counts as read: what it did last may only not be visible yet.
+// So does one whose claim was not visible yet.
+func (l *Lock) Passed(v *View) bool {
+	switch {
+	case l.Follows(v):
+		return false
+	case v == nil || !l.afterDead:
+		return true
+	}
+	return !v.Recent() && (v.last == nil || l.name != v.last.Token)
+}
+
 // keepAlive renews the lock four times per lease: before the last renewal is too old for
 // a change, which is after three tenths of one. If one fails, Guard renews it.
 func (l *Lock) keepAlive(ctx context.Context) {

@@ -56,7 +56,7 @@ func TestALockFollowsAViewUnlessAnotherRunHadIt(t *testing.T) {
 	none := func(*testing.T, shelf) {}
 	otherRun := func(t *testing.T, s shelf) {
 		t.Helper()
-		l, err := runlock.Acquire(t.Context(), s, "book", "other", runlock.Options{})
+		l, err := runlock.Acquire(t.Context(), s, "book", "other", runlock.Options{Force: true})
 		if err == nil {
 			err = l.Release(t.Context())
 		}
@@ -78,18 +78,26 @@ func TestALockFollowsAViewUnlessAnotherRunHadIt(t *testing.T) {
 		maps.Copy(s, held)
 	}
 	later := func(*testing.T, shelf) { time.Sleep(time.Minute) }
+	killedAndLater := func(t *testing.T, s shelf) {
+		t.Helper()
+		killedRun(t, s)
+		later(t, s)
+	}
 	for name, c := range map[string]struct {
 		before, between func(*testing.T, shelf)
-		follows         bool
+		follows, passed bool
 	}{
-		"a stack that is not there":                             {none, none, true},
-		"a stack that is not there, and a run in between":       {none, otherRun, false},
-		"a stack that was not there a minute ago":               {none, later, false},
-		"a lock that was released":                              {otherRun, none, true},
-		"a lock that was released, a minute ago":                {otherRun, later, true},
-		"a lock that was released, and a run in between":        {otherRun, otherRun, false},
-		"a lock whose holder was killed":                        {killedRun, none, false},
-		"a lock that was released, and a killed one in between": {otherRun, killedRun, false},
+		"a stack that is not there":                                          {none, none, true, false},
+		"a stack that is not there, and a run in between":                    {none, otherRun, false, true},
+		"a stack that was not there a minute ago":                            {none, later, false, true},
+		"a lock that was released":                                           {otherRun, none, true, false},
+		"a lock that was released, a minute ago":                             {otherRun, later, true, false},
+		"a lock that was released, and a run in between":                     {otherRun, otherRun, false, true},
+		"a lock whose holder was killed":                                     {killedRun, none, false, false},
+		"a lock whose holder was killed, a minute ago":                       {killedRun, later, false, false},
+		"a lock whose holder was killed, and a run in between":               {killedRun, otherRun, false, true},
+		"a lock that was released, and a killed one that was not seen":       {otherRun, killedRun, false, false},
+		"a lock that was released, and a killed one in between, a while ago": {otherRun, killedAndLater, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +116,10 @@ func TestALockFollowsAViewUnlessAnotherRunHadIt(t *testing.T) {
 				if follows := l.Follows(view); follows != c.follows {
 					t.Errorf("it follows what was read: %t, want %t", follows, c.follows)
 				}
-				if l.Follows(nil) {
+				if passed := l.Passed(view); passed != c.passed {
+					t.Errorf("another run may have had it: %t, want %t", passed, c.passed)
+				}
+				if l.Follows(nil) || !l.Passed(nil) {
 					t.Error("it follows what nobody has read")
 				}
 				if err := l.Release(t.Context()); err != nil {

@@ -173,7 +173,7 @@ func (a *account) wholeUp(ctx context.Context) error {
 	}
 	w := &wire{by: a.by}
 	spec := provision.Spec{
-		Stack: a.spec.Stack, Version: "test", Settings: settings, Running: have.Running, Zones: env.Zones, Deployed: &have, Wait: true, Source: source{image, w, a.by},
+		Stack: a.spec.Stack, Version: "test", Settings: settings, Running: have.Running, Zones: env.Zones, Deployed: &have, Wait: true, Source: source{image, w, a.by}, NewDatabase: !have.HasData(),
 	}
 	_, _, err = provision.Run{Clients: c, Spec: spec, Holder: "test", View: a.view}.Up(ctx)
 	return err
