@@ -42,9 +42,9 @@ type Faults struct {
 	// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 	HiddenReads   int     `json:"hiddenReads,omitempty"`
 	HiddenSeconds float64 `json:"hiddenSeconds,omitempty"`
-	// RoleSeconds is how long a new role can't be assumed or passed, and how long a
-	// service does not see its new service-linked role. It has no effect if it is
-	// shorter than Latencies.RoleUsable.
+	// RoleSeconds is how long a new role can't be assumed, for half of which it can't be
+	// passed either, and how long a service does not see its new service-linked role. It
+	// has no effect if it is shorter than Latencies.RoleUsable.
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency
 	RoleSeconds float64 `json:"roleSeconds,omitempty"`
 	// ParameterSeconds is how long the name of a deleted parameter can't be used

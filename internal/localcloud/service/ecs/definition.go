@@ -196,7 +196,7 @@ func (a tx) mayPass(roles ...*string) error {
 		if arn == nil {
 			continue
 		}
-		if _, made := a.needs.Roles.Name(a.Tx, *arn); made && !a.needs.Roles.Usable(a.Tx, *arn) {
+		if _, made := a.needs.Roles.Name(a.Tx, *arn); made && !a.needs.Roles.Passable(a.Tx, *arn) {
 			return kernel.Fail("AccessDeniedException", "User: %s is not authorized to perform: iam:PassRole on resource: %s because no identity-based policy allows the iam:PassRole action", a.CallerARN(), *arn)
 		}
 	}

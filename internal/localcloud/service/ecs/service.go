@@ -90,6 +90,8 @@ type Roles interface {
 	Name(t *kernel.Tx, arn string) (string, bool)
 	// Usable reports whether other services can assume the role yet.
 	Usable(t *kernel.Tx, arn string) bool
+	// Passable reports whether a caller can give ECS the role yet.
+	Passable(t *kernel.Tx, arn string) bool
 	// Trusts reports whether the role lets the service assume it.
 	Trusts(t *kernel.Tx, arn, service string, context map[string][]string) bool
 	// Allows reports whether the role may do that, or else why not.

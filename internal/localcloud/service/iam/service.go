@@ -52,9 +52,19 @@ func (s *Service) Boundary(t *kernel.Tx, arn string) string {
 // for some seconds after its creation
 // (https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot.html#troubleshoot_general_eventual-consistency).
 func (s *Service) Usable(t *kernel.Tx, arn string) bool {
+	return s.knownFor(t, arn, kernel.Seconds(t.Faults().RoleSeconds))
+}
+
+// Passable reports whether other services take the role from a caller yet. They may do so
+// before they can assume it: RegisterTaskDefinition is accepted, and RunTask is refused.
+// https://github.com/aws-samples/aws-modern-application-workshop/issues/149
+func (s *Service) Passable(t *kernel.Tx, arn string) bool {
+	return s.knownFor(t, arn, kernel.Seconds(t.Faults().RoleSeconds)/2)
+}
+
+func (s *Service) knownFor(t *kernel.Tx, arn string, fault time.Duration) bool {
 	r, ok := s.in(t).byARN(arn)
-	wait := max(t.Scaled(t.Latencies().RoleUsable), kernel.Seconds(t.Faults().RoleSeconds))
-	return ok && time.Since(r.Created) >= wait
+	return ok && time.Since(r.Created) >= max(t.Scaled(t.Latencies().RoleUsable), fault)
 }
 
 // Trusts reports whether the role lets the service assume it, with these keys in the
