@@ -169,6 +169,19 @@ func TestAReleaseCommandComesBeforeItsRelease(t *testing.T) {
 	}
 }
 
+// TestTheFirstReleaseCommandWaitsForItsRoles runs one in a stack without a database, whose
+// roles are some seconds old by then, and ECS can't assume them yet.
+func TestTheFirstReleaseCommandWaitsForItsRoles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.byHand(t, map[string]any{"roleSeconds": 20}, "--scale", "0.01")
+	s.run("up", "--local", "--no-database", "--image", ownService(t), "--release-command", "say migrated").says(t, 0,
+		"the role is not known everywhere yet", "release-command: migrated")
+}
+
 // TestAReleaseCommandIsOutOfTime gives a command that hangs the shortest time there is.
 func TestAReleaseCommandIsOutOfTime(t *testing.T) {
 	if testing.Short() {

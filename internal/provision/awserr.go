@@ -150,6 +150,9 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"ClientException", "Role is not valid", "-role", "the role is not known everywhere yet"},
 	// https://github.com/hashicorp/terraform-provider-aws/issues/38538
 	{"InvalidParameterException", "unable to assume the configured ECS Infrastructure Role", "-role", "the role is not known everywhere yet"},
+	// RunTask: https://github.com/aws-samples/aws-modern-application-workshop/issues/149 has
+	// the words. A service reports them as an event, and starts its tasks again by itself.
+	{"ClientException", "ECS was unable to assume the role", "-role", "the role is not known everywhere yet"},
 	{"InvalidParameterException", "role being passed has the proper trust relationship", "-role", "the role is not known everywhere yet"},
 	// RDS: https://github.com/hashicorp/terraform-provider-aws/pull/10100
 	{"InvalidParameterValue", "wait and try again later", "service-linked-role-rds", "the service-linked role is not known everywhere yet"},

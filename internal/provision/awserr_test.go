@@ -137,6 +137,7 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	passRole := jsonError(400, "AccessDeniedException", "User: arn:aws:iam::123456789012:user/ci is not authorized to perform: iam:PassRole on resource: arn:aws:iam::123456789012:role/book-task-role")
 	infrastructureRole := jsonError(400, "InvalidParameterException", "ECS was unable to assume the configured ECS Infrastructure Role 'arn:aws:iam::123456789012:role/book-us-east-1-balancing'. Please verify that the role being passed has the proper trust relationship with Amazon ECS.")
+	tasksRole := jsonError(400, "ClientException", "ECS was unable to assume the role 'arn:aws:iam::123456789012:role/book-us-east-1-task-role' that was provided for this task. Please verify that the role being passed has the proper trust relationship and permissions and that your IAM user has permissions to pass this role.")
 	unseenCertificate := jsonError(400, "CertificateNotFound", "Certificate 'arn:aws:acm:us-east-1:123456789012:certificate/0' not found")
 	scalingRole := jsonError(400, "ValidationException", "Unable to assume IAM role: arn:aws:iam::123456789012:role/aws-service-role/ecs.application-autoscaling.amazonaws.com/AWSServiceRoleForApplicationAutoScaling_ECSService")
 	for name, test := range map[string]struct {
@@ -148,6 +149,8 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		"a role that was there":                  {passRole, []string{"vpc", "secret"}, false},
 		"an infrastructure role that was made":   {infrastructureRole, []string{"vpc", "balancing-role"}, true},
 		"an infrastructure role that was there":  {infrastructureRole, []string{"vpc"}, false},
+		"a task's role that was made":            {tasksRole, []string{"vpc", "task-role"}, true},
+		"a task's role that was there":           {tasksRole, []string{"vpc", "task-definition"}, false},
 		"another action":                         {jsonError(400, "AccessDeniedException", "not authorized to perform: ecs:CreateService"), []string{"task-role"}, false},
 		"a linked role that was made":            {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-rds"}, true},
 		"a linked role that was there":           {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-elb"}, false},
