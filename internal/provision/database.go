@@ -497,8 +497,11 @@ func portOfItsOwn(e *types.Endpoint) bool {
 	return *e.Address != "localhost" && (err != nil || !address.IsLoopback())
 }
 
-// storageFull is RDS's word.
-const storageFull = "storage-full"
+// Statuses, in RDS's words.
+const (
+	storageFull = "storage-full"
+	noCapacity  = "insufficient-capacity"
+)
 
 // databasePhase sorts RDS's statuses:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
@@ -509,7 +512,7 @@ func databasePhase(status string) graph.Phase {
 		return graph.Ready // all of them serve
 	case "deleting", "delete-precheck":
 		return graph.Terminating
-	case "failed", "restore-error", storageFull, dbStopped, "insufficient-capacity",
+	case "failed", "restore-error", storageFull, dbStopped, noCapacity,
 		"inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
 		return graph.Unrecoverable
 	}
@@ -528,7 +531,7 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 		return hint.New("%s starts it", hint.Command("up"))
 	case storageFull:
 		return hint.New("give it more storage: %s", hint.Command("up", "--db-storage", "N"))
-	case "insufficient-capacity":
+	case noCapacity:
 		return withoutCapacity(db, restore)
 	case "incompatible-network":
 		return hint.New("RDS can't find addresses or its subnet group: %s shows more", d.events())
@@ -596,7 +599,7 @@ func (s *Secret) filled(in passwordSource) hint.Message {
 // a different instance class or AZ." One that never ran has no data of its own.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 func withoutCapacity(db *types.DBInstance, restore string) hint.Message {
-	if db.InstanceCreateTime != nil || db.LatestRestorableTime != nil {
+	if hasRun(db) {
 		return hint.New("AWS has no such instance free now: wait some hours; or %s", anotherClass())
 	}
 	again := []string{"up", "--db-class", "CLASS"}
@@ -605,6 +608,12 @@ func withoutCapacity(db *types.DBInstance, restore string) hint.Message {
 	}
 	return hint.New("AWS has no such instance free now, and it never ran: %s; once it is gone, %s creates one of another class, or the same command some hours later one of this",
 		deletedAlone(db), hint.Command(again...))
+}
+
+// hasRun reports whether RDS ever had an instance: one that it could not create has no time of
+// its creation.
+func hasRun(db *types.DBInstance) bool {
+	return db.InstanceCreateTime != nil || db.LatestRestorableTime != nil
 }
 
 // anotherClass is how a database that RDS can't start gets another class: that of a stopped one
@@ -1184,7 +1193,7 @@ func (d *Database) Delete(ctx context.Context) error {
 				DBInstanceIdentifier: d.identifier(), CopyTagsToSnapshot: aws.Bool(true),
 			})
 			if err != nil {
-				return fmt.Errorf("let snapshots of database %s carry its tags: %w", *d.identifier(), err)
+				return d.refusal(db, fmt.Sprintf("let snapshots of database %s carry its tags", *d.identifier()), err)
 			}
 		}
 		// The call may be done and its answer lost: the name is noted before,
@@ -1195,15 +1204,28 @@ func (d *Database) Delete(ctx context.Context) error {
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), aws.String(d.sent.final)
 	}
 	_, err := d.rds.DeleteDBInstance(ctx, in)
-	if aws.ToString(db.DBInstanceStatus) == dbStopped && isCode(err, "InvalidDBInstanceState") {
-		// Not wrapped, or it would be taken for an error that passes by itself:
-		// this one does not while nobody starts the database.
-		return hint.Add(fmt.Errorf("delete database %s, which is stopped: %s", *d.identifier(), err.Error()), d.remedy(db, ""))
-	}
 	if err != nil && !isCode(err, "DBInstanceNotFound") {
-		return fmt.Errorf("delete database %s: %w", *d.identifier(), err)
+		return d.refusal(db, "delete database "+*d.identifier(), err)
 	}
 	return nil
+}
+
+// refusal is the error of a call that RDS refuses while the instance is to be removed. What it
+// refuses because of a state that does not pass is not wrapped, or it would be taken for an
+// error that passes by itself.
+func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
+	status := aws.ToString(db.DBInstanceStatus)
+	if !isCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	next := d.remedy(db, "")
+	if status == noCapacity { // it has run: what never has is not removable
+		next = hint.New("AWS has no such instance free now: run the same command again some hours later")
+	}
+	if !d.options.skipSnapshot && status != dbStopped {
+		next = hint.New("%s; or %s", next, deletedWithAll())
+	}
+	return hint.Add(fmt.Errorf("%s, which is %s: %s", what, status, err.Error()), next)
 }
 
 // ErrProtected is wrapped by the error of a destroy that deletion protection
@@ -1231,15 +1253,21 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 		// Nothing of a stopped instance can be changed.
 		return hint.Add(fmt.Errorf("database %s is stopped, and its snapshot would not carry the stack's tags: %w that would be found again", name, ErrWouldLoseData), d.remedy(db, ""))
 	}
-	if snapshotless[status] {
-		all := hint.New("%s deletes it with every snapshot and backup of the stack", hint.Command("destroy", "--purge-snapshots"))
-		next := hint.New("%s; or %s", d.remedy(db, ""), all)
-		if lost[status] {
-			next = hint.New("%s; then %s deletes the rest of the stack; or %s", hint.Join("; ", recovered(db), deletedAlone(db)), hint.Command("destroy"), all)
+	neverRan := status == noCapacity && !hasRun(db)
+	if snapshotless[status] || neverRan {
+		next := hint.New("%s; or %s", d.remedy(db, ""), deletedWithAll())
+		if lost[status] || neverRan {
+			next = hint.New("%s; then %s deletes the rest of the stack; or %s", hint.Join("; ", recovered(db), deletedAlone(db)), hint.Command("destroy"), deletedWithAll())
 		}
 		return hint.Add(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), next)
 	}
 	return nil
+}
+
+// deletedWithAll returns how an instance that leaves no snapshot is deleted with all that is left
+// of its data.
+func deletedWithAll() hint.Message {
+	return hint.New("%s deletes it with every snapshot and backup of the stack", hint.Command("destroy", "--purge-snapshots"))
 }
 
 // snapshotless are the statuses in which RDS takes no final snapshot: those that the
