@@ -102,6 +102,8 @@ func TestTheDataOfABrokenDatabaseIsKept(t *testing.T) {
 		pitr  = "first recover its data of 2026-11-30T12:00:00Z: 'aws rds restore-db-instance-to-point-in-time --source-db-instance-identifier book-database " +
 			"--target-db-instance-identifier book-database-recovered --use-latest-restorable-time --no-publicly-accessible --db-subnet-group-name book-database'; " +
 			"once that is available, 'aws rds create-db-snapshot --db-instance-identifier book-database-recovered --db-snapshot-identifier book-database-recovered'"
+		key        = "enable its KMS key, without which no snapshot or backup of it can be restored; "
+		start      = "enable the key, or cancel its deletion; then, within seven days of that state, 'aws rds start-db-instance --db-instance-identifier book-database'"
 		protection = "'aws rds modify-db-instance --db-instance-identifier book-database --no-deletion-protection' turns its protection off"
 		latest     = "once it is gone, 'bookctl up --restore latest' starts from the newest snapshot"
 	)
@@ -118,6 +120,9 @@ func TestTheDataOfABrokenDatabaseIsKept(t *testing.T) {
 		{status: "incompatible-restore", protect: true, up: []string{protection, alone}},
 		{status: "failed", up: []string{alone, latest}, destroy: []string{alone, all}},
 		{status: "failed", backups: true, up: []string{pitr, alone, "once it is gone, 'bookctl up --restore book-database-recovered' starts from what was recovered"}, destroy: []string{pitr, alone, all}},
+		{status: "inaccessible-encryption-credentials-recoverable", up: []string{start, "run the same command again"}, destroy: []string{start, all}},
+		{status: "inaccessible-encryption-credentials", up: []string{key, alone, latest}, destroy: []string{key, alone, all}},
+		{status: "inaccessible-encryption-credentials", backups: true, up: []string{key + pitr, alone, "'bookctl up --restore book-database-recovered' starts from what was recovered"}, destroy: []string{key + pitr, alone, all}},
 		{status: "insufficient-capacity", up: []string{alone, "'bookctl up --db-class CLASS'"}, destroy: []string{alone, "then 'bookctl destroy' deletes the rest", all}},
 		{status: "incompatible-network", up: []string{"describe-events"}, destroy: []string{"describe-events", all}},
 	} {

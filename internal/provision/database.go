@@ -501,6 +501,9 @@ func portOfItsOwn(e *types.Endpoint) bool {
 const (
 	storageFull = "storage-full"
 	noCapacity  = "insufficient-capacity"
+	// Its KMS key can't be used: for seven days, and for longer.
+	keyDisabled = "inaccessible-encryption-credentials-recoverable"
+	keyLost     = "inaccessible-encryption-credentials"
 )
 
 // databasePhase sorts RDS's statuses:
@@ -512,8 +515,7 @@ func databasePhase(status string) graph.Phase {
 		return graph.Ready // all of them serve
 	case "deleting", "delete-precheck":
 		return graph.Terminating
-	case "failed", "restore-error", storageFull, dbStopped, noCapacity,
-		"inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
+	case "failed", "restore-error", storageFull, dbStopped, noCapacity, keyDisabled, keyLost:
 		return graph.Unrecoverable
 	}
 	if strings.HasPrefix(status, "incompatible-") {
@@ -537,8 +539,9 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 		return hint.New("RDS can't find addresses or its subnet group: %s shows more", d.events())
 	case "incompatible-parameters":
 		return hint.New("it does not start with its parameters: undo what was changed in its parameter group")
-	case "inaccessible-encryption-credentials", "inaccessible-encryption-credentials-recoverable":
-		return hint.New("its KMS key is disabled or gone: enable the key and start the database")
+	case keyDisabled:
+		return hint.New("RDS can't use its KMS key: enable the key, or cancel its deletion; then, within seven days of that state, %s; once it is available, run the same command again",
+			hint.AWS("rds", "start-db-instance", "--db-instance-identifier", d.databaseName()))
 	case "deleting", "delete-precheck":
 		return hint.New("once it is gone, %s starts from its snapshot, if it leaves one", hint.Command("up", "--restore", "latest"))
 	}
@@ -555,7 +558,7 @@ func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
 	default:
 		again = hint.New("%s starts from the newest snapshot, or with an id instead of latest from another one that %s lists", hint.Command("up", "--restore", "latest"), hint.Command("db", "snapshots"))
 	}
-	return hint.New("it does not recover by itself: %s; once it is gone, %s", hint.Join("; ", first, deletedAlone(db)), again)
+	return hint.New("it does not recover by itself: %s; once it is gone, %s", hint.Join("; ", unlocked(db), first, deletedAlone(db)), again)
 }
 
 // passwordSource is where the AWS CLI is to read a password from: an argument is shown to
@@ -662,12 +665,22 @@ func recoveredName(db *types.DBInstance) string {
 	return aws.ToString(db.DBInstanceIdentifier) + "-recovered"
 }
 
+// unlocked returns what comes before a restore of an instance whose key is lost; otherwise it is
+// empty. Snapshots and backups have the same key.
+// https://repost.aws/knowledge-center/rds-aurora-inaccessible-state
+func unlocked(db *types.DBInstance) hint.Message {
+	if aws.ToString(db.DBInstanceStatus) != keyLost {
+		return hint.Message{}
+	}
+	return hint.New("enable its KMS key, without which no snapshot or backup of it can be restored")
+}
+
 // recovered returns how the data of an instance that failed gets into a snapshot, as RDS's
 // guide says: "Perform a point-in-time restore to the latest restorable time of the DB
 // instance to recover the data." It is empty where there is no such time.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html
 func recovered(db *types.DBInstance) hint.Message {
-	if aws.ToString(db.DBInstanceStatus) != "failed" || db.LatestRestorableTime == nil {
+	if status := aws.ToString(db.DBInstanceStatus); status != "failed" && status != keyLost || db.LatestRestorableTime == nil {
 		return hint.Message{}
 	}
 	words := []string{
@@ -1257,7 +1270,7 @@ func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
 	if snapshotless[status] || neverRan {
 		next := hint.New("%s; or %s", d.remedy(db, ""), deletedWithAll())
 		if lost[status] || neverRan {
-			next = hint.New("%s; then %s deletes the rest of the stack; or %s", hint.Join("; ", recovered(db), deletedAlone(db)), hint.Command("destroy"), deletedWithAll())
+			next = hint.New("%s; then %s deletes the rest of the stack; or %s", hint.Join("; ", unlocked(db), recovered(db), deletedAlone(db)), hint.Command("destroy"), deletedWithAll())
 		}
 		return hint.Add(fmt.Errorf("database %s is %q: %w in that state", name, status, ErrWouldLoseData), next)
 	}
@@ -1276,13 +1289,12 @@ func deletedWithAll() hint.Message {
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBInstance.html
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_DeleteInstance.html
 var snapshotless = map[string]bool{
-	"failed": true, "incompatible-restore": true, "incompatible-network": true, "restore-error": true,
-	"inaccessible-encryption-credentials": true, "inaccessible-encryption-credentials-recoverable": true,
+	"failed": true, "incompatible-restore": true, "incompatible-network": true, "restore-error": true, keyLost: true, keyDisabled: true,
 }
 
 // lost are the statuses of an instance that never serves again: its data is in snapshots and
 // backups alone.
-var lost = map[string]bool{"failed": true, "restore-error": true, "incompatible-restore": true}
+var lost = map[string]bool{"failed": true, "restore-error": true, "incompatible-restore": true, keyLost: true}
 
 // CheckDestroy says, before anything is touched, why a stack must not be
 // destroyed: its database or load balancer is protected (ErrProtected), or the
