@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -28,7 +30,8 @@ updated, inspected and destroyed. With --account and --region no AWS call is
 made and no credentials are needed; --domain without --hosted-zone asks Route 53.
 
 A managed policy of IAM has at most 6144 characters. --dir writes the policy as
-several that fit, and prints the commands that create and attach them.
+several that fit, and prints the commands that create and attach them, or bring
+those of an earlier version up to date.
 
 Without --permissions-boundary, whoever holds the policy can become
 administrator, because it allows to change the permissions of the stack's roles
@@ -48,7 +51,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: looked up in Route 53)")
 	cmd.Flags().StringVar(&f.vpc, "vpc", "", "allow what 'up --vpc' needs in this VPC (its id), in place of what a new one needs")
 	cmd.Flags().StringVar(&f.snapshot, "restore", "", "also allow what 'up --restore' needs for this snapshot, which is not the stack's own (its id or ARN)")
-	cmd.Flags().StringVar(&f.dir, "dir", "", "write managed policies into this directory, and print the commands that create and attach them")
+	cmd.Flags().StringVar(&f.dir, "dir", "", "write managed policies into this directory, and print the commands that create, update and attach them")
 	return cmd
 }
 
@@ -85,12 +88,8 @@ func printPolicy(ctx context.Context, s streams, g *globals, f policyFlags) erro
 	case g.output == "json":
 		return encode(s.out, policyDocument{headOf("policy"), place{scope.Stack, scope.Account, scope.Region}, policy, parts})
 	case f.dir != "":
-		fmt.Fprintln(s.out, "# ROLE is the name of the role that deploys.")
-		for _, p := range parts {
-			fmt.Fprintf(s.out, "aws iam create-policy --policy-name %s --policy-document %s\n", p.Name, shellWord("file://"+p.File))
-			fmt.Fprintf(s.out, "aws iam attach-role-policy --role-name \"$ROLE\" --policy-arn %s\n", p.ARN)
-		}
-		return nil
+		_, err = io.WriteString(s.out, attaching(parts))
+		return err
 	}
 	if n := policy.Size(); n > iampolicy.MaxSize {
 		g.note(s, "note: the policy has %d characters, and a managed policy takes %d: %s writes it as %d", n, iampolicy.MaxSize, hint.Command("policy", "--dir", "DIR"), len(parts))
@@ -116,6 +115,45 @@ func managedPolicies(scope iampolicy.Scope, policy iampolicy.Document) []managed
 		out = append(out, managedPolicy{Name: name, ARN: scope.ARN(name), Characters: d.Size(), Document: d})
 	}
 	return out
+}
+
+// attaching returns the commands of a POSIX shell that give a role these policies, or give it
+// those of today in place of former ones. IAM has five versions of a policy at most.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/access_policies_managed-versioning.html
+func attaching(parts []managedPolicy) string {
+	var b strings.Builder
+	b.WriteString(`set -e
+# ROLE is the name of the role that deploys.
+: "${ROLE:?has to be the name of the role that deploys}"
+`)
+	var arns []string
+	for _, p := range parts {
+		arns = append(arns, p.ARN)
+		fmt.Fprintf(&b, `
+if aws iam get-policy --policy-arn %[1]s >/dev/null 2>&1; then
+  oldest=$(aws iam list-policy-versions --policy-arn %[1]s --output text \
+    --query 'Versions[4] && sort_by(Versions[?!IsDefaultVersion], &CreateDate)[0].VersionId')
+  if [ "$oldest" != None ]; then # IAM has room for five
+    aws iam delete-policy-version --policy-arn %[1]s --version-id "$oldest"
+  fi
+  aws iam create-policy-version --policy-arn %[1]s --policy-document %[3]s --set-as-default
+else
+  aws iam create-policy --policy-name %[2]s --policy-document %[3]s
+fi
+aws iam attach-role-policy --role-name "$ROLE" --policy-arn %[1]s
+`, p.ARN, p.Name, shellWord("file://"+p.File))
+	}
+	fmt.Fprintf(&b, `
+# Parts that only a former policy had are detached.
+attached=$(aws iam list-attached-role-policies --role-name "$ROLE" --query 'AttachedPolicies[].PolicyArn' --output text)
+for arn in $attached; do
+  case $arn in
+  %s) ;;
+  %[2]s[0-9] | %[2]s[0-9][0-9]) aws iam detach-role-policy --role-name "$ROLE" --policy-arn "$arn" ;;
+  esac
+done
+`, strings.Join(arns, " | "), strings.TrimSuffix(arns[0], "1"))
+	return b.String()
 }
 
 func (p managedPolicy) write(dir string) (file string, err error) {
