@@ -88,14 +88,14 @@ func startStandIn(t *testing.T, endpoint, home string, keysFile string) *standIn
 	return e
 }
 
-func certificateFor(t *testing.T, address net.IP) (tls.Certificate, []byte) {
+func certificateFor(t *testing.T, address net.IP, names ...string) (tls.Certificate, []byte) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	as := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "stand-in"}, IPAddresses: []net.IP{address},
+		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: "stand-in"}, IPAddresses: []net.IP{address}, DNSNames: names,
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, as, as, &key.PublicKey, key)

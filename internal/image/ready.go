@@ -173,7 +173,7 @@ func (l Lookup) getECR(ctx context.Context, ref name.Reference, with func(authn.
 		err = fmt.Errorf("%w: %w", errUnknown, err)
 	} else {
 		var got *remote.Descriptor
-		if _, err = with(auth); err == nil {
+		if got, err = with(auth); err == nil {
 			return got, nil
 		}
 	}
