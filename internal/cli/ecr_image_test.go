@@ -37,6 +37,23 @@ func TestAnImageInECRIsRead(t *testing.T) {
 	s.run("plan", "--image", ecrImage).says(t, 2, "the image is for arm64 alone")
 }
 
+// TestAnImageInECRIsReadUnderThePrintedPolicy judges that by the printed policy: one for the image
+// has to allow it, and without it the error says how one does.
+func TestAnImageInECRIsReadUnderThePrintedPolicy(t *testing.T) {
+	t.Parallel()
+	for _, flags := range [][]string{nil, {"--image", ecrImage}} {
+		j := newJudgedRun(t, "book", "us-east-1")
+		j.judge(t, flags...)
+		pushedToECR(t, j.shell, j.config("root"))
+		if r := j.run("plan", "--image", ecrImage); flags != nil {
+			r.says(t, 2, "the image is for arm64 alone")
+		} else {
+			r.says(t, 1, "read image "+ecrImage+": the AWS credentials may not read this repository", "ecr:BatchGetImage",
+				"as 'bookctl policy --stack book --image "+ecrImage+"' does, or name the image by its digest")
+		}
+	}
+}
+
 // pushedToECR puts an image for arm64 into a repository of a cloud's account, and has the shell's
 // programs reach the cloud as AWS, and its registry as ECR.
 func pushedToECR(t *testing.T, s *shell, cloud aws.Config) {

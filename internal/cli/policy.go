@@ -17,7 +17,7 @@ import (
 
 // policyFlags are the flags of policy.
 type policyFlags struct {
-	boundary, domain, zone, vpc, snapshot, dir string
+	boundary, domain, zone, vpc, snapshot, image, dir string
 }
 
 func newPolicy(s streams, g *globals) *cobra.Command {
@@ -42,6 +42,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
   bookctl policy --vpc vpc-0123456789abcdef0
   bookctl policy --dir policies | ROLE=deployer sh
   bookctl policy --restore arn:aws:rds:eu-west-1:444455556666:snapshot:books
+  bookctl policy --image 111122223333.dkr.ecr.eu-central-1.amazonaws.com/shop
   bookctl policy --permissions-boundary arn:aws:iam::111122223333:policy/limits`,
 		Args: cobra.NoArgs,
 		RunE: within(g, func(ctx context.Context, _ []string) error { return printPolicy(ctx, s, g, f) }),
@@ -51,12 +52,18 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: looked up in Route 53)")
 	cmd.Flags().StringVar(&f.vpc, "vpc", "", "allow what 'up --vpc' needs in this VPC (its id), in place of what a new one needs")
 	cmd.Flags().StringVar(&f.snapshot, "restore", "", "also allow what 'up --restore' needs for this snapshot, which is not the stack's own (its id or ARN)")
+	cmd.Flags().StringVar(&f.image, "image", "", "also allow what 'up --image' needs for images in this repository of ECR, which is not the stack's own")
 	cmd.Flags().StringVar(&f.dir, "dir", "", "write managed policies into this directory, and print the commands that create, update and attach them")
 	return cmd
 }
 
 func printPolicy(ctx context.Context, s streams, g *globals, f policyFlags) error {
 	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone, VPC: f.vpc, Snapshot: f.snapshot}
+	if f.image != "" {
+		if scope.Repository = provision.RepositoryARN(f.image); scope.Repository == "" {
+			return usageError{fmt.Errorf("image %q is in no repository of ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME): no other registry asks for AWS permissions", f.image)}
+		}
+	}
 	if scope.Account == "" || scope.Region == "" || scope.Domain != "" && scope.Zone == "" {
 		t, err := connect(ctx, s, g)
 		if err != nil {

@@ -7,7 +7,7 @@ var names = naming.Names{Stack: "{s}", Region: "{r}"}
 
 // grant allows actions on resources. In resources and conditions, "{p}", "{r}",
 // "{a}" and "{s}" stand for partition, region, account and stack, "{boundary}",
-// "{domain}", "{zone}", "{vpc}" and "{snapshot}" for those of the scope, and "{from}" for
+// "{domain}", "{zone}", "{vpc}", "{snapshot}" and "{repository}" for those of the scope, and "{from}" for
 // the snapshot's region and account; no resources means all, where
 // IAM knows none for the actions.
 type grant struct {
@@ -24,6 +24,7 @@ type need string
 
 const (
 	withDomain      need = "domain"
+	withRepository  need = "repository"
 	withSnapshot    need = "snapshot"
 	withCopy        need = "snapshot elsewhere"
 	withBoundary    need = "boundary"
@@ -39,6 +40,8 @@ func (g grant) applies(s Scope) bool {
 		return snapshot != "" && !copied
 	case withCopy:
 		return copied
+	case withRepository:
+		return s.Repository != ""
 	case withDomain:
 		return s.Domain != ""
 	case withBoundary:
@@ -192,6 +195,10 @@ var grants = []grant{
 		"PutImageScanningConfiguration PutImageTagMutability PutLifecyclePolicy TagResource UntagResource " +
 		registryActions,
 		resources: []string{"arn:{p}:ecr:{r}:{a}:repository/" + names.Repository()}},
+
+	// Reading an image is a part of pulling it, which the tasks do by their execution role:
+	// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ECR_on_ECS.html
+	{sid: "ImagesOf", service: "ecr", only: withRepository, actions: "BatchGetImage GetDownloadUrlForLayer", resources: []string{"{repository}"}},
 
 	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for

@@ -33,6 +33,9 @@ type Scope struct {
 	// database may be restored from; "" for none. One of another region or account is
 	// copied, with the permission of its key.
 	Snapshot string
+	// Repository is the ARN of an ECR repository with images that the stack is to run, which is
+	// not its own; "" for none.
+	Repository string
 }
 
 // Document is an IAM policy.
@@ -141,6 +144,7 @@ var (
 	zoneID        = pattern.New(`^[A-Z0-9]{1,32}$`)
 	snapshotName  = pattern.New(`^[A-Za-z][A-Za-z0-9:-]{0,254}$`)
 	snapshotARN   = pattern.New(`^arn:aws[a-z-]*:rds:[a-z0-9-]+:[0-9]{12}:snapshot:[A-Za-z][A-Za-z0-9:-]{0,254}$`)
+	repositoryARN = pattern.New(`^arn:aws[a-z-]*:ecr:[a-z0-9-]+:[0-9]{12}:repository/[a-z0-9][a-z0-9._/-]{0,255}$`)
 	boundaryARN   = pattern.New(`^arn:aws[a-z-]*:iam::(aws|[0-9]{12}):policy/[A-Za-z0-9+=.@_/-]+$`)
 )
 
@@ -169,6 +173,9 @@ func (s Scope) check() error {
 	}
 	if s.Snapshot != "" && !snapshotName.MatchString(s.Snapshot) && !snapshotARN.MatchString(s.Snapshot) {
 		return fmt.Errorf("snapshot %q: give its id, or its ARN (arn:aws:rds:REGION:ACCOUNT:snapshot:NAME)", s.Snapshot)
+	}
+	if s.Repository != "" && !repositoryARN.MatchString(s.Repository) {
+		return fmt.Errorf("repository %q: give the ARN of one in ECR (arn:aws:ecr:REGION:ACCOUNT:repository/NAME)", s.Repository)
 	}
 	if (s.Domain == "") != (s.Zone == "") {
 		return errors.New("a domain needs the id of its hosted zone, and a zone the domain")
@@ -216,7 +223,7 @@ func For(scope Scope) (Document, error) {
 	}
 	fill := strings.NewReplacer(
 		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
-		"{snapshot}", snapshot, "{from}", from, "{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC,
+		"{snapshot}", snapshot, "{from}", from, "{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC, "{repository}", scope.Repository,
 	).Replace
 	// Whatever knows no resource is one statement, which saves room.
 	everywhere := Statement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}

@@ -26,7 +26,8 @@ const boundary = "arn:aws:iam::123456789012:policy/limits"
 // policyScopes are the kinds of policies that there are for stack book.
 func policyScopes() map[string]iampolicy.Scope {
 	base := iampolicy.Scope{Account: "123456789012", Region: "us-east-1", Stack: "book"}
-	named, bounded, given, restored, copied := base, base, base, base, base
+	named, bounded, given, restored, copied, imaged := base, base, base, base, base, base
+	imaged.Repository = "arn:aws:ecr:us-east-1:123456789012:repository/shop"
 	restored.Snapshot, copied.Snapshot = "other", "arn:aws:rds:eu-west-1:111122223333:snapshot:books"
 	given.VPC = "vpc-0123456789abcdef0"
 	named.Domain, named.Zone = "api.example.com", "Z1D633PJN98FT9"
@@ -34,6 +35,7 @@ func policyScopes() map[string]iampolicy.Scope {
 	return map[string]iampolicy.Scope{
 		"plain": base, "with a domain": named, "with a boundary": bounded, "in a VPC that is given": given,
 		"restored from another stack": restored, "restored from another account": copied,
+		"with images of another repository": imaged,
 	}
 }
 
@@ -310,6 +312,11 @@ func TestThePolicyIsNarrow(t *testing.T) {
 				if foreign := a == "rds:CopyDBSnapshot" || strings.HasPrefix(a, "kms:"); foreign && !strings.HasPrefix(scope.Snapshot, "arn:") {
 					t.Errorf("%s, %s: %s is allowed without a snapshot elsewhere", name, s.Sid, a)
 				}
+				if of := slices.DeleteFunc(slices.Clone(s.Resource), func(r string) bool {
+					return !strings.Contains(r, ":ecr:") || r == "arn:aws:ecr:us-east-1:123456789012:repository/book/app"
+				}); len(of) > 0 && strings.HasPrefix(a, "ecr:") && (!slices.Equal(of, []string{scope.Repository}) || !slices.Contains([]string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, a)) {
+					t.Errorf("%s, %s: %s is allowed on %s", name, s.Sid, a, of)
+				}
 				if a == "rds:CopyDBSnapshot" {
 					of := slices.DeleteFunc(slices.Clone(s.Resource), func(r string) bool { return !strings.Contains(r, ":rds:") }) // others share the statement
 					if want := []string{scope.Snapshot, "arn:aws:rds:us-east-1:123456789012:snapshot:book-final-copy-*"}; !slices.Equal(of, want) {
@@ -338,6 +345,7 @@ func TestThePolicyIsNarrow(t *testing.T) {
 		"a VPC":                 func(s *iampolicy.Scope) { s.VPC = "vpc-*" },
 		"a snapshot":            func(s *iampolicy.Scope) { s.Snapshot = "book*" },
 		"a snapshot's ARN":      func(s *iampolicy.Scope) { s.Snapshot = "arn:aws:rds:*:111122223333:snapshot:books" },
+		"a repository":          func(s *iampolicy.Scope) { s.Repository = "arn:aws:ecr:us-east-1:123456789012:repository/*" },
 		"a boundary":            func(s *iampolicy.Scope) { s.Boundary = "limits" },
 		"a domain without zone": func(s *iampolicy.Scope) { s.Domain = "api.example.com" },
 		"a zone's path":         func(s *iampolicy.Scope) { s.Domain, s.Zone = "api.example.com", "/hostedzone/Z1" },

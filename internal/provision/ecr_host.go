@@ -17,9 +17,9 @@ var registryHost = pattern.New(`^(\d{12})\.(dkr\.ecr|dkr\.ecr-fips|dkr-ecr|dkr-e
 // bothProtocols are the suffixes of the registry's hosts that IPv6 reaches too.
 var bothProtocols = []string{"on.aws", "on.amazonwebservices.com.cn", "on.amazonwebservices.eu"}
 
-// repositoryARN returns the ARN of the ECR repository that the reference of an
+// RepositoryARN returns the ARN of the ECR repository that the reference of an
 // image points into, or "" for another registry.
-func repositoryARN(ref string) string {
+func RepositoryARN(ref string) string {
 	m := registryHost.FindStringSubmatch(ref)
 	if m == nil {
 		return ""

@@ -20,7 +20,7 @@ func TestImagesInECRAreKnownByTheirHost(t *testing.T) {
 		"public.ecr.aws/a/b": "",
 		"registry.example.com/111122223333.dkr.ecr.eu-west-1.amazonaws.com/a:1.0": "",
 	} {
-		if got := repositoryARN(ref); got != want {
+		if got := RepositoryARN(ref); got != want {
 			t.Errorf("%s is taken for %q, want %q", ref, got, want)
 		}
 	}

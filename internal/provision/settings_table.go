@@ -149,7 +149,7 @@ func imageSettings() []Setting {
 				refuse("registry-secret", s.RegistrySecret != "" && !secretARN.MatchString(s.RegistrySecret),
 					"registry secret %q: give the ARN of a secret in Secrets Manager (arn:aws:secretsmanager:…:secret:…)", s.RegistrySecret)
 				// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html
-				refuse("registry-secret image", s.RegistrySecret != "" && (s.Image == "" || repositoryARN(s.Image) != ""),
+				refuse("registry-secret image", s.RegistrySecret != "" && (s.Image == "" || RepositoryARN(s.Image) != ""),
 					"a registry secret goes with an image of a registry outside of AWS: from ECR tasks pull by their execution role")
 			},
 			given: func(s *Settings) {

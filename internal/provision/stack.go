@@ -470,7 +470,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	// that run.
 	forExecution := func(s Settings, image string) []statement {
 		images := []string{repository.ID()}
-		if arn := repositoryARN(image); arn != "" && arn != repository.ID() {
+		if arn := RepositoryARN(image); arn != "" && arn != repository.ID() {
 			images = append(images, arn)
 		}
 		may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
