@@ -67,7 +67,7 @@ func (c *Cloud) makeServices(k *kernel.Kernel) {
 	c.repositories = ecr.New(k, kept.registry)
 	c.roles = iam.New(k)
 	c.tokens = sts.New(k, c.roles)
-	c.network = ec2.New(k, c.cfg.VPCs)
+	c.network = ec2.New(k, c.cfg.VPCs, groupUsers{c})
 	c.databases = rds.New(k, rds.Needs{Engine: r.Engine, Authority: kept.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
 	c.balancers = elb.New(k, elb.Needs{Balancer: r.Balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
 	c.alarms = cloudwatch.New(k, c.cfg.ScalingMinute, c.topics, c.balancers)
@@ -116,6 +116,11 @@ func (p pushes) Repository(name string) (exists bool, immutable func(tag string)
 }
 
 func (p pushes) Pushed(name string) { p.c.repositories.Pushed(name) }
+
+// groupUsers are the load balancers, for EC2, which is made before them.
+type groupUsers struct{ c *Cloud }
+
+func (u groupUsers) RulesChanged(t *kernel.Tx) { u.c.balancers.RulesChanged(t) }
 
 // taskAddresses are those of ECS, for load balancing.
 type taskAddresses struct{ c *Cloud }

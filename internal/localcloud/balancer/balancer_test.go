@@ -143,12 +143,56 @@ func TestTheDeregistrationDelayEndsTheWait(t *testing.T) {
 	group.Register(backend.target(0))
 	await(t, group, balancer.Healthy)
 	backend.block.Lock()
-	done := make(chan struct{})
-	go func() { defer close(done); get(t, "http://"+lb.Addr()+"/slow") }()
+	defer backend.block.Unlock()
+	answer := make(chan int, 1)
+	go func() { code, _ := fetch(t, "http://"+lb.Addr()+"/slow"); answer <- code }()
 	<-backend.entered
 	<-group.Deregister("10.0.0.0", 8080)
-	backend.block.Unlock()
-	<-done
+	if got := <-answer; got != http.StatusBadGateway {
+		t.Errorf("a request that outlives the delay got %d, want 502", got)
+	}
+}
+
+func TestATargetIsReachedInEnabledZonesAndByTheRules(t *testing.T) {
+	t.Parallel()
+	settings := quick
+	settings.Timeout = 100 * time.Millisecond
+	group := newGroup(t, settings)
+	group.Use(true)
+	lb := listen(t, balancer.Action{Forward: group})
+	a, b := newBackend(t, "a"), newBackend(t, "b")
+	group.Register(a.target(0))
+	group.Register(b.target(1))
+	await(t, group, balancer.Healthy, balancer.Healthy)
+	limit := func(access balancer.Access) {
+		group.Limit(func(t balancer.Target) balancer.Access {
+			if t.ID == "10.0.0.0" {
+				return access
+			}
+			return balancer.Reached
+		})
+	}
+	limit(balancer.Disabled)
+	if got := group.Health()[0]; got.State != balancer.Unused || got.Reason != "Target.NotInUse" || !strings.Contains(got.Description, "Availability Zone that is not enabled") {
+		t.Errorf("in a zone that is not enabled: %+v", got)
+	}
+	if got := count(t, lb, 4); got["b"] != 4 {
+		t.Errorf("4 requests went to %v, want all to b", got)
+	}
+	limit(balancer.Filtered)
+	await(t, group, balancer.Initial, balancer.Healthy)
+	await(t, group, balancer.Unhealthy, balancer.Healthy)
+	if got := group.Health()[0].Reason; got != "Target.Timeout" {
+		t.Errorf("behind rules that let nothing out: %q", got)
+	}
+	limit(balancer.Reached)
+	await(t, group, balancer.Healthy, balancer.Healthy)
+	b.code.Store(500)
+	limit(balancer.Disabled)
+	await(t, group, balancer.Unused, balancer.Unhealthy)
+	if got := count(t, lb, 2); got["b"] != 2 {
+		t.Errorf("with no healthy target 2 requests went to %v, want both to b", got)
+	}
 }
 
 func TestErrorsHaveTheCodesOfAWS(t *testing.T) {

@@ -29,6 +29,18 @@ const (
 	Unused    State = "unused"
 )
 
+// Access is whether a load balancer reaches a target.
+type Access int
+
+const (
+	// Reached is for a target that requests and checks get to.
+	Reached Access = iota
+	// Disabled is for one in a zone that is not enabled for the load balancer.
+	Disabled
+	// Filtered is for one that the load balancer's security groups let nothing out to.
+	Filtered
+)
+
 // Target is one address behind a group.
 type Target struct {
 	// ID and Port are what the target is registered under: a private address
@@ -42,6 +54,8 @@ type Target struct {
 	Zone string
 	// Sick makes every health check fail, whatever the target answers.
 	Sick bool
+	// Access is whether the load balancer reaches it; Limit changes it.
+	Access Access `json:"-"`
 }
 
 // Health is a target with what the checks say of it.
@@ -68,7 +82,9 @@ type Settings struct {
 	// Matcher is the list of codes of a healthy answer, such as "200,300-399".
 	Matcher string
 	// DeregistrationDelay is how long requests in flight may go on when their
-	// target leaves. A target without any leaves at once.
+	// target leaves; then they are broken off. A target without any leaves at once. AWS does
+	// without it, too, but shows it as draining until the delay is over.
+	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/edit-target-group-attributes.html#deregistration-delay
 	DeregistrationDelay time.Duration
 	// Sticky is how long a client is sent to the same target, by a cookie; 0 is not
 	// at all.
@@ -95,6 +111,8 @@ type target struct {
 	stop      context.CancelFunc // of the checks; nil when they don't run
 	gone      chan struct{}      // closed when drained; nil until it drains
 	inFlight  int
+	life      context.Context // of its requests, which the end of the deregistration delay ends
+	cut       context.CancelFunc
 
 	state               State
 	reason, description string
@@ -160,8 +178,25 @@ func (g *Group) Register(added Target) {
 		break
 	}
 	t := &target{Target: added, transport: newTransport()}
+	t.life, t.cut = context.WithCancel(context.Background())
 	g.targets = append(g.targets, t)
 	g.begin(t)
+}
+
+// Limit says which targets the load balancer reaches.
+func (g *Group) Limit(access func(Target) Access) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, t := range g.targets {
+		before, now := t.Access, access(t.Target)
+		if before == now {
+			continue
+		}
+		t.Access = now
+		if t.gone == nil && (before == Disabled || now == Disabled) {
+			g.begin(t)
+		}
+	}
 }
 
 // begin puts a target at the start of its life and runs its checks if the group
@@ -174,6 +209,10 @@ func (g *Group) begin(t *target) {
 	t.passed, t.failed = 0, 0
 	if !g.inUse {
 		t.state, t.reason, t.description = Unused, "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
+		return
+	}
+	if t.Access == Disabled {
+		t.state, t.reason, t.description = Unused, "Target.NotInUse", "Target is in an Availability Zone that is not enabled for the load balancer"
 		return
 	}
 	t.state, t.reason, t.description = Initial, "Elb.RegistrationInProgress", "Target registration is in progress"
@@ -226,13 +265,15 @@ func (g *Group) Deregister(id string, port int) <-chan struct{} {
 	return gone
 }
 
-// remove forgets a drained target. The caller holds the lock.
+// remove forgets a drained target, and breaks off what is in flight still. The caller holds the
+// lock.
 func (g *Group) remove(t *target) {
 	i := slices.Index(g.targets, t)
 	if i < 0 {
 		return
 	}
 	g.targets = slices.Delete(g.targets, i, i+1)
+	t.cut()
 	t.transport.CloseIdleConnections()
 	close(t.gone)
 }
@@ -270,12 +311,12 @@ func (g *Group) Close() {
 // sent to before, if that is among them. A group that is sticky returns the cookie to
 // be sent along.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/sticky-sessions.html
-func (g *Group) pick(cookie string) (*target, *http.Cookie) {
+func (g *Group) pick(cookie string) (_ *target, access Access, _ *http.Cookie) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	var healthy, all []*target
 	for _, t := range g.targets {
-		if t.gone != nil {
+		if t.gone != nil || t.Access == Disabled {
 			continue
 		}
 		all = append(all, t)
@@ -287,7 +328,7 @@ func (g *Group) pick(cookie string) (*target, *http.Cookie) {
 		healthy = all
 	}
 	if len(healthy) == 0 {
-		return nil, nil
+		return nil, Reached, nil
 	}
 	before := -1
 	if g.settings.Sticky > 0 && cookie != "" {
@@ -301,9 +342,9 @@ func (g *Group) pick(cookie string) (*target, *http.Cookie) {
 	t.inFlight++
 	g.requests.Add(1)
 	if g.settings.Sticky == 0 {
-		return t, nil
+		return t, t.Access, nil
 	}
-	return t, &http.Cookie{ //nolint:gosec // as AWS sets it: the listener may be plain HTTP
+	return t, t.Access, &http.Cookie{ //nolint:gosec // as AWS sets it: the listener may be plain HTTP
 		Name: stickyCookie, Value: t.cookie(), Path: "/", Expires: time.Now().Add(g.settings.Sticky),
 	}
 }
@@ -349,15 +390,15 @@ func (g *Group) check(ctx context.Context, t *target) {
 	}
 	for {
 		g.mu.Lock()
-		settings, isNew := g.settings, t.state == Initial
+		settings, isNew, target := g.settings, t.state == Initial, t.Target
 		g.mu.Unlock()
 		next := time.Now().Add(settings.Interval)
-		reason, description := g.probe(ctx, settings, t.Target)
+		reason, description := g.probe(ctx, settings, target)
 		for isNew && reason != "" && time.Until(next) > firstLook {
 			if !wait(firstLook) {
 				return
 			}
-			reason, description = g.probe(ctx, settings, t.Target)
+			reason, description = g.probe(ctx, settings, target)
 		}
 		if ctx.Err() != nil {
 			return
@@ -400,6 +441,10 @@ func (g *Group) record(t *target, settings Settings, reason, description string)
 func (g *Group) probe(ctx context.Context, settings Settings, t Target) (reason, description string) {
 	ctx, cancel := context.WithTimeout(ctx, settings.Timeout)
 	defer cancel()
+	if t.Access == Filtered {
+		<-ctx.Done()
+		return "Target.Timeout", "Request timed out"
+	}
 	addr := t.Addr
 	if host, _, err := net.SplitHostPort(addr); err == nil && settings.CheckPort != 0 {
 		addr = net.JoinHostPort(host, strconv.Itoa(settings.CheckPort))

@@ -316,13 +316,28 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 	if c, err := r.Cookie(stickyCookie); err == nil {
 		before = c.Value
 	}
-	t, cookie := group.pick(before)
+	t, access, cookie := group.pick(before)
 	if t == nil {
 		l.refuse(w, http.StatusServiceUnavailable)
 		return
 	}
 	defer group.release(t)
 	l.requests.Add(1)
+	if access == Filtered {
+		select {
+		case <-r.Context().Done():
+		case <-time.After(connectTimeout):
+		}
+		l.refuse(w, http.StatusGatewayTimeout)
+		return
+	}
+	// A request that outlives the deregistration delay of its target is broken off: by 502, if
+	// it is not answered yet.
+	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues
+	ctx, end := context.WithCancel(r.Context())
+	defer end()
+	defer context.AfterFunc(t.life, end)()
+	r = r.WithContext(ctx)
 	if t.Addr == "" {
 		l.refuse(w, http.StatusBadGateway)
 		return

@@ -85,6 +85,16 @@ func (g *group) Register(added balancer.Target) {
 	}
 }
 
+func (g *group) Limit(access func(balancer.Target) balancer.Access) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, t := range g.targets {
+		if now := access(t.Target); now != t.Access {
+			g.targets[i].Access, g.targets[i].since = now, time.Now()
+		}
+	}
+}
+
 // Deregister forgets a target: nobody asks it for anything that could be under way.
 func (g *group) Deregister(id string, port int) <-chan struct{} {
 	g.mu.Lock()
@@ -99,15 +109,17 @@ func (g *group) Health() []balancer.Health {
 	list := make([]balancer.Health, len(g.targets))
 	for i, t := range g.targets {
 		list[i] = balancer.Health{Target: t.Target, State: balancer.Healthy}
-		since := time.Since(t.since)
+		since, sick := time.Since(t.since), t.Sick || t.Access == balancer.Filtered
 		switch {
 		case !g.inUse:
 			list[i].State, list[i].Reason, list[i].Description = balancer.Unused, "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"
+		case t.Access == balancer.Disabled:
+			list[i].State, list[i].Reason, list[i].Description = balancer.Unused, "Target.NotInUse", "Target is in an Availability Zone that is not enabled for the load balancer"
 		case since < firstCheck:
 			list[i].State, list[i].Reason, list[i].Description = balancer.Initial, "Elb.RegistrationInProgress", "Target registration is in progress"
-		case t.Sick && since < time.Duration(g.settings.UnhealthyThreshold)*g.settings.Interval:
+		case sick && since < time.Duration(g.settings.UnhealthyThreshold)*g.settings.Interval:
 			list[i].State, list[i].Reason, list[i].Description = balancer.Initial, "Elb.InitialHealthChecking", "Initial health checks in progress"
-		case t.Sick:
+		case sick:
 			list[i].State, list[i].Reason, list[i].Description = balancer.Unhealthy, "Target.FailedHealthChecks", "Health checks failed"
 		}
 	}

@@ -398,6 +398,7 @@ func (a tx) authorize(group *string, egress bool, permissions []types.IpPermissi
 		return nil, kernel.Fail("RulesPerSecurityGroupLimitExceeded", "The maximum number of rules per security group has been reached.")
 	}
 	g.Rules = all
+	a.users.RulesChanged(a.Tx)
 	return out, nil
 }
 
@@ -454,6 +455,7 @@ func (a tx) revoke(group *string, egress bool, ids []string, permissions []types
 		}
 	}
 	g.Rules = slices.DeleteFunc(slices.Clone(g.Rules), func(r *groupRule) bool { return slices.Contains(gone, r) })
+	a.users.RulesChanged(a.Tx)
 	var out []types.RevokedSecurityGroupRule
 	for _, r := range gone {
 		x := a.rule(g, r)

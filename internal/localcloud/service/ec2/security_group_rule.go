@@ -57,6 +57,7 @@ func (a tx) ModifySecurityGroupRules(in *ec2.ModifySecurityGroupRulesInput) (*ec
 		all[at] = next
 	}
 	g.Rules = all
+	a.users.RulesChanged(a.Tx)
 	return &ec2.ModifySecurityGroupRulesOutput{Return: aws.Bool(true)}, nil
 }
 

@@ -3,6 +3,7 @@ package ec2
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -13,17 +14,24 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
+// GroupUsers are what security groups limit.
+type GroupUsers interface {
+	// RulesChanged says that groups have other rules.
+	RulesChanged(t *kernel.Tx)
+}
+
 // Service is the service outside of transactions.
 type Service struct {
 	*kernel.Kernel
 	quota int // of VPCs
+	users GroupUsers
 	store *kernel.Store[state]
 }
 
 // New creates the service, with its part of the state and its tags. vpcs is the quota
 // of VPCs; zero is that of a new account, 5.
-func New(k *kernel.Kernel, vpcs int) *Service {
-	s := &Service{Kernel: k, quota: vpcs, store: kernel.Saved[state](k, "ec2")}
+func New(k *kernel.Kernel, vpcs int, users GroupUsers) *Service {
+	s := &Service{Kernel: k, quota: vpcs, users: users, store: kernel.Saved[state](k, "ec2")}
 	kernel.RegisterTagger(k, "ec2", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
 	return s
 }
@@ -62,6 +70,35 @@ func (s *Service) DefaultSubnets(t *kernel.Tx) (all []network.Subnet) {
 func (s *Service) HasGroup(t *kernel.Tx, id string) bool {
 	_, ok := s.GroupVPC(t, id)
 	return ok
+}
+
+// Sends reports whether a rule of one of those security groups lets TCP out to that address and
+// port.
+func (s *Service) Sends(t *kernel.Tx, groups []string, address string, port int) bool {
+	st := s.in(t).state()
+	for _, g := range st.Groups {
+		if slices.Contains(groups, g.ID) && slices.ContainsFunc(g.Rules, func(r *groupRule) bool { return r.Egress && r.lets(port) && st.isPeer(g, r, address) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// lets reports whether a rule is about that TCP port.
+func (r *groupRule) lets(port int) bool {
+	return r.Protocol == "-1" || r.Protocol == "tcp" && int(r.From) <= port && port <= int(r.To)
+}
+
+// isPeer reports whether a rule is about what has that address.
+func (st *state) isPeer(g *securityGroup, r *groupRule, address string) bool {
+	if r.Group != "" {
+		return slices.ContainsFunc(st.Interfaces, func(i *networkInterface) bool {
+			return i.VPC == g.VPC && i.PrivateIP == address && slices.Contains(i.Groups, r.Group)
+		})
+	}
+	cidr, err := netip.ParsePrefix(r.CIDR)
+	a, wrong := netip.ParseAddr(address)
+	return err == nil && wrong == nil && cidr.Contains(a)
 }
 
 // GroupVPC is the VPC of the security group of that id.

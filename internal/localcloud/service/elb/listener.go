@@ -187,6 +187,7 @@ func (a tx) configureListeners() {
 		tg.LoadBalancerArns = append([]string{}, users[arn]...)
 		a.running().groups[arn].Use(inUse[arn])
 	}
+	a.limitTargets()
 }
 
 // dropListener deletes a listener with its rules and closes its port.

@@ -273,6 +273,7 @@ func (a tx) SetSecurityGroups(in *elb.SetSecurityGroupsInput) (*elb.SetSecurityG
 		}
 		a.needs.Network.Release(a.Tx, id)
 	}
+	a.limitTargets()
 	return &elb.SetSecurityGroupsOutput{SecurityGroupIds: lb.SecurityGroups}, nil
 }
 
@@ -307,6 +308,7 @@ func (a tx) SetSubnets(in *elb.SetSubnetsInput) (*elb.SetSubnetsOutput, error) {
 		}
 	}
 	lb.AvailabilityZones = zones
+	a.limitTargets()
 	return &elb.SetSubnetsOutput{AvailabilityZones: zones, IpAddressType: lb.IpAddressType}, nil
 }
 

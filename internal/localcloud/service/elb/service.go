@@ -31,6 +31,8 @@ type Group interface {
 	// Use begins or ends the health checks.
 	Use(inUse bool)
 	Register(target balancer.Target)
+	// Limit says which targets the load balancers reach.
+	Limit(access func(balancer.Target) balancer.Access)
 	// Deregister drains a target, on every port for 0; the channel is closed when it is
 	// drained.
 	Deregister(id string, port int) <-chan struct{}
@@ -61,6 +63,9 @@ type Tasks interface {
 type Network interface {
 	Subnet(t *kernel.Tx, id string) (network.Subnet, bool)
 	HasGroup(t *kernel.Tx, id string) bool
+	// Sends reports whether a rule of one of those security groups lets TCP out to that
+	// address and port.
+	Sends(t *kernel.Tx, groups []string, address string, port int) bool
 	Attach(t *kernel.Tx, spec network.Spec) (network.Interface, error)
 	Release(t *kernel.Tx, id string)
 }
@@ -125,6 +130,9 @@ const leastInterval = 200 * time.Millisecond
 func (s *Service) HasTargetGroup(t *kernel.Tx, arn string) bool {
 	return s.in(t).state().TargetGroups[arn] != nil
 }
+
+// RulesChanged notes that security groups have other rules.
+func (s *Service) RulesChanged(t *kernel.Tx) { s.in(t).limitTargets() }
 
 // Requests is how many requests a target group has had so far, and how many targets
 // it has now.

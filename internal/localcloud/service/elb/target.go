@@ -14,8 +14,39 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
+// access is whether the load balancers of a group reach a target: its zone has to be enabled for
+// them, and their security groups have to let the requests out.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetHealth.html
+func (a tx) access(tg *targetGroup, t balancer.Target) balancer.Access {
+	if len(tg.LoadBalancerArns) == 0 {
+		return balancer.Reached // it is unused for that reason
+	}
+	access := balancer.Disabled
+	for _, arn := range tg.LoadBalancerArns {
+		lb := a.state().LoadBalancers[arn]
+		switch {
+		case lb == nil || t.Zone != "" && !slices.ContainsFunc(lb.AvailabilityZones, func(z types.AvailabilityZone) bool { return aws.ToString(z.ZoneName) == t.Zone }):
+		case len(lb.SecurityGroups) == 0 || a.needs.Network.Sends(a.Tx, lb.SecurityGroups, t.ID, t.Port):
+			return balancer.Reached
+		default:
+			access = balancer.Filtered
+		}
+	}
+	return access
+}
+
+// limitTargets applies what load balancers reach to all running groups.
+func (a tx) limitTargets() {
+	for arn, tg := range a.state().TargetGroups {
+		if g := a.running().groups[arn]; g != nil {
+			g.Limit(func(t balancer.Target) balancer.Access { return a.access(tg, t) })
+		}
+	}
+}
+
 // register adds a target. An address that no task has is served by nobody.
 func (a tx) register(tg *targetGroup, t balancer.Target) {
+	t.Access = a.access(tg, t)
 	a.running().groups[*tg.TargetGroupArn].Register(t)
 	tg.Targets = slices.DeleteFunc(slices.Clone(tg.Targets), func(have balancer.Target) bool { return have.ID == t.ID && have.Port == t.Port })
 	tg.Targets = append(tg.Targets, t)
