@@ -11,7 +11,10 @@ import (
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/iam"
+	iamtypes "github.com/aws/aws-sdk-go-v2/service/iam/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // TestAStackHasTheRangeThatItIsGiven makes one in the smallest VPC, and asks for another
@@ -305,6 +308,75 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "0 left")
 	g.unchanged("after destroy", before)
 	h.same("destroy left or took something", all)
+}
+
+// TestADatabaseStaysInItsSubnets leaves those out that the database is in, and those that only
+// RDS knows something to be in. Neither takes the tasks their way to the database.
+func TestADatabaseStaysInItsSubnets(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	g := newGivenVPC(h)
+	g.open()
+	s.must(slices.Concat([]string{"up", "--local", "--vpc", g.id, "--db-subnets", g.privateA + "," + g.privateB}, imageless())...)
+	h.backedUp()
+	databases := rds.NewFromConfig(h.Config)
+	db := done[*rds.DescribeDBInstancesOutput](t)(databases.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})).DBInstances[0]
+	in, other := g.privateA, g.privateB
+	if *db.AvailabilityZone == "us-east-1c" {
+		in, other = other, in
+	}
+	untouched := func(why string, before []string, list string, says ...string) {
+		t.Helper()
+		for _, command := range []string{"plan", "up"} {
+			if r := s.run(command, "--local", "--db-subnets", list); r.code != 1 {
+				t.Errorf("%s with %s: exit code %d\n%s%s", command, why, r.code, r.out, r.err)
+			} else {
+				r.says(t, 1, says...)
+			}
+		}
+		h.same(why+" was refused", before)
+	}
+	before := h.inventory()
+	untouched("another subnet than that of the database", before, other+","+g.nameless,
+		"the database may be in "+in+", which --db-subnets leaves out, and RDS does not move it", "up --local --db-subnets "+in+","+other+","+g.nameless, "into another stack")
+
+	// Of the one in the other zone RDS alone knows that something is in it.
+	done[*rds.CreateDBInstanceOutput](t)(databases.CreateDBInstance(t.Context(), &rds.CreateDBInstanceInput{
+		DBInstanceIdentifier: aws.String("theirs"), DBName: aws.String("theirs"), Engine: aws.String("postgres"), DBInstanceClass: db.DBInstanceClass, AllocatedStorage: aws.Int32(20), MasterUsername: aws.String("theirs"), MasterUserPassword: aws.String("their-password"),
+		DBSubnetGroupName: db.DBSubnetGroup.DBSubnetGroupName, AvailabilityZone: aws.String(map[string]string{g.privateA: "us-east-1b", g.privateB: "us-east-1c"}[other]), BackupRetentionPeriod: aws.Int32(0),
+	}))
+	until(t, "their database is there", func() bool {
+		all := done[*rds.DescribeDBInstancesOutput](t)(databases.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{DBInstanceIdentifier: aws.String("theirs")}))
+		return *all.DBInstances[0].DBInstanceStatus == "available"
+	})
+	before = h.inventory()
+	tags := func() any {
+		t.Helper()
+		return done[*iam.ListRoleTagsOutput](t)(iam.NewFromConfig(h.Config).ListRoleTags(t.Context(), &iam.ListRoleTagsInput{RoleName: aws.String("book-us-east-1-execution-role")})).Tags
+	}
+	recorded, rules := tags(), h.group("book-sg-task")
+	s.run("up", "--local", "--wait=false", "--db-subnets", in+","+g.nameless).says(t, 1, "db-subnet-group", "SubnetAlreadyInUse", "name the subnets that are in use in --db-subnets too")
+	h.same("what RDS refuses", before)
+	if diff := cmp.Diff([]any{recorded, rules.IpPermissionsEgress}, []any{tags(), h.group("book-sg-task").IpPermissionsEgress}, cmpopts.IgnoreUnexported(iamtypes.Tag{}, ec2types.IpPermission{}, ec2types.IpRange{})); diff != "" {
+		t.Errorf("what RDS refuses is recorded, or taken from the tasks (-before +after):\n%s", diff)
+	}
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	h.must(ok(databases.DeleteDBInstance(t.Context(), &rds.DeleteDBInstanceInput{DBInstanceIdentifier: aws.String("theirs"), SkipFinalSnapshot: aws.Bool(true)})))
+	until(t, "their database is gone", func() bool {
+		_, err := databases.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{DBInstanceIdentifier: aws.String("theirs")})
+		return err != nil
+	})
+	// Without that, it is taken.
+	s.run("up", "--local", "--wait=false", "--db-subnets", in+","+g.nameless).says(t, 0, "updated")
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	if diff := cmp.Diff(rules.IpPermissionsEgress, h.group("book-sg-task").IpPermissionsEgress, cmpopts.IgnoreUnexported(ec2types.IpPermission{}, ec2types.IpRange{})); diff == "" {
+		t.Error("the tasks have no way into the new subnet")
+	}
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "0 left")
 }
 
 // TestAStackOfItsOwnDoesNotMoveIntoAVPC refuses it, and says what to do.

@@ -34,6 +34,24 @@ func (in Intent) checkMove() error {
 	return nil
 }
 
+// checkDatabaseStays refuses subnets without those that the database may be in. RDS does not move
+// an instance within its VPC, and refuses to take a subnet that one is in out of the group
+// (SubnetAlreadyInUse).
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_ModifyDBSubnetGroup.html
+func (in Intent) checkDatabaseStays() error {
+	if in.Settings.VPC == "" || in.Settings.DBSubnets == "" || in.Settings.NoDatabase || !in.Deployed.HasData() {
+		return nil
+	}
+	named := strings.Split(in.Settings.DBSubnets, ",")
+	left := slices.DeleteFunc(in.Deployed.DatabaseIn(), func(id string) bool { return slices.Contains(named, id) })
+	if len(left) == 0 {
+		return nil
+	}
+	ids := strings.Join(left, ", ")
+	return hint.With(fmt.Errorf("the database may be in %s, which --db-subnets leaves out, and RDS does not move it", ids),
+		"keep that with %s; or restore a snapshot of the data into another stack, with --stack", hint.Command("up", "--db-subnets", strings.Join(append(left, named...), ",")))
+}
+
 // checkOwner refuses a VPC that another account shares. Its main route table is not shown, so
 // that its public subnets are not known, and what is created in it has to be allowed on the
 // VPC of that account.

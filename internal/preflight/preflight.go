@@ -170,6 +170,9 @@ func (in Intent) check() error {
 	if err := in.checkMove(); err != nil {
 		return err
 	}
+	if err := in.checkDatabaseStays(); err != nil {
+		return err
+	}
 	if in.OnlyRegion != "" && in.Region != in.OnlyRegion {
 		return hint.With(fmt.Errorf("this is region %s, and only %s may be changed", in.Region, in.OnlyRegion), "choose it with --region or AWS_REGION")
 	}

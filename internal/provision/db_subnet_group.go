@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -182,10 +183,14 @@ func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
 
 func (g *DBSubnetGroup) setSubnets(ctx context.Context, _ []graph.Change) error {
 	_, err := g.rds.ModifyDBSubnetGroup(ctx, &rds.ModifyDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName()), SubnetIds: g.subnetIDs()})
-	if err != nil {
-		return fmt.Errorf("set the subnets of DB subnet group %s: %w", g.groupName(), err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	err = fmt.Errorf("set the subnets of DB subnet group %s: %w", g.groupName(), err)
+	if isCode(err, "SubnetAlreadyInUse") {
+		return hint.With(err, "name the subnets that are in use in --db-subnets too: RDS moves no database out of one; a snapshot can be restored into another stack, with --stack")
+	}
+	return err
 }
 
 // Delete deletes the group.

@@ -71,6 +71,30 @@ func (d Deployed) Service() bool { return d.exists.service }
 // EngineVersion is the full version of PostgreSQL that the database has, "" for none.
 func (d Deployed) EngineVersion() string { return d.exists.version }
 
+// DatabaseIn are the subnets of its DB subnet group that the database may be in, by their ids.
+func (d Deployed) DatabaseIn() []string { return d.exists.databaseIn }
+
+// subnetsInUse are those of a DB subnet group that an instance may be in: all of its zone and of
+// that of its standby, since RDS does not tell which.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html
+func subnetsInUse(db *rdstypes.DBInstance, group []rdstypes.Subnet) []string {
+	zones := []string{aws.ToString(db.AvailabilityZone)}
+	if aws.ToBool(db.MultiAZ) {
+		zones = append(zones, aws.ToString(db.SecondaryAvailabilityZone))
+	}
+	var ids []string
+	for _, s := range group {
+		in := ""
+		if s.SubnetAvailabilityZone != nil {
+			in = aws.ToString(s.SubnetAvailabilityZone.Name)
+		}
+		if in == "" || slices.Contains(zones, "") || slices.Contains(zones, in) {
+			ids = append(ids, aws.ToString(s.SubnetIdentifier))
+		}
+	}
+	return ids
+}
+
 // ReadDeployed reads what a stack was last given, from the tags and else the
 // values of what exists and is the stack's. It makes reads only.
 func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error) {
@@ -150,6 +174,8 @@ type existing struct {
 	// are in.
 	home                 string
 	subnets, dataSubnets []string
+	// databaseIn are those of dataSubnets that the database may be in.
+	databaseIn []string
 	// The tags of what has a copy of the settings of a part that is gone.
 	copyOfService, copyOfBalancer map[string]string
 }
@@ -303,6 +329,7 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 			for _, s := range g.Subnets {
 				d.exists.dataSubnets = append(d.exists.dataSubnets, aws.ToString(s.SubnetIdentifier))
 			}
+			d.exists.databaseIn = subnetsInUse(live, g.Subnets)
 		}
 		d.exists.noteTags(databasePart, tags)
 		d.read(databasePart, tags, parts{database: live})

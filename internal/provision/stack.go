@@ -392,6 +392,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	// connect to besides, and nothing else. A rule that
 	// refers to a group which is created later has an address range instead, so that the
 	// groups form no cycle.
+	linked := linkedRoles{identity: who, iam: c.IAM}
 	outOfBalancer := func(port int32) []rule {
 		return collect(net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} })
 	}
@@ -403,7 +404,16 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return rules
 	})
 	intoTask := func(port int32) []rule { return []rule{{port: port, peer: lb.ID()}} }
-	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", net.vpc, append(net.read(net.data), lb), func() []rule {
+	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, have.Database)
+	data := databases{identity: who, rds: c.RDS}
+	dbSubnets := newDBSubnetGroup(data, rdsRole, net.data...)
+	// Given subnets can change, and the database's are another way for the tasks, and recorded,
+	// only when RDS has taken them.
+	var settled []graph.Finder
+	if net.given && !spec.NoDatabase && !spec.destroying {
+		settled = append(settled, dbSubnets)
+	}
+	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", net.vpc, slices.Concat(net.read(net.data), settled, []graph.Finder{lb}), func() []rule {
 		rules := append(intoTask(spec.ContainerPort), spec.outgoing()...)
 		if spec.NoDatabase {
 			return rules
@@ -414,15 +424,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return []rule{{port: postgresPort, peer: task.ID()}}
 	})
 
-	linked := linkedRoles{identity: who, iam: c.IAM}
 	ecsRole := newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, have.exists.service)
 	elbRole := newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, have.Balanced)
-	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, have.Database)
 	scalingRole := newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 
 	secret := newSecret(who, c.Secrets, spec.DBName, spec.DBUser)
-	data := databases{identity: who, rds: c.RDS}
-	dbSubnets := newDBSubnetGroup(data, rdsRole, net.data...)
 	want := databaseSpecOf(spec.Settings)
 	family := want.family()
 	if spec.DBVersion == "" || spec.destroying { // not settled yet, so that the family of one that is there is right
@@ -460,6 +466,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	if !spec.NoDatabase {
 		credentialed = append(credentialed, secret)
 	}
+	credentialed = append(credentialed, settled...)
 	execution := append(slices.Clone(credentialed), repository)
 	var environment *EnvironmentSecret
 	if spec.destroying || len(spec.OwnSecrets()) > 0 {
