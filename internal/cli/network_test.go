@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
@@ -15,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
 // TestAStackHasTheRangeThatItIsGiven makes one in the smallest VPC, and asks for another
@@ -377,6 +379,78 @@ func TestADatabaseStaysInItsSubnets(t *testing.T) {
 		t.Error("the tasks have no way into the new subnet")
 	}
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "0 left")
+}
+
+// TestTheSubnetsOfAStackChangeWithoutAFailedRequest moves load balancer and tasks to another
+// zone, and to another subnet of one that they are in.
+func TestTheSubnetsOfAStackChangeWithoutAFailedRequest(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	g := newGivenVPC(h)
+	g.open()
+	network := ec2.NewFromConfig(h.Config)
+	h.must(ok(network.AssociateRouteTable(t.Context(), &ec2.AssociateRouteTableInput{RouteTableId: &g.table, SubnetId: &g.nameless})))
+	before, all := g.whole(), h.inventory()
+	image := anyImage(t, func(f *v1.ConfigFile) {
+		f.Config.ExposedPorts = map[string]struct{}{"3000": {}}
+		f.Config.Labels["io.github.bookctl.health-path"] = "/up"
+	})
+	url := s.up("--no-database", "--image", image, "--count", "2", "--vpc", g.id, "--subnets", g.publicA+","+g.publicB)
+	balancers := elb.NewFromConfig(h.Config)
+	subnets := func() []string {
+		t.Helper()
+		var in []string
+		for _, z := range done[*elb.DescribeLoadBalancersOutput](t)(balancers.DescribeLoadBalancers(t.Context(), &elb.DescribeLoadBalancersInput{Names: []string{"book-lb"}})).LoadBalancers[0].AvailabilityZones {
+			in = append(in, *z.SubnetId)
+		}
+		return slices.Sorted(slices.Values(in))
+	}
+	ranges := func() []string {
+		t.Helper()
+		var out []string
+		for _, p := range h.group("book-sg-load-balancer").IpPermissionsEgress {
+			for _, r := range p.IpRanges {
+				out = append(out, *r.CidrIp)
+			}
+		}
+		return slices.Sorted(slices.Values(out))
+	}
+	holds := func(when string, in, to []string) {
+		t.Helper()
+		if diff := cmp.Diff([][]string{slices.Sorted(slices.Values(in)), to}, [][]string{subnets(), ranges()}); diff != "" {
+			t.Errorf("%s the load balancer's subnets, and the ranges that it reaches, are (-want +got):\n%s", when, diff)
+		}
+	}
+	holds("at first", []string{g.publicA, g.publicB}, []string{"10.40.0.0/24", "10.40.1.0/24"})
+
+	// A release that does not serve leaves the tasks of the one before where they are.
+	load := startLoad(t, url+"/args", 4, 15*time.Millisecond)
+	if r := s.run("up", "--local", "--subnets", g.smallPublic+","+g.nameless, "--command", "check"); r.code == 0 { // which ends at once
+		t.Errorf("new tasks end at once: %s%s", r.out, r.err)
+	}
+	holds("behind a release that failed", []string{g.smallPublic, g.nameless, g.publicB}, []string{"10.40.0.0/24", "10.40.1.0/24", "10.40.2.0/28", "10.40.3.0/24"})
+	s.run("up", "--local", "--command", "none").says(t, 0, "updated")
+	holds("in the end", []string{g.smallPublic, g.nameless}, []string{"10.40.2.0/28", "10.40.3.0/24"})
+	s.run("up", "--local").says(t, 0, "0 changed")
+
+	s.run("up", "--local", "--subnets", g.publicA+","+g.publicB, "--wait=false").says(t, 0, "updated")
+	until(t, "ECS has replaced the tasks", func() bool {
+		service, _ := h.serviceOf()
+		return len(service.Deployments) == 1 && service.Deployments[0].RolloutState == "COMPLETED"
+	})
+	holds("before the next run", []string{g.publicA, g.publicB, g.nameless}, []string{"10.40.0.0/24", "10.40.1.0/24", "10.40.2.0/28", "10.40.3.0/24"})
+	s.run("up", "--local").says(t, 0, "updated")
+	holds("after it", []string{g.publicA, g.publicB}, []string{"10.40.0.0/24", "10.40.1.0/24"})
+	s.run("up", "--local").says(t, 0, "0 changed")
+	load.unharmed(t)
+
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, "0 left")
+	g.unchanged("after destroy", before)
+	h.same("destroy left or took something", all)
 }
 
 // TestAStackOfItsOwnDoesNotMoveIntoAVPC refuses it, and says what to do.

@@ -42,6 +42,8 @@ type LoadBalancer struct {
 	subnets   []subnetwork
 	protected protection
 	idle      int32 // seconds
+	// serving is where there are tasks; nil where the subnets are the stack's own, which stay.
+	serving func(context.Context) (serving, error)
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
@@ -100,6 +102,9 @@ type liveLoadBalancer struct {
 	groups     []string
 	subnets    []string
 	attributes map[string]string
+	// former are those of the subnets that are not wanted and keep a zone enabled in which
+	// tasks still serve. The service gives them up when it has done with those tasks.
+	former []string
 }
 
 // Read looks the load balancer up by its name.
@@ -124,6 +129,9 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 	for _, z := range lb.AvailabilityZones {
 		live.subnets = append(live.subnets, aws.ToString(z.SubnetId))
 	}
+	if live.former, err = l.formerSubnets(ctx, lb.AvailabilityZones); err != nil {
+		return nil, graph.State{}, err
+	}
 	if lb.State != nil {
 		st.Note = strings.TrimSpace(string(lb.State.Code) + " " + aws.ToString(lb.State.Reason))
 		switch lb.State.Code {
@@ -134,6 +142,56 @@ func (l *LoadBalancer) Read(ctx context.Context) (*liveLoadBalancer, graph.State
 		}
 	}
 	return live, st, nil
+}
+
+// formerSubnets finds liveLoadBalancer.former. A load balancer sends no requests to a target in
+// a zone that is not enabled for it, and has one subnet in each that is.
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-subnets.html
+func (l *LoadBalancer) formerSubnets(ctx context.Context, zones []types.AvailabilityZone) ([]string, error) {
+	if l.serving == nil {
+		return nil, nil
+	}
+	wanted := func(z types.AvailabilityZone) bool {
+		return slices.ContainsFunc(l.subnets, func(s subnetwork) bool {
+			live := s.Last()
+			return s.ID() == aws.ToString(z.SubnetId) || live != nil && live.zone == aws.ToString(z.ZoneName)
+		})
+	}
+	zones = slices.DeleteFunc(slices.Clone(zones), wanted)
+	if len(zones) == 0 {
+		return nil, nil
+	}
+	now, err := l.serving(ctx)
+	if err != nil {
+		return nil, err
+	}
+	zones = slices.DeleteFunc(zones, func(z types.AvailabilityZone) bool {
+		return !slices.ContainsFunc(now.ranges, func(r GivenRange) bool { return r.Zone == aws.ToString(z.ZoneName) })
+	})
+	return collect(zones, func(z types.AvailabilityZone) string { return aws.ToString(z.SubnetId) }), nil
+}
+
+// formerLast are the liveLoadBalancer.former that were last read.
+func (l *LoadBalancer) formerLast() []string {
+	if live := l.Last(); live != nil {
+		return live.former
+	}
+	return nil
+}
+
+// leaveFormer gives up the subnets of tasks that are gone.
+func (l *LoadBalancer) leaveFormer(ctx context.Context) error {
+	if len(l.formerLast()) == 0 {
+		return nil
+	}
+	live := *l.Last()
+	live.former = nil
+	live.subnets = l.Wanted(nil).subnets
+	if err := l.putSubnets(ctx, live.subnets); err != nil {
+		return err
+	}
+	l.Learn(&live)
+	return nil
 }
 
 // readAttributes returns the attributes; nil is for a load balancer that is gone.
@@ -218,7 +276,7 @@ var balancerDefaults = map[string]string{
 }
 
 // Wanted implements graph.Shape.
-func (l *LoadBalancer) Wanted(*liveLoadBalancer) *liveLoadBalancer {
+func (l *LoadBalancer) Wanted(live *liveLoadBalancer) *liveLoadBalancer {
 	w := &liveLoadBalancer{
 		tags: l.tags(l.Name()), scheme: string(types.LoadBalancerSchemeEnumInternetFacing), groups: []string{l.group.ID()},
 		addresses: string(types.IpAddressTypeIpv4), attributes: maps.Clone(balancerDefaults),
@@ -228,6 +286,9 @@ func (l *LoadBalancer) Wanted(*liveLoadBalancer) *liveLoadBalancer {
 	w.attributes[deletionProtection] = strconv.FormatBool(l.protected.on)
 	for _, s := range l.subnets {
 		w.subnets = append(w.subnets, s.ID())
+	}
+	if live != nil {
+		w.subnets = append(w.subnets, live.former...)
 	}
 	return w
 }
@@ -317,7 +378,11 @@ func (l *LoadBalancer) setGroups(ctx context.Context, _ []graph.Change) error {
 }
 
 func (l *LoadBalancer) setSubnets(ctx context.Context, _ []graph.Change) error {
-	if _, err := l.elb.SetSubnets(ctx, &elb.SetSubnetsInput{LoadBalancerArn: aws.String(l.ID()), Subnets: l.Wanted(nil).subnets}); err != nil {
+	return l.putSubnets(ctx, l.Wanted(l.Last()).subnets)
+}
+
+func (l *LoadBalancer) putSubnets(ctx context.Context, subnets []string) error {
+	if _, err := l.elb.SetSubnets(ctx, &elb.SetSubnetsInput{LoadBalancerArn: aws.String(l.ID()), Subnets: subnets}); err != nil {
 		return l.failed("subnets", err)
 	}
 	return nil

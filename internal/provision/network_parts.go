@@ -16,6 +16,8 @@ type networkParts struct {
 	public, data []subnetwork
 	// given reports whether their ranges are known only when they were looked at.
 	given bool
+	// ranges are all subnets of a VPC that was given, once it was looked at.
+	ranges func() []GivenRange
 
 	before    []Resource // those that come before the security groups
 	after     []Resource // and after them
@@ -47,6 +49,7 @@ func newOwnNetwork(n network, spec Spec) networkParts {
 		before:    []Resource{vpc, gateway, publicA, publicB, privateA, privateB, public, private},
 		after:     []Resource{newDefaultGroup(n, vpc)},
 		dataParts: []Resource{privateA, privateB, private},
+		ranges:    func() []GivenRange { return nil },
 	}
 }
 
@@ -56,6 +59,12 @@ func newGivenNetwork(n network, spec Spec) networkParts {
 	shared := givenParts{identity: n.identity, ec2: n.ec2, vpc: spec.VPC}
 	vpc := newGivenVPC(shared)
 	p := networkParts{vpc: vpc, gateway: vpc, routes: vpc, given: true, before: []Resource{vpc}}
+	p.ranges = func() []GivenRange {
+		if live := vpc.Last(); live != nil {
+			return live.Subnets
+		}
+		return nil
+	}
 	known := map[string]*GivenSubnet{}
 	for i, id := range idList(spec.Subnets) {
 		s := newGivenSubnet(shared, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)

@@ -25,10 +25,11 @@ type SecurityGroup struct {
 	vpc         home
 	description string
 	rules       func() []rule // asked when the groups that they name have ids
-	// toTasks are those of the rules by which the load balancer reaches tasks on a port,
-	// and ports are those on which tasks are registered with it; nil where no rule is.
-	toTasks func(port int32) []rule
-	ports   func(context.Context) ([]int32, error)
+	// toTasks are the rules by which the load balancer reaches tasks on a port, also those in
+	// other subnets of the VPC, and serving is where there are tasks; nil where no rule is.
+	toTasks func(port int32, also []GivenRange) []rule
+	ranges  func() []GivenRange // all subnets of the VPC that was given
+	serving func(context.Context) (serving, error)
 }
 
 // rule is one permission. Peer is an address range or the id of a group.
@@ -69,8 +70,9 @@ type liveRule struct {
 type liveGroup struct {
 	tags  map[string]string
 	rules []liveRule
-	// former are the rules for tasks of an earlier release, which have another port and
-	// still serve. They are not too many before the service has done with those tasks.
+	// former are the rules for tasks of an earlier release, which have another port, or are in
+	// another subnet, and still serve. They are not too many before the service has done with
+	// those tasks.
 	former []liveRule
 }
 
@@ -99,13 +101,15 @@ func (g *SecurityGroup) formerRules(ctx context.Context, rules []liveRule) ([]li
 		return nil, nil
 	}
 	other := slices.DeleteFunc(without(rules, g.Wanted(nil).rules), func(r liveRule) bool {
-		return r.exotic != "" || !slices.Contains(g.toTasks(r.port), r.rule)
+		return r.exotic != "" || !slices.Contains(g.toTasks(r.port, g.ranges()), r.rule)
 	})
 	if len(other) == 0 {
 		return nil, nil
 	}
-	ports, err := g.ports(ctx)
-	return slices.DeleteFunc(other, func(r liveRule) bool { return !slices.Contains(ports, r.port) }), err
+	now, err := g.serving(ctx)
+	return slices.DeleteFunc(other, func(r liveRule) bool {
+		return !slices.Contains(now.ports, r.port) || !slices.Contains(g.toTasks(r.port, now.ranges), r.rule)
+	}), err
 }
 
 // formerLast are the liveGroup.former that were last read.
@@ -116,7 +120,7 @@ func (g *SecurityGroup) formerLast() []liveRule {
 	return nil
 }
 
-// leaveFormer revokes the rules for the ports of tasks that are gone.
+// leaveFormer revokes the rules for the ports and subnets of tasks that are gone.
 func (g *SecurityGroup) leaveFormer(ctx context.Context) error {
 	rules := g.formerLast()
 	if len(rules) == 0 {

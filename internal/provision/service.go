@@ -31,6 +31,7 @@ type Service struct {
 	definition *TaskDefinition
 	targets    *TargetGroup
 	group      *SecurityGroup
+	balancer   *LoadBalancer
 	reached    []*SecurityGroup // those whose rules let the load balancer reach the tasks
 	roles      []*Role          // those of the tasks
 	subnets    []subnetwork
@@ -117,9 +118,9 @@ const (
 // what was cut off here.
 const FieldKept = "image-kept"
 
-// fieldFormerPort is updated when no task serves on another port any more: until then
-// the security groups let the load balancer reach it.
-const fieldFormerPort = "former-port"
+// fieldFormerTargets is updated when no task serves on another port, or in another subnet, any
+// more: until then the load balancer reaches it.
+const fieldFormerTargets = "former-targets"
 
 // fieldFormerPermissions is updated when all tasks are of the wanted release: until then the
 // roles allow what the one before needs, which may have to start tasks.
@@ -212,7 +213,7 @@ type liveService struct {
 	early         earlyState
 	kept          bool // its image is marked as one that served, or need not be
 	ready         bool // nothing is waited for, whatever is still to be set
-	former        bool // all tasks have the wanted port, and another one can still be reached
+	former        bool // all tasks have the wanted port and subnets, and others can still be reached
 	formerRoles   bool // all tasks are of the wanted release, and the roles allow more than it needs
 	check         checkSpec
 	record        []graph.Change // how the record of the check differs
@@ -324,9 +325,9 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	}
 	have.renewed = s.renewed && st.Phase == graph.Ready
 	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.early.awaits || completed(live) != s.definition.ID()
-	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
+	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && (len(s.balancer.formerLast()) > 0 || slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
 		return len(g.formerLast()) > 0
-	})
+	}))
 	have.formerRoles = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.roles, func(r *Role) bool {
 		return len(r.formerLast()) > 0
 	})
@@ -922,9 +923,12 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		graph.Flag(FieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.definition.image.keep(ctx)
 		})),
-		graph.Compared(fieldFormerPort, func(live, _ *liveService) (string, string, bool) {
-			return "open", "closed", live.former
+		graph.Compared(fieldFormerTargets, func(live, _ *liveService) (string, string, bool) {
+			return "reached", "left", live.former
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			if err := s.balancer.leaveFormer(ctx); err != nil {
+				return err
+			}
 			for _, g := range s.reached {
 				if err := g.leaveFormer(ctx); err != nil {
 					return err

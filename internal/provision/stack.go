@@ -393,17 +393,18 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	// refers to a group which is created later has an address range instead, so that the
 	// groups form no cycle.
 	linked := linkedRoles{identity: who, iam: c.IAM}
-	outOfBalancer := func(port int32) []rule {
-		return collect(net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} })
+	outOfBalancer := func(port int32, also []GivenRange) []rule {
+		return append(collect(net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} }),
+			collect(also, func(r GivenRange) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
 	}
 	lb := newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", net.vpc, net.read(net.public), func() []rule {
-		rules := append([]rule{{port: spec.Port, peer: anywhere}}, outOfBalancer(spec.ContainerPort)...)
+		rules := append([]rule{{port: spec.Port, peer: anywhere}}, outOfBalancer(spec.ContainerPort, nil)...)
 		if spec.Secure() {
 			rules = append(rules, rule{port: spec.HTTPSPort, peer: anywhere})
 		}
 		return rules
 	})
-	intoTask := func(port int32) []rule { return []rule{{port: port, peer: lb.ID()}} }
+	intoTask := func(port int32, _ []GivenRange) []rule { return []rule{{port: port, peer: lb.ID()}} }
 	rdsRole := newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, have.Database)
 	data := databases{identity: who, rds: c.RDS}
 	dbSubnets := newDBSubnetGroup(data, rdsRole, net.data...)
@@ -414,7 +415,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		settled = append(settled, dbSubnets)
 	}
 	task := newSecurityGroup(n, "sg-task", "Tasks of the stack", net.vpc, slices.Concat(net.read(net.data), settled, []graph.Finder{lb}), func() []rule {
-		rules := append(intoTask(spec.ContainerPort), spec.outgoing()...)
+		rules := append(intoTask(spec.ContainerPort, nil), spec.outgoing()...)
 		if spec.NoDatabase {
 			return rules
 		}
@@ -605,15 +606,27 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	service := newService(run, cluster, definition, listener, net.routes, targets, task, append(released, shift...), serviceSpec{
 		count: spec.Count, bounds: limits, port: spec.ContainerPort, grace: spec.HealthGrace, exec: spec.Exec, paused: spec.Paused, spot: spec.Spot, base: spec.SpotBase, deploy: strategy, judges: judges,
 	}, spec.Wait, net.public...)
-	ports := func(ctx context.Context) ([]int32, error) {
-		out, err := targets.ports(ctx)
-		if err != nil || second == nil {
-			return out, err
+	tasksAre := func(ctx context.Context) (serving, error) {
+		at, err := targets.registered(ctx)
+		if err == nil && second != nil {
+			var more []elbtypes.TargetDescription
+			more, err = second.registered(ctx)
+			at = append(at, more...)
 		}
-		more, err := second.ports(ctx)
-		return append(out, more...), err
+		if err != nil || !net.given {
+			return newServing(at, nil, nil), err
+		}
+		subnets, err := run.taskSubnets(ctx)
+		return newServing(at, subnets, net.ranges()), err
 	}
-	lb.toTasks, task.toTasks, lb.ports, task.ports = outOfBalancer, intoTask, ports, ports
+	for _, g := range []*SecurityGroup{lb, task} {
+		g.ranges, g.serving = net.ranges, tasksAre
+	}
+	lb.toTasks, task.toTasks = outOfBalancer, intoTask
+	if net.given && !spec.destroying {
+		balancer.serving = tasksAre
+	}
+	service.balancer = balancer
 	service.shift.second, service.shift.front, service.shift.role = second, front, balancingRole
 	service.reached, service.roles = []*SecurityGroup{lb, task}, []*Role{executionRole, taskRole}
 	scale := newScaling(who, c.Scaling, scalingRole, service, balancer, targets, second, limits, spec.Paused)

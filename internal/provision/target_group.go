@@ -222,9 +222,9 @@ func (t *TargetGroup) lookup(ctx context.Context) (*types.TargetGroup, error) {
 	return &out.TargetGroups[0], nil
 }
 
-// ports are those on which tasks are registered, also tasks that are on their way out. ECS
+// registered are the tasks that are registered, also those that are on their way out. ECS
 // registers each with the port of its own release.
-func (t *TargetGroup) ports(ctx context.Context) ([]int32, error) {
+func (t *TargetGroup) registered(ctx context.Context) ([]types.TargetDescription, error) {
 	group, err := t.lookup(ctx)
 	if group == nil || err != nil {
 		return nil, err
@@ -233,15 +233,15 @@ func (t *TargetGroup) ports(ctx context.Context) ([]int32, error) {
 	if err != nil && !isCode(err, "TargetGroupNotFound") {
 		return nil, fmt.Errorf("describe the health of target group %s: %w", t.groupName(), err)
 	}
-	var ports []int32
+	var all []types.TargetDescription
 	if out != nil {
 		for _, d := range out.TargetHealthDescriptions {
 			if d.Target != nil {
-				ports = append(ports, aws.ToInt32(d.Target.Port))
+				all = append(all, *d.Target)
 			}
 		}
 	}
-	return ports, nil
+	return all, nil
 }
 
 func decimal(n *int32) string { return strconv.Itoa(int(aws.ToInt32(n))) }
