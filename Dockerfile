@@ -28,7 +28,7 @@ STOPSIGNAL SIGTERM
 # How bookctl runs it; see docs/containers.md.
 LABEL io.github.bookctl.health-path=/startupz io.github.bookctl.health-status=200 io.github.bookctl.health-grace=30 \
       io.github.bookctl.read-only-root=true io.github.bookctl.db-name=books io.github.bookctl.db-user=bookapi \
-      io.github.bookctl.locates-database=true io.github.bookctl.ready-path=/readyz io.github.bookctl.listens-on-port=true \
+      io.github.bookctl.locates-database=true io.github.bookctl.ready-path=/readyz io.github.bookctl.drain=10 io.github.bookctl.listens-on-port=true \
       io.github.bookctl.database-authority=/etc/ssl/certs/rds-global-bundle.pem
 HEALTHCHECK --interval=5s --timeout=3s --retries=3 CMD ["/bookapi", "-healthcheck"]
 ENTRYPOINT ["/bookapi"]

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"strings"
@@ -177,6 +178,73 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	if diff := cmp.Diff(before, s.inventory()); diff != "" {
 		t.Errorf("destroy left (-before +after):\n%s", diff)
 	}
+}
+
+// TestARequestIsAnsweredAcrossARelease has one in flight for longer than the load balancer waits
+// for a program that says that it needs no time.
+func TestARequestIsAnsweredAcrossARelease(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	release := func(drain, port string) string {
+		return anyImage(t, func(f *v1.ConfigFile) {
+			f.Config.ExposedPorts = map[string]struct{}{port: {}}
+			maps.Copy(f.Config.Labels, map[string]string{"io.github.bookctl.health-path": "/up", "io.github.bookctl.drain": drain})
+		})
+	}
+	delay := func() string {
+		t.Helper()
+		client := elb.NewFromConfig(s.config())
+		groups := done[*elb.DescribeTargetGroupsOutput](t)(client.DescribeTargetGroups(t.Context(), &elb.DescribeTargetGroupsInput{}))
+		all := done[*elb.DescribeTargetGroupAttributesOutput](t)(client.DescribeTargetGroupAttributes(t.Context(), &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: groups.TargetGroups[0].TargetGroupArn}))
+		for _, a := range all.Attributes {
+			if *a.Key == "deregistration_delay.timeout_seconds" {
+				return *a.Value
+			}
+		}
+		return ""
+	}
+	url := s.up("--no-database", "--image", release("", "3000"))
+	if got := delay(); got != "30" { // as the container has to end
+		t.Errorf("requests may go on for %s s, want 30", got)
+	}
+	type answer struct {
+		code int
+		body string
+	}
+	answered := make(chan answer, 1)
+	go func() {
+		resp, err := http.Get(url + "/slow?seconds=15")
+		if err != nil {
+			answered <- answer{0, err.Error()}
+			return
+		}
+		defer resp.Body.Close()
+		text, err := io.ReadAll(resp.Body)
+		if err != nil {
+			text = append(text, err.Error()...)
+		}
+		answered <- answer{resp.StatusCode, string(text)}
+	}()
+	until(t, "the request is in flight", func() bool { return get(t, url+"/waiting") == "1" })
+	s.up("--image", release("", "4000"))
+	if got := <-answered; got != (answer{http.StatusOK, "done"}) {
+		t.Errorf("the request in flight is answered %+v", got)
+	}
+	s.run("up", "--local").says(t, 0, "0 changed")
+	for _, test := range [][3]string{{"", "120", "120"}, {"7", "120", "120"}, {"7", "30", "7"}, {"300", "30", "300"}, {"soon", "30", "30"}, {"", "2", "10"}} {
+		s.run("up", "--local", "--wait=false", "--image", release(test[0], "4000"), "--stop-timeout", test[1]).says(t, 0)
+		if got := delay(); got != test[2] {
+			t.Errorf("with the label %q and --stop-timeout %s requests may go on for %s s, want %s", test[0], test[1], got, test[2])
+		}
+	}
+	s.run("up", "--local", "--wait=false", "--stop-timeout", "120", "--spot").says(t, 0)
+	if got := delay(); got != "119" {
+		t.Errorf("with --spot requests may go on for %s s, want less than two minutes", got)
+	}
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
 }
 
 func newJar(t *testing.T) http.CookieJar {

@@ -568,6 +568,8 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 			want.LocatesDatabase = d.Value == "true"
 		case d.Setting == image.ReadyPath:
 			want.ReadyPath = d.Value
+		case d.Setting == image.Drain:
+			want.FollowDrain(d.Value)
 		case d.Setting == image.DatabaseAuthority:
 			want.DatabaseAuthority = d.Value
 		case p.have.Database && (d.Setting == "db-name" || d.Setting == "db-user"): // what exists keeps its own

@@ -18,7 +18,7 @@ import (
 const LabelPrefix = "io.github.bookctl."
 
 // Labels are the settings that an image can give by a label.
-var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority, ReadyPath}
+var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority, ReadyPath, Drain}
 
 const (
 	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where
@@ -31,6 +31,9 @@ const (
 	// ReadyPath is the label of an image whose service says at another path than that of
 	// its health check whether all that it needs serves as well: the database, say.
 	ReadyPath = "ready-path"
+	// Drain is the label of an image whose service answers each request within so many
+	// seconds: for as long a task that is to stop goes on with those that it has.
+	Drain = "drain"
 	// DatabaseAuthority is the label of an image that has the certificate authorities
 	// of Amazon RDS: the path of the file.
 	DatabaseAuthority = "database-authority"
@@ -85,6 +88,7 @@ func Defaults(file *v1.ConfigFile) []Default {
 		{"read-only-root", "false", "the image has no label for it"},
 		{LocatesDatabase, "false", ""},
 		{ReadyPath, "", ""},
+		{Drain, "", ""},
 		{DatabaseAuthority, "", ""},
 		{"db-name", usualName, "the image has no label for it"},
 		{"db-user", usualName, "the image has no label for it"},

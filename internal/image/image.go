@@ -167,6 +167,7 @@ func (s Source) Config() *v1.ConfigFile {
 			LabelPrefix + "db-user":        "bookapi",
 			LabelPrefix + LocatesDatabase:  "true",
 			LabelPrefix + ReadyPath:        "/readyz",
+			LabelPrefix + Drain:            "10",
 			LabelPrefix + ListensOnPORT:    "true",
 		})
 		// Docker reads it. ECS does not: its task definition says it again.

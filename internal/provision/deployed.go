@@ -292,7 +292,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 // readRelease sets the settings that a revision of the task definition records.
 func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]string, ready string) {
 	s.read(definitionPart, tags, parts{definition: live, ready: ready})
-	s.Chosen, s.ReadyPath, s.CheckTimes = tags[tagChosen], fromTagText(tags[tagReadyPath]), CheckTimes{}
+	s.Chosen, s.ReadyPath, s.Drain, s.CheckTimes = tags[tagChosen], fromTagText(tags[tagReadyPath]), tagNumber(tags, tagDrain, 0), CheckTimes{}
 	if h := container(live).HealthCheck; h != nil {
 		s.CheckTimes = CheckTimes{Interval: aws.ToInt32(h.Interval), Timeout: aws.ToInt32(h.Timeout), Retries: aws.ToInt32(h.Retries)}
 	}

@@ -184,7 +184,7 @@ func TestLoadBalancerDrift(t *testing.T) {
 
 func TestTargetGroupDrift(t *testing.T) {
 	t.Parallel()
-	bookapi := targetSpec{path: "/startupz", codes: "200"}
+	bookapi := targetSpec{path: "/startupz", codes: "200", drain: 10}
 	want := liveTargetGroup{tags: ownTags, kind: "ip", vpc: "vpc-1", protocol: "HTTP", check: bookapi.check(), attributes: bookapi.attributes()}
 	for drift, change := range map[string]func(*liveTargetGroup){
 		"": func(*liveTargetGroup) {},

@@ -272,6 +272,9 @@ func (s Settings) record() map[string]map[string]string {
 	if s.ReadyPath != "" {
 		out[definitionPart][tagReadyPath] = tagText(s.ReadyPath)
 	}
+	if s.Drain != 0 {
+		out[definitionPart][tagDrain] = decimal(&s.Drain)
+	}
 	return out
 }
 
@@ -280,6 +283,9 @@ const tagChosen = "bookctl:chosen"
 
 // tagReadyPath is on a task definition and holds Settings.ReadyPath.
 const tagReadyPath = "bookctl:ready-path"
+
+// tagDrain is on a task definition and holds Settings.Drain.
+const tagDrain = "bookctl:drain"
 
 // withoutDefaults removes from wanted tags those that record a default and that the live
 // resource lacks: a stack that is older than a setting has no tag for it.

@@ -147,6 +147,9 @@ type Settings struct {
 	// ReadyPath is where the service says whether its database serves as well, "" for
 	// nowhere. The image says so.
 	ReadyPath string
+	// Drain is within how many seconds the service answers each request, 0 for one that does
+	// not tell. The image says so; see drainTime.
+	Drain int32
 	// LocatesDatabase reports whether the program asks the secret where its database is, as
 	// bookapi does, so that it can be started before that is there. The image says so.
 	LocatesDatabase bool
@@ -174,7 +177,7 @@ func DefaultSettings() Settings {
 	for _, row := range Table() {
 		row.Value.Reset(&s)
 	}
-	s.LocatesDatabase, s.ReadyPath = true, "/readyz"
+	s.LocatesDatabase, s.ReadyPath, s.Drain = true, "/readyz", leastDrain
 	s.CheckTimes = CheckTimes{Interval: 5, Timeout: 3, Retries: 3}
 	return s
 }
@@ -303,6 +306,42 @@ var (
 // spotDrain is how many seconds pass until the load balancer sends no more requests to a
 // task whose health check fails: two checks, five seconds apart, and some more.
 const spotDrain = 15
+
+const (
+	// usualStopTimeout is how many seconds ECS gives a container where nothing else is said.
+	usualStopTimeout = 30
+	// leastDrain and mostDrain bound how many seconds a load balancer waits for the requests of
+	// a task that is to stop. With Fargate Spot it has to be less than the two minutes that
+	// AWS leaves a task: https://repost.aws/knowledge-center/fargate-spot-termination-notice
+	leastDrain, mostDrain, mostSpotDrain = 10, 3600, 119
+)
+
+// drainTime is how many seconds the load balancer waits for the requests of a task that is to
+// stop, before it breaks them off: as many as the image says that they take. Of another image that
+// is not known, and they get as long as the container has for its own end. A stop timeout above
+// the usual one is for long requests, and lengthens what the image says: the stop signal comes
+// only after this wait.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
+func (s Settings) drainTime() int32 {
+	drain := max(s.StopTimeout, leastDrain)
+	if s.Drain != 0 && s.StopTimeout <= usualStopTimeout {
+		drain = s.Drain
+	}
+	drain = max(drain, s.Drain)
+	if s.Spot {
+		drain = min(drain, mostSpotDrain)
+	}
+	return drain
+}
+
+// FollowDrain sets Drain to what the image says, and to 0 where that is nothing that a load
+// balancer takes.
+func (s *Settings) FollowDrain(text string) {
+	s.Drain = 0
+	if n := number(text); n != nil && *n > 0 && *n <= mostDrain {
+		s.Drain = *n
+	}
+}
 
 // mostTasks is the quota of tasks per service:
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html

@@ -389,10 +389,10 @@ func containerSettings() []Setting {
 			},
 		},
 		{
-			Flag: "stop-timeout", JSON: "stopTimeout", Value: Number{Of: func(s *Settings) *int32 { return &s.StopTimeout }, Default: 30},
+			Flag: "stop-timeout", JSON: "stopTimeout", Value: Number{Of: func(s *Settings) *int32 { return &s.StopTimeout }, Default: usualStopTimeout},
 			Help:    "seconds that a container has to end after its stop signal",
 			Example: "120",
-			Drives:  []ResourceField{{definitionPart, "stop-timeout"}},
+			Drives:  []ResourceField{{definitionPart, "stop-timeout"}, {"target-group", deregistrationDelay}},
 			check: func(s Settings, refuse refusal) {
 				// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html
 				refuse("stop-timeout", s.StopTimeout < 2 || s.StopTimeout > 120, "stop timeout %d s: Fargate takes 2 to 120 s", s.StopTimeout)

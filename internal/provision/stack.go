@@ -387,12 +387,12 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		net = newGivenNetwork(n, spec)
 	}
 
+	linked := linkedRoles{identity: who, iam: c.IAM}
 	// Allowed are internet to load balancer, load balancer to tasks, tasks to database, and
 	// HTTPS from the tasks to their image, secret and log, what the user says that they
 	// connect to besides, and nothing else. A rule that
 	// refers to a group which is created later has an address range instead, so that the
 	// groups form no cycle.
-	linked := linkedRoles{identity: who, iam: c.IAM}
 	outOfBalancer := func(port int32, also []GivenRange) []rule {
 		return append(collect(net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} }),
 			collect(also, func(r GivenRange) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
@@ -523,7 +523,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, net.gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, net.public...)
-	targets := newTargetGroup(balance, net.vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky})
+	targets := newTargetGroup(balance, net.vpc, targetSpec{port: spec.ContainerPort, path: spec.HealthPath, codes: spec.HealthStatus, sticky: spec.Sticky, drain: spec.drainTime()})
 	// What shifting the traffic needs stays with a stack that has it.
 	strategy := spec.Strategy()
 	var second *TargetGroup

@@ -38,6 +38,8 @@ type targetSpec struct {
 	// path is asked by the health check, and codes are the answers of a healthy task.
 	path, codes string
 	sticky      bool
+	// drain is how many seconds requests may go on at a task that is to stop.
+	drain int32
 }
 
 // targets is a target group with its tags, or none.
@@ -92,10 +94,10 @@ const deregistrationDelay = "deregistration_delay.timeout_seconds"
 // stickiness is by a cookie of the load balancer's, for a day.
 const stickiness = "stickiness.enabled"
 
-// attributes end the draining when bookapi's own requests must have ended, instead of
-// after 300 s.
+// attributes end the draining when the requests must have ended, instead of after 300 s. ECS
+// waits for that end before it stops a task.
 func (w targetSpec) attributes() map[string]string {
-	return map[string]string{deregistrationDelay: "10", stickiness: strconv.FormatBool(w.sticky)}
+	return map[string]string{deregistrationDelay: decimal(&w.drain), stickiness: strconv.FormatBool(w.sticky)}
 }
 
 // targetDefaults are the attributes that decide which task gets a request, and stay

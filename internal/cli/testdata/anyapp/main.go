@@ -8,8 +8,11 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -25,6 +28,14 @@ func main() {
 	http.HandleFunc("/up", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	http.HandleFunc("/args", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, strings.Join(os.Args[1:], "|")) })
 	http.HandleFunc("/task", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, os.Getpid()) })
+	var waiting atomic.Int32
+	http.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
+		waiting.Add(1)
+		seconds, _ := strconv.Atoi(r.FormValue("seconds"))
+		time.Sleep(time.Duration(seconds) * time.Second)
+		fmt.Fprint(w, "done")
+	})
+	http.HandleFunc("/waiting", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, waiting.Load()) })
 	http.HandleFunc("/env", func(w http.ResponseWriter, r *http.Request) {
 		value, set := os.LookupEnv(r.FormValue("name"))
 		if !set {
