@@ -156,9 +156,9 @@ func (s *Service) restarting(ctx context.Context, live *types.Service) (limit ti
 	s.watch(live)
 	d, err := s.serviceDeployment(ctx, s.watched)
 	if d == nil || err != nil {
-		return rolloutTimeout + strategyOf(live.DeploymentConfiguration).Takes(), "", err
+		return rolloutTimeout + gracePeriod(live) + strategyOf(live.DeploymentConfiguration).Takes(), "", err
 	}
-	limit = rolloutTimeout + strategyOf(d.DeploymentConfiguration).Takes() + backTime
+	limit = rolloutTimeout + gracePeriod(live) + strategyOf(d.DeploymentConfiguration).Takes() + backTime
 	died, err := s.dying(ctx, live, d)
 	if err != nil {
 		return limit, "", err

@@ -126,8 +126,19 @@ const fieldFormerTargets = "former-targets"
 // roles allow what the one before needs, which may have to start tasks.
 const fieldFormerPermissions = "former-permissions"
 
-// rolloutTimeout is how long a rollout may take.
+// rolloutTimeout is how long a rollout may take, besides the time in which tasks may fail
+// health checks.
 const rolloutTimeout = 20 * time.Minute
+
+// gracePeriod is how long the tasks of a service may fail health checks after their start.
+func gracePeriod(live *types.Service) time.Duration {
+	if startedEarly(live) {
+		return 0 // it is not the one that was asked for
+	}
+	return seconds(live.HealthCheckGracePeriodSeconds)
+}
+
+func seconds(n *int32) time.Duration { return time.Duration(aws.ToInt32(n)) * time.Second }
 
 // backTime is how long it may take beyond that to take a release back whose traffic is
 // shifted.
@@ -149,7 +160,7 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	s := &Service{
 		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
-	s.NodeOf = graph.Of(s, "service", rolloutTimeout+want.deploy.Takes(), needs...)
+	s.NodeOf = graph.Of(s, "service", rolloutTimeout+seconds(&want.grace)+want.deploy.Takes(), needs...)
 	return s
 }
 
@@ -363,8 +374,8 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 }
 
 // unhealthyTimeout is how long a service that ECS calls complete may have no healthy
-// target, before a run gives it up: time for a task that ECS replaces to be pulled,
-// started and checked.
+// target after the time in which tasks may fail health checks, before a run gives it up:
+// time for a task that ECS replaces to be pulled, started and checked.
 const unhealthyTimeout = 5 * time.Minute
 
 // awaitHealthy holds a service back that ECS calls complete while the load balancer
@@ -386,7 +397,7 @@ func (s *Service) awaitHealthy(targets []diagnosis.Target, st *graph.State) {
 	}
 	found := ", and none is healthy: "
 	switch {
-	case now.Sub(s.unhealthySince) > unhealthyTimeout:
+	case now.Sub(s.unhealthySince) > unhealthyTimeout+seconds(&s.want.grace):
 		st.Phase = graph.Unrecoverable
 	case begins:
 		st.Phase, found = graph.Pending, ", to be found healthy: "

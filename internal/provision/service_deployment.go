@@ -214,15 +214,16 @@ var startingStages = []types.ServiceDeploymentLifecycleStage{
 }
 
 // overdue returns the reason why a release is given up that does not get on; "" where it does. ECS would
-// go on replacing its tasks.
-func overdue(d *types.ServiceDeployment) string {
+// go on replacing its tasks, which may fail health checks for the grace period.
+func overdue(d *types.ServiceDeployment, grace time.Duration) string {
 	took := time.Since(aws.ToTime(d.CreatedAt))
-	whole := rolloutTimeout + strategyOf(d.DeploymentConfiguration).Takes()
+	start := rolloutTimeout + grace
+	whole := start + strategyOf(d.DeploymentConfiguration).Takes()
 	switch {
 	case d.CreatedAt == nil:
 		return ""
-	case took > rolloutTimeout && slices.Contains(startingStages, d.LifecycleStage):
-		return fmt.Sprintf("its tasks do not serve after %s", rolloutTimeout)
+	case took > start && slices.Contains(startingStages, d.LifecycleStage):
+		return fmt.Sprintf("its tasks do not serve after %s", start)
 	case took > whole:
 		return fmt.Sprintf("it is not over after %s", whole)
 	}
@@ -247,7 +248,7 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 		}
 		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(now.Reason), string(d.Status)), ""
 	}
-	why := overdue(d)
+	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)))
 	if n := max(died, failedOf(live)); n >= failingTasks(live.DesiredCount) {
 		why = fmt.Sprintf("%d tasks failed", n)
 	}

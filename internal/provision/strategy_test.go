@@ -94,6 +94,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 		record        types.ServiceDeployment
 		failed, older int32 // tasks, of the release and of another deployment
 		died          int32 // of the release, after they have started
+		grace         int32 // seconds
 		because       string
 		phase         graph.Phase
 		note, failing string
@@ -112,6 +113,14 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 		"starts for 21 minutes": {
 			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageScaleUp, SourceServiceRevisions: before, CreatedAt: ago(21 * time.Minute), DeploymentConfiguration: blueGreen},
 			phase:  graph.Pending, note: "4 running, ", failing: "its tasks do not serve after 20m0s",
+		},
+		"starts for 21 minutes of a grace period of 25": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageScaleUp, SourceServiceRevisions: before, CreatedAt: ago(21 * time.Minute), DeploymentConfiguration: blueGreen},
+			grace:  1500, phase: graph.Pending, note: "4 running, ",
+		},
+		"starts for 46 minutes with a grace period of 25": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageScaleUp, SourceServiceRevisions: before, CreatedAt: ago(46 * time.Minute), DeploymentConfiguration: blueGreen},
+			grace:  1500, phase: graph.Pending, note: "4 running, ", failing: "its tasks do not serve after 45m0s",
 		},
 		"does not end": {
 			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageProductionTrafficShift, SourceServiceRevisions: before, CreatedAt: ago(26 * time.Minute), DeploymentConfiguration: blueGreen},
@@ -135,7 +144,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 	} {
 		primary, active := "PRIMARY", "ACTIVE"
 		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
-		s := &Service{ownRelease: ownRelease{because: test.because}}
+		s := &Service{ownRelease: ownRelease{because: test.because}, want: serviceSpec{grace: test.grace}}
 		phase, note, failing := s.shiftProgress(live, &test.record, test.died)
 		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
 			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)
@@ -235,9 +244,11 @@ func TestARestartMayTakeAsLongAsItsStrategy(t *testing.T) {
 		Strategy: types.DeploymentStrategyLinear, BakeTimeInMinutes: aws.Int32(5),
 		LinearConfiguration: &types.LinearConfiguration{StepPercent: aws.Float64(10), StepBakeTimeInMinutes: aws.Int32(6)},
 	}
-	limit, _, err := new(Service).restarting(t.Context(), &types.Service{DeploymentConfiguration: linear})
-	if want := rolloutTimeout + 59*time.Minute; err != nil || limit != want {
-		t.Errorf("%s, %v; want %s", limit, err, want)
+	for grace, longer := range map[int32]time.Duration{0: 0, 1500: 25 * time.Minute, earlyGrace: 0} {
+		limit, _, err := new(Service).restarting(t.Context(), &types.Service{DeploymentConfiguration: linear, HealthCheckGracePeriodSeconds: &grace})
+		if want := rolloutTimeout + 59*time.Minute + longer; err != nil || limit != want {
+			t.Errorf("with a grace period of %d s: %s, %v; want %s", grace, limit, err, want)
+		}
 	}
 }
 

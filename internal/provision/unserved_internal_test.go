@@ -22,20 +22,23 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 	for name, test := range map[string]struct {
 		targets string
 		since   time.Duration // before which it was seen so first; 0 for now
+		grace   int32         // seconds
 		phase   graph.Phase
 		note    string
 	}{
-		"healthy":                     {target("healthy", ""), 0, graph.Ready, "1/1 running"},
-		"one of two":                  {sick + target("healthy", ""), 0, graph.Ready, "1/1 running"},
-		"healthy again":               {target("healthy", ""), time.Hour, graph.Ready, "1/1 running"},
-		"no health checks":            {target("unavailable", ""), 0, graph.Ready, "1/1 running"},
-		"unhealthy":                   {sick, 0, graph.Pending, "1/1 running, and none is healthy: target 10.0.1.5:8080 is unhealthy: Health checks failed"},
-		"just registered":             {target("initial", "Target registration is in progress"), 0, graph.Pending, "1/1 running, to be found healthy: target 10.0.1.5:8080 is initial: Target registration is in progress"},
-		"one of two just registered":  {sick + target("initial", ""), 0, graph.Pending, "and none is healthy: "},
-		"unhealthy for four minutes":  {sick, 4 * time.Minute, graph.Pending, "is unhealthy"},
-		"unhealthy for five minutes":  {sick, 5*time.Minute + time.Second, graph.Unrecoverable, "is unhealthy"},
-		"nothing for five minutes":    {"", 5*time.Minute + time.Second, graph.Unrecoverable, "none is healthy: no target is registered"},
-		"initial after those minutes": {target("initial", ""), 5*time.Minute + time.Second, graph.Unrecoverable, "1/1 running, and none is healthy: target 10.0.1.5:8080 is initial"},
+		"healthy":                     {target("healthy", ""), 0, 0, graph.Ready, "1/1 running"},
+		"one of two":                  {sick + target("healthy", ""), 0, 0, graph.Ready, "1/1 running"},
+		"healthy again":               {target("healthy", ""), time.Hour, 0, graph.Ready, "1/1 running"},
+		"no health checks":            {target("unavailable", ""), 0, 0, graph.Ready, "1/1 running"},
+		"unhealthy":                   {sick, 0, 0, graph.Pending, "1/1 running, and none is healthy: target 10.0.1.5:8080 is unhealthy: Health checks failed"},
+		"just registered":             {target("initial", "Target registration is in progress"), 0, 0, graph.Pending, "1/1 running, to be found healthy: target 10.0.1.5:8080 is initial: Target registration is in progress"},
+		"one of two just registered":  {sick + target("initial", ""), 0, 0, graph.Pending, "and none is healthy: "},
+		"unhealthy for four minutes":  {sick, 4 * time.Minute, 0, graph.Pending, "is unhealthy"},
+		"unhealthy for five minutes":  {sick, 5*time.Minute + time.Second, 0, graph.Unrecoverable, "is unhealthy"},
+		"nothing for five minutes":    {"", 5*time.Minute + time.Second, 0, graph.Unrecoverable, "none is healthy: no target is registered"},
+		"initial after those minutes": {target("initial", ""), 5*time.Minute + time.Second, 0, graph.Unrecoverable, "1/1 running, and none is healthy: target 10.0.1.5:8080 is initial"},
+		"unhealthy within the grace":  {sick, 6 * time.Minute, 600, graph.Pending, "is unhealthy"},
+		"unhealthy after the grace":   {sick, 15*time.Minute + time.Second, 600, graph.Unrecoverable, "is unhealthy"},
 	} {
 		calls := 0
 		client := elb.NewFromConfig(stub(func(*http.Request, string) (int, string) {
@@ -45,7 +48,7 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 		}).config())
 		targets := &TargetGroup{NodeOf: graph.NodeOf[*liveTargetGroup]{Node: graph.Named("target-group", time.Second)}, balancing: balancing{elb: client}}
 		graph.Observe(t.Context(), []graph.Finder{seenAs{targets.Node, "arn:of-targets"}}, graph.Options{})
-		s := &Service{targets: targets}
+		s := &Service{targets: targets, want: serviceSpec{grace: test.grace}}
 		if test.since > 0 {
 			s.unhealthySince = time.Now().Add(-test.since)
 		}
