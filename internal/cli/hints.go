@@ -90,14 +90,15 @@ func (g *globals) forAWS(words []string) []string {
 	return append([]string{"aws"}, words...)
 }
 
-var plainWord = pattern.New(`^[A-Za-z0-9_@%+=:,./…-]+$`)
+var plainWord = pattern.New(`^[A-Za-z0-9_@%+=:,./…!-]+$`)
 
-// shellWord quotes a word for a shell if necessary.
+// shellWord quotes a word for a shell if necessary. A "!" can't be in double quotes: a shell
+// that somebody types into puts an earlier command in its place.
 func shellWord(word string) string {
 	if plainWord.MatchString(word) {
-		return word
+		return strings.ReplaceAll(word, "!", `\!`)
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`").Replace(word) + `"`
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, `$`, `\$`, "`", "\\`", "!", `"\!"`).Replace(word) + `"`
 }
 
 // note prints a line for people, unless --quiet is set.

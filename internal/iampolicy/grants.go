@@ -182,6 +182,11 @@ var grants = []grant{
 			"arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret(), "arn:{p}:secretsmanager:{r}:{a}:secret:" + names.EnvironmentSecret() + "-??????",
 		}},
 
+	// What --secret and --registry-secret name, of which nothing is known here. Neither action
+	// reads a value.
+	{sid: "GivenSecrets", service: "secretsmanager", actions: "DescribeSecret", resources: []string{"arn:{p}:secretsmanager:{r}:{a}:secret:*"}},
+	{sid: "GivenParameters", service: "ssm", actions: "DescribeParameters"},
+
 	{sid: "ReadLogs", service: "logs", actions: "DescribeLogGroups"},
 	{sid: "Logs", service: "logs", actions: "CreateLogGroup DeleteLogGroup FilterLogEvents GetLogEvents ListTagsForResource PutRetentionPolicy TagResource UntagResource",
 		resources: []string{

@@ -385,6 +385,22 @@ func TestAnUnhealthyTaskIsReplacedFirst(t *testing.T) {
 	}
 }
 
+// TestARoleIsJudgedByTheFullARNOfASecret starts tasks whose secret is named without its
+// suffix, under a role that may read the full ARN, and under one that may read what is named.
+func TestARoleIsJudgedByTheFullARNOfASecret(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, localcloud.Config{})
+	partial := s.secret[:len(s.secret)-len("-AbCdEf")]
+	definition := s.definition(t, "serve", "1", func(in *ecs.RegisterTaskDefinitionInput) {
+		in.ContainerDefinitions[0].Secrets[0].ValueFrom = aws.String(partial + ":password::")
+	})
+	s.await(t, s.run(t, definition), "RUNNING")
+	s.permit(t, partial)
+	if reason := aws.ToString(s.await(t, s.run(t, definition), "STOPPED").StoppedReason); !strings.Contains(reason, "not authorized to perform: secretsmanager:GetSecretValue on resource: "+s.secret) {
+		t.Errorf("a role that may read the partial ARN: %q", reason)
+	}
+}
+
 func TestABadReleaseIsRolledBackAndSaysWhy(t *testing.T) {
 	t.Parallel()
 	// Scaled so that health checks come as fast as they can, not every 5 s.

@@ -128,6 +128,11 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 			env.Warnings = append(env.Warnings, warning)
 		}
 	}
+	warnings, err := provision.CheckSecrets(ctx, c, env.Account, in.Settings, in.Deployed.Settings)
+	if err != nil {
+		return env, err
+	}
+	env.Warnings = append(env.Warnings, warnings...)
 	f, err := in.find(ctx, c, env.Account)
 	if err != nil {
 		return env, err

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
@@ -253,12 +254,15 @@ func (s *Settings) GiveEnvironment(set, secrets map[string]string, unset []strin
 	s.Env, s.Secrets = NewPairs(env), NewPairs(hidden)
 }
 
-// secretFrom is what ECS takes as the origin of a variable: the ARN of a secret, with
-// or without a key, a version's stage and id, or that of a parameter.
+// secretFrom is what ECS takes as the origin of a variable: the full ARN of a secret, with
+// or without a key, a version's stage and id, or that of a parameter. The name of a secret
+// that AWS manages has a "!".
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Secret.html
 var (
-	secretFrom    = pattern.New(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+)(?::([^:]*):([^:]*):([^:]*))?$`)
+	secretFrom    = pattern.New(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6})(?::([^:]*):([^:]*):([^:]*))?$`)
 	parameterFrom = pattern.New(`^arn:aws[a-z-]*:ssm:[a-z0-9-]+:[0-9]{12}:parameter/[A-Za-z0-9/_.-]+$`)
+	// partialSecret is the ARN of a secret, perhaps without its last six characters, and a key.
+	partialSecret = pattern.New(`^(arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+)(?::[^:]*){0,3}$`)
 )
 
 // ParseSecretOrigin reads what --secret takes behind the name: ARN, or ARN:key of a
@@ -271,7 +275,26 @@ func ParseSecretOrigin(text string) (string, error) {
 	if at := strings.LastIndexByte(text, ':'); at > 0 && secretFrom.MatchString(text[:at]) && !strings.Contains(text[at+1:], ":") && text[at+1:] != "" {
 		return text + "::", nil
 	}
+	if why := partialARN(text); !why.Empty() {
+		return "", hint.Errorf("%q %s", text, why)
+	}
 	return "", fmt.Errorf("%q is not the ARN of a secret in Secrets Manager (with :KEY for one of its keys) or of a parameter in Parameter Store", text)
+}
+
+// partialARN is what is wrong with the ARN of a secret that is not the full one; empty for
+// anything else. Secrets Manager finds the secret all the same, but IAM allows only what its
+// policy names, which is compared with the full ARN.
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
+func partialARN(text string) hint.Message {
+	m := partialSecret.FindStringSubmatch(text)
+	if m == nil {
+		return hint.Message{}
+	}
+	return hint.New("is not the full ARN of a secret, which ends with a hyphen and six characters: %s prints it", describeSecret(m[1]))
+}
+
+func describeSecret(arn string) hint.Invocation {
+	return hint.AWS("secretsmanager", "describe-secret", "--secret-id", strings.ReplaceAll(arn, "!", `\!`), "--query", "ARN", "--output", "text")
 }
 
 // SecretOrigins are where the container's secrets come from, as ParseSecretOrigin reads

@@ -254,6 +254,8 @@ func missing(answer any) string {
 	case *sns.ListTagsForResourceOutput:
 		return present("Tags", a.Tags)
 
+	case *ssm.DescribeParametersOutput:
+		return listed("Parameters", a.Parameters, func(x ssmtypes.ParameterMetadata) bool { return has(x.Name) }, "Name")
 	case *ssm.GetParametersOutput:
 		return unless(len(a.Parameters)+len(a.InvalidParameters) > 0, "Parameters")
 	case *ssm.GetParametersByPathOutput:

@@ -289,7 +289,7 @@ var (
 	databaseClass   = pattern.New(`^db\.[a-z0-9-]+\.[a-z0-9]+$`)
 	databaseVersion = pattern.New(`^[1-9][0-9](\.[0-9]{1,2})?$`)
 	certificateARN  = pattern.New(`^arn:aws[a-z-]*:acm:[a-z0-9-]+:[0-9]{12}:certificate/[A-Za-z0-9-]+$`)
-	secretARN       = pattern.New(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@-]+$`)
+	secretARN       = pattern.New(`^arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9/_+=.@!-]+-[A-Za-z0-9]{6}$`)
 	// What a tag can hold of the addresses that SNS takes.
 	emailAddress   = pattern.New(`^[A-Za-z0-9_.+=/-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+$`)
 	topicARN       = pattern.New(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}$`)

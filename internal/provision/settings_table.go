@@ -146,7 +146,10 @@ func imageSettings() []Setting {
 			Choices: []string{"none"},
 			Drives:  []ResourceField{{definitionPart, "registry-secret"}},
 			check: func(s Settings, refuse refusal) {
-				refuse("registry-secret", s.RegistrySecret != "" && !secretARN.MatchString(s.RegistrySecret),
+				full := secretARN.MatchString(s.RegistrySecret)
+				partial := partialARN(s.RegistrySecret)
+				refuse("registry-secret", !full && !partial.Empty(), "registry secret %q %s", s.RegistrySecret, partial)
+				refuse("registry-secret", s.RegistrySecret != "" && !full,
 					"registry secret %q: give the ARN of a secret in Secrets Manager (arn:aws:secretsmanager:…:secret:…)", s.RegistrySecret)
 				// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/private-auth.html
 				refuse("registry-secret image", s.RegistrySecret != "" && (s.Image == "" || RepositoryARN(s.Image) != ""),

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,14 +51,20 @@ func (a fargateAgent) refusal(action, resource string) string {
 func (a fargateAgent) secret(valueFrom string) (string, error) {
 	parts := strings.SplitN(valueFrom, ":", 8)
 	arn := strings.Join(parts[:min(7, len(parts))], ":")
-	action := "secretsmanager:GetSecretValue"
+	action, resource := "secretsmanager:GetSecretValue", a.stored(arn)
 	if len(parts) > 2 && parts[2] == "ssm" {
-		arn, action = valueFrom, "ssm:GetParameters"
+		arn, action, resource = valueFrom, "ssm:GetParameters", valueFrom
 	}
-	if err := a.check(action, arn); err != nil {
+	if err := a.check(action, resource); err != nil {
 		return "", fmt.Errorf("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret %s from secrets manager: %w", arn, err)
 	}
 	return a.secretField(valueFrom)
+}
+
+// stored is the ARN of a secret by which IAM judges, whether it is asked for by the full one
+// or without its suffix (https://github.com/aws/aws-cdk/issues/7994).
+func (a tx) stored(secret string) string {
+	return cmp.Or(a.needs.Secrets.SecretARN(a.Tx, secret), secret)
 }
 
 // secretField is the value that ECS gives to a container: a secret's or one key
@@ -110,7 +117,7 @@ func (a fargateAgent) registryLogin(c *types.RepositoryCredentials) (task.Login,
 	}
 	const failed = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to get registry auth from asm: service call has been retried 1 time(s): %w"
 	arn := *c.CredentialsParameter
-	if err := a.check("secretsmanager:GetSecretValue", arn); err != nil {
+	if err := a.check("secretsmanager:GetSecretValue", a.stored(arn)); err != nil {
 		return task.Login{}, fmt.Errorf(failed, err)
 	}
 	text, err := a.secretField(arn)

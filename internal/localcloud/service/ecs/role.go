@@ -90,10 +90,7 @@ func (s *Service) May(t *kernel.Tx, key, action string, input any) (known bool, 
 		}
 		resource := "*"
 		if in, ok := input.(*secretsmanager.GetSecretValueInput); ok {
-			resource = aws.ToString(in.SecretId)
-			if arn := c.needs.Secrets.SecretARN(c.Tx, resource); arn != "" {
-				resource = arn
-			}
+			resource = c.stored(aws.ToString(in.SecretId))
 		}
 		program := c.agent(&t.role.arn, id)
 		if c.needs.Roles.Usable(c.Tx, t.role.arn) && program.check(action, resource) == nil {

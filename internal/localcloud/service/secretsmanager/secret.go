@@ -96,11 +96,14 @@ func (s *Service) API() kernel.Service {
 // secret of an old name has another ARN.
 var secretSuffix = pattern.New(`-[A-Za-z0-9]{6}$`)
 
-// secret finds a secret by its name, its ARN or its ARN without the suffix.
+// secret finds a secret by its name, its ARN or its ARN without the suffix. An ARN that ends
+// as if it had one is taken for the full one:
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/troubleshoot.html#ARN_secretnamehyphen
 func (a tx) secret(id *string) (*secret, error) {
 	a.expire()
+	partial := !secretSuffix.MatchString(*id)
 	for _, s := range a.state().Secrets {
-		if (s.Name == *id || s.ARN == *id || secretSuffix.ReplaceAllString(s.ARN, "") == *id) && a.Visible(s.ARN) {
+		if (s.Name == *id || s.ARN == *id || partial && secretSuffix.ReplaceAllString(s.ARN, "") == *id) && a.Visible(s.ARN) {
 			return s, nil
 		}
 	}
@@ -125,7 +128,7 @@ func (a tx) expire() {
 	})
 }
 
-var secretName = pattern.New(`^[A-Za-z0-9/_+=.@-]{1,512}$`)
+var secretName = pattern.New(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
 
 // CreateSecret creates a secret, with a first version if it is given a value.
 func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.CreateSecretOutput, error) {
