@@ -87,6 +87,17 @@ func (s Settings) checkEnvironment() (why, next string) {
 
 // reserved returns the reason why a variable is bookctl's own to set, or "".
 func (s Settings) reserved(name string) string {
+	if why := ownVariable(name); why != "" {
+		return why
+	}
+	if _, ours := s.databaseVariables()[name]; ours {
+		return "it is part of the connection to the stack's database"
+	}
+	return ""
+}
+
+// ownVariable is reserved for the variables that no setting names.
+func ownVariable(name string) string {
 	switch name {
 	case "PORT":
 		return "--container-port chooses it"
@@ -96,9 +107,6 @@ func (s Settings) reserved(name string) string {
 		return "--spot chooses it"
 	case envSecret:
 		return "it names the secret of the database"
-	}
-	if _, ours := s.databaseVariables()[name]; ours {
-		return "it is part of the connection to the stack's database"
 	}
 	return ""
 }
@@ -203,6 +211,9 @@ func parseDBEnv(text string) (map[string]connectionPart, error) {
 		case partHost, partPort, partName, partUser, partPassword, partURL, partTLS:
 			if !variableName.MatchString(name) {
 				return nil, fmt.Errorf("%q is not the name of a variable", name)
+			}
+			if why := ownVariable(name); why != "" {
+				return nil, fmt.Errorf("variable %s is set by bookctl: %s", name, why)
 			}
 			out[name] = p
 		default:
