@@ -211,9 +211,16 @@ func (r *reader) reject(at *yaml.Node, format string, args ...any) {
 
 // Names that suggest a secret, and texts that are a secret whatever their name is.
 var (
-	secretName  = pattern.New(`(?i)pass(word|wd|phrase)|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential`)
-	secretValue = pattern.New(`://[^/\s:@]*:[^/\s@]+@|\bA(KIA|SIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk_live_`)
+	secretName = pattern.New(`(?i)pass(word|wd|phrase)|secret|token|api[-_]?key|access[-_]?key|private[-_]?key|credential`)
+	// noSecretValue is what no secret is, whatever its name is: a number, a switch, or nothing.
+	noSecretValue = pattern.New(`(?i)^([+-]?[0-9]*\.?[0-9]+|true|false|yes|no|on|off|)$`)
+	secretValue   = pattern.New(`://[^/\s:@]*:[^/\s@]+@|\bA(KIA|SIA)[0-9A-Z]{16}\b|-----BEGIN [A-Z ]*PRIVATE KEY|\bgh[pousr]_[A-Za-z0-9]{30,}|\bsk_live_`)
 )
+
+// suggestsSecret reports whether a variable is called like a secret, and its value can be one.
+func suggestsSecret(name, value string) bool {
+	return secretName.MatchString(name) && !noSecretValue.MatchString(value)
+}
 
 // variable is the name of a variable that a command line takes as it is.
 var variable = pattern.New(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -224,7 +231,7 @@ func noSecret(name string) hint.Message {
 	if !variable.MatchString(name) {
 		name = "NAME"
 	}
-	return hint.New("a file that is committed holds no secrets; %s stores one in Secrets Manager, and secret: {%s: ARN} names an existing one", hint.Command("secret", "set", name), name)
+	return hint.New("a file that is committed holds no secrets; %s stores one in Secrets Manager, and secret: {%s: ARN} names an existing one; a value that is none can be in a file that env-file names", hint.Command("secret", "set", name), name)
 }
 
 // add adds a value to a list, or reports what is wrong with it.
@@ -264,7 +271,7 @@ func (r *reader) add(to *[]Value, p pair) {
 			switch {
 			case !ok:
 				return
-			case name == "secret" && !strings.HasPrefix(text, "arn:"), name != "secret" && secretName.MatchString(inner.key.Value):
+			case name == "secret" && !strings.HasPrefix(text, "arn:"), name != "secret" && suggestsSecret(inner.key.Value, text):
 				r.reject(inner.key, "%s: %s: %s", name, inner.key.Value, noSecret(inner.key.Value))
 				return
 			}
@@ -277,7 +284,7 @@ func (r *reader) add(to *[]Value, p pair) {
 				return
 			}
 			before, after, paired := strings.Cut(text, "=")
-			if key.Kind == List && (name == "secret" && !strings.HasPrefix(after, "arn:") || name != "secret" && paired && secretName.MatchString(before)) {
+			if key.Kind == List && (name == "secret" && !strings.HasPrefix(after, "arn:") || name != "secret" && paired && suggestsSecret(before, after)) {
 				r.reject(inner, "%s: %s: %s", name, before, noSecret(before))
 				return
 			}

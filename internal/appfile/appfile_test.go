@@ -111,7 +111,11 @@ func TestWhatCantBeMeantIsRefusedWithItsLine(t *testing.T) {
 	if _, err := appfile.Parse("bookctl.yaml", []byte("cuont: 1\nprotect: 7\n"), keys); err == nil || len(strings.Split(err.Error(), "\n")) != 2 {
 		t.Errorf("two faults: %v", err)
 	}
-	for _, text := range []string{"", "# nothing\n", "stacks:\n"} {
+	for _, text := range []string{
+		"", "# nothing\n", "stacks:\n",
+		// They are called like secrets, and are none.
+		"env: {MAX_TOKENS: 4096, TOKENIZERS_PARALLELISM: false, PASSWORD_RESET_TTL: \"3600\", TOKEN_SHARE: 0.5, PASSWORD: \"\"}", "env: [MAX_TOKENS=4096, TOKENIZERS_PARALLELISM=false, PASSWORD_RESET_TTL=3600]",
+	} {
 		if _, err := appfile.Parse("bookctl.yaml", []byte(text), keys); err != nil {
 			t.Errorf("%q: %v", text, err)
 		}
