@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/cookiejar"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -90,8 +91,17 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 		{"--container-port=70000", "container port 70000"}, {"--health-path=healthz", "health path"}, {"--health-status=500", "200 to 499"},
 		{"--stop-timeout=121", "Fargate takes 2 to 120 s"}, {"--ephemeral-storage=201", "21 to 200"}, {"--idle-timeout=4001", "1 to 4000 s"},
 		{"--user=a b", "user"}, {"--command='open", "a quote is not closed"}, {"--health-command=[", "not a JSON list of words"}, {"--health-grace=-1", "health grace"},
+		{"--db-env=PORT=port", "database variables: variable PORT is set by bookctl: --container-port chooses it"},
 	} {
 		s.run("up", "--local", "--image", image, refused[0]).says(t, 64, refused[1])
+	}
+	// It has neither ENTRYPOINT nor CMD.
+	base := []string{"--local", "--image", configured(t, &v1.ConfigFile{OS: "linux", Architecture: runtime.GOARCH})}
+	for _, command := range []string{"plan", "up"} {
+		s.run(append([]string{command}, base...)...).says(t, 1, "the image has neither ENTRYPOINT nor CMD, so no container of it can start", "next: say what to run with --command")
+	}
+	if r := s.run(append([]string{"plan", "--command", "serve"}, base...)...); r.code != 2 {
+		t.Errorf("with a command: exit code %d\n%s", r.code, r.err)
 	}
 	if diff := cmp.Diff(before, s.inventory()); diff != "" {
 		t.Errorf("what was refused has changed something (-before +after):\n%s", diff)

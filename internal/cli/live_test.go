@@ -31,7 +31,7 @@ func openRegistry(t testing.TB) string {
 // and returns the reference.
 func readyImage(t testing.TB) string {
 	t.Helper()
-	return configured(t, &v1.ConfigFile{OS: "linux", Architecture: "amd64"})
+	return configured(t, &v1.ConfigFile{OS: "linux", Architecture: "amd64", Config: v1.Config{Entrypoint: []string{"/app"}}})
 }
 
 // configured puts an image of a config and nothing else into a registry of its own and

@@ -493,7 +493,9 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		if err != nil {
 			return nil, err
 		}
-		p.follow(&want, config)
+		if err := p.follow(&want, config); err != nil {
+			return nil, err
+		}
 		p.sources["arch"] = p.archFrom
 		if err := want.Check(); err != nil { // what the image says too
 			return nil, usageError{err}
@@ -559,8 +561,8 @@ func returns(f *pflag.FlagSet) bool {
 }
 
 // follow applies the image's values to the settings that the user did not choose; nil is an
-// image that can't be read.
-func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
+// image that can't be read. It fails for an image of which no container can be started.
+func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) error {
 	p.sources = map[string]string{}
 	for _, d := range image.Defaults(config) {
 		switch {
@@ -585,6 +587,7 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) {
 	for _, warning := range image.Warnings(config) {
 		p.warnings = append(p.warnings, hint.New("%s", warning))
 	}
+	return image.CheckCommand(config, want.Command)
 }
 
 // findSource finds what the image is built from, and applies its values to the settings.
@@ -636,7 +639,9 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 		return err
 	}
 	p.source = found
-	p.follow(want, config)
+	if err := p.follow(want, config); err != nil {
+		return err
+	}
 	p.sources["arch"] = p.archFrom
 	return nil
 }

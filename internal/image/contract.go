@@ -2,6 +2,7 @@ package image
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -10,6 +11,8 @@ import (
 	"time"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // LabelPrefix begins the labels by which an image says of itself how a container of it
@@ -131,10 +134,17 @@ func Warnings(file *v1.ConfigFile) []string {
 	if signal := file.Config.StopSignal; signal != "" && signal != "SIGTERM" {
 		out = append(out, "it is stopped by "+signal+", the image's STOPSIGNAL")
 	}
-	if len(file.Config.Entrypoint)+len(file.Config.Cmd) == 0 {
-		out = append(out, "the image has neither ENTRYPOINT nor CMD: --command has to say what to run")
-	}
 	return out
+}
+
+// CheckCommand fails where neither the image nor the command says what a container runs: ECS
+// retries such a task without end, with "No command specified"
+// (https://github.com/convox/rack/issues/1126).
+func CheckCommand(file *v1.ConfigFile, command string) error {
+	if file == nil || command != "" || len(file.Config.Entrypoint)+len(file.Config.Cmd) > 0 {
+		return nil
+	}
+	return hint.With(errors.New("the image has neither ENTRYPOINT nor CMD, so no container of it can start"), "say what to run with --command, or add one of them to the image")
 }
 
 // portOf is the port that a container listens on: the lowest that the image exposes
