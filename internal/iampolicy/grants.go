@@ -208,7 +208,7 @@ var grants = []grant{
 	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for
 	// by the name of the family alone.
-	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServiceDeployments DescribeServiceRevisions DescribeServices DescribeTasks ExecuteCommand " +
+	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServiceDeployments DescribeServiceRevisions DescribeServices DescribeTasks ExecuteCommand ListServiceDeployments " +
 		"PutClusterCapacityProviders RegisterTaskDefinition RunTask StopServiceDeployment StopTask TagResource UntagResource UpdateService",
 		resources: []string{
 			"arn:{p}:ecs:{r}:{a}:cluster/" + names.Cluster(), "arn:{p}:ecs:{r}:{a}:service/" + names.Cluster() + "/" + names.Service(),

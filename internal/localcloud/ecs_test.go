@@ -196,7 +196,7 @@ func (s *stage) until(t *testing.T, what string, is func(types.Service) bool) ty
 func rollouts(d types.Service) string {
 	var list []string
 	for _, x := range d.Deployments {
-		list = append(list, fmt.Sprintf("%s %s %s (%s, %d failed)", *x.Status, *x.Id, x.RolloutState, *x.RolloutStateReason, x.FailedTasks))
+		list = append(list, fmt.Sprintf("%s %s %s (%s, %d failed)", *x.Status, *x.Id, x.RolloutState, aws.ToString(x.RolloutStateReason), x.FailedTasks))
 	}
 	return strings.Join(list, "; ")
 }
@@ -209,9 +209,16 @@ func events(d types.Service) string {
 	return strings.Join(list, "\n")
 }
 
-// completed is a service whose primary deployment is done.
+// completed is a service whose primary deployment is done. A service whose strategy shifts the
+// traffic has no state of a rollout, and names its deployment as long as that goes on.
 func completed(d types.Service) bool {
-	return len(d.Deployments) > 0 && d.Deployments[0].RolloutState == types.DeploymentRolloutStateCompleted && d.RunningCount == d.DesiredCount
+	done := func(x types.Deployment) bool {
+		if c := d.DeploymentConfiguration; c != nil && c.Strategy != "" && c.Strategy != types.DeploymentStrategyRolling {
+			return x.RolloutState == "" && d.CurrentServiceDeployment == nil
+		}
+		return x.RolloutState == types.DeploymentRolloutStateCompleted
+	}
+	return len(d.Deployments) > 0 && done(d.Deployments[0]) && d.RunningCount == d.DesiredCount
 }
 
 func (s *stage) tasks(t *testing.T, status types.DesiredStatus) []types.Task {

@@ -127,6 +127,8 @@ func missing(answer any) string {
 		return unless(a.Service != nil && has(a.Service.ServiceArn), "service.serviceArn")
 	case *ecs.DescribeServicesOutput:
 		return unless(len(a.Services)+len(a.Failures) > 0 && all(a.Services, func(x ecstypes.Service) bool { return has(x.ServiceArn) }), "services")
+	case *ecs.ListServiceDeploymentsOutput:
+		return unless(a.ServiceDeployments != nil && all(a.ServiceDeployments, func(x ecstypes.ServiceDeploymentBrief) bool { return has(x.ServiceDeploymentArn) && x.CreatedAt != nil }), "serviceDeployments")
 	case *ecs.DescribeServiceDeploymentsOutput:
 		return unless(len(a.ServiceDeployments)+len(a.Failures) > 0 && all(a.ServiceDeployments, func(x ecstypes.ServiceDeployment) bool { return has(x.ServiceDeploymentArn) && x.Status != "" }), "serviceDeployments")
 	case *ecs.DescribeServiceRevisionsOutput:

@@ -288,6 +288,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		st.Phase, st.Note, have.failing = s.shiftProgress(live, record, died)
 		if st.Phase == graph.Ready { // the service was read before its record
 			live = rolledOut(live, record)
+			have.deploying, have.judged = deploying(live), hasServed(live)
 		}
 	} else {
 		st.Phase, st.Note, have.failedRollout = s.progress(live)
@@ -440,9 +441,9 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	if p := newestDeployment(live); p == nil || p.RolloutState != "" || !strategyOf(live.DeploymentConfiguration).Shifts() {
 		return live, nil
 	}
-	record, err := s.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
-	if record == nil || err != nil {
-		return live, err
+	record, err := s.newestServiceDeployment(ctx, live)
+	if err != nil {
+		return nil, err
 	}
 	return rolledOut(live, record), nil
 }
@@ -566,7 +567,7 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
 		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
 		strategy: strategyOf(live.DeploymentConfiguration), deploying: deploying(live),
-		judged: completed(live) != "" || live.DeploymentConfiguration != nil && live.DeploymentConfiguration.Alarms != nil && live.DeploymentConfiguration.Alarms.Enable,
+		judged: hasServed(live),
 		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: earlyState{begun: startedEarly(live)}, capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
@@ -578,6 +579,12 @@ func asLiveService(live *types.Service, tags map[string]string) *liveService {
 		l.rollout = describeRollout(c, live.HealthCheckGracePeriodSeconds, live.EnableECSManagedTags)
 	}
 	return l
+}
+
+// hasServed reports whether there was a release, so that alarms can judge the next one.
+func hasServed(live *types.Service) bool {
+	c := live.DeploymentConfiguration
+	return completed(live) != "" || c != nil && c.Alarms != nil && c.Alarms.Enable
 }
 
 func describeTargets(balancers []types.LoadBalancer) string {

@@ -112,8 +112,35 @@ func (c containers) serviceDeployment(ctx context.Context, arn string) (*types.S
 	return &out.ServiceDeployments[0], nil
 }
 
+// newestServiceDeployment returns ECS's record of the newest deployment of a service. It is
+// nil if ECS has none any more: it keeps those of 90 days. ECS does not say whether a
+// service names its current deployment after that has ended.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html
+func (s *Service) newestServiceDeployment(ctx context.Context, live *types.Service) (*types.ServiceDeployment, error) {
+	arn := aws.ToString(live.CurrentServiceDeployment)
+	if arn == "" {
+		var all []types.ServiceDeploymentBrief
+		in := &ecs.ListServiceDeploymentsInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
+		for more := true; more; more = in.NextToken != nil {
+			out, err := s.ecs.ListServiceDeployments(ctx, in)
+			if err != nil {
+				return nil, fmt.Errorf("list the deployments of service %s: %w", s.serviceName(), err)
+			}
+			all, in.NextToken = append(all, out.ServiceDeployments...), out.NextToken
+		}
+		if len(all) == 0 {
+			return nil, nil
+		}
+		newest := slices.MaxFunc(all, func(a, b types.ServiceDeploymentBrief) int {
+			return aws.ToTime(a.CreatedAt).Compare(aws.ToTime(b.CreatedAt))
+		})
+		arn = aws.ToString(newest.ServiceDeploymentArn)
+	}
+	return s.serviceDeployment(ctx, arn)
+}
+
 // rolledOut returns the service with the state of its rollout as its record has it: ECS promises the
-// state with the service for rolling updates alone.
+// state with the service for rolling updates alone. A deployment without a record is over.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
 func rolledOut(live *types.Service, record *types.ServiceDeployment) *types.Service {
 	out := *live // others have read it as well
@@ -121,6 +148,8 @@ func rolledOut(live *types.Service, record *types.ServiceDeployment) *types.Serv
 	p := newestDeployment(&out)
 	switch {
 	case p == nil:
+	case record == nil:
+		p.RolloutState = types.DeploymentRolloutStateCompleted
 	case record.Status == types.ServiceDeploymentStatusSuccessful, record.Status == types.ServiceDeploymentStatusRollbackSuccessful:
 		p.RolloutState = types.DeploymentRolloutStateCompleted
 	case record.FinishedAt != nil:

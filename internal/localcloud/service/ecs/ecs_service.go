@@ -476,6 +476,11 @@ func (a tx) describeService(s *service, tags bool) types.Service {
 			FailedTasks: x.failedTasks(shifts(s.Rollout.Strategy)), LaunchType: types.LaunchTypeFargate, NetworkConfiguration: networkOf(x), PlatformFamily: aws.String("Linux"),
 			PlatformVersion: aws.String(cmp.Or(x.Platform, "1.4.0")), RolloutState: x.State, RolloutStateReason: aws.String(x.Reason),
 		}
+		if shifts(s.Rollout.Strategy) {
+			// It is documented only for rolling deployments:
+			// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
+			described.RolloutState, described.RolloutStateReason = "", nil
+		}
 		if len(x.Capacity) > 0 {
 			described.CapacityProviderStrategy, described.LaunchType = slices.Clone(x.Capacity), ""
 		}
