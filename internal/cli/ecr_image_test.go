@@ -59,7 +59,7 @@ func TestAnImageInECRIsReadUnderThePrintedPolicy(t *testing.T) {
 func pushedToECR(t *testing.T, s *shell, cloud aws.Config) {
 	t.Helper()
 	done[*ecr.CreateRepositoryOutput](t)(ecr.NewFromConfig(cloud).CreateRepository(t.Context(), &ecr.CreateRepositoryInput{RepositoryName: aws.String("team/shop")}))
-	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "arm64"})
+	image, err := mutate.ConfigFile(empty.Image, &v1.ConfigFile{OS: "linux", Architecture: "arm64", Config: v1.Config{Entrypoint: []string{"/app"}}})
 	if err != nil {
 		t.Fatal(err)
 	}
