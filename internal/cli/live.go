@@ -73,7 +73,7 @@ func (l *live) above(text string) {
 	switch {
 	case closed: // a build that goes on alongside a run which has failed
 	case drawing:
-		l.program.Println(text)
+		l.program.Send(tea.Println(text)()) // which, unlike Println, does not wait for a program that has ended
 	default:
 		fmt.Fprintln(l.out, text)
 	}

@@ -39,7 +39,7 @@ case "$*" in
 save*) cp built.tar "$3" ;;
 *)
 	touch begun
-	while [ ! -e let ]; do sleep 0.1; done
+	while [ ! -e let ]; do [ -e docker ] || exit 1; sleep 0.1; done
 	rm let
 	while [ "$1" != --iidfile ]; do shift; done
 	echo app:1 > "$2"
@@ -64,6 +64,7 @@ func (b slowBuilder) up(t *testing.T, s *shell, args ...string) *running {
 	if err := r.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = r.Process.Kill() }) // it may have ended
 	until(t, "the image is being built: "+r.err.String(), func() bool {
 		_, err := os.Stat(filepath.Join(b.dir, "begun"))
 		return err == nil

@@ -41,6 +41,7 @@ func stopping(ctx context.Context) string {
 // newReporter chooses how a run is reported: as JSON, not at all, live on a terminal, or
 // line by line. It reports the end of ctx too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
+	outliveReaders()
 	w := worded{plainReporter(ctx, s, g), g}
 	g.answers.Slow = unanswered(w.note)
 	if _, drawn := w.reporter.(*live); drawn {

@@ -28,15 +28,23 @@ var errInterrupted = errors.New("interrupted")
 // Main runs the command line args, which lacks the program's name, with the
 // process's own streams and signals, and returns the exit code. A second signal
 // ends the process at once. A program that is lent the terminal has the interrupts.
+//
+// That the terminal goes away, as with an SSH connection, interrupts like Ctrl-C, so that the
+// lock is released and nothing is left at work. The shell and the kernel both say so, and
+// therefore it never counts as a second signal.
 func Main(args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	keyboard := &interrupts{}
 	graph.Start(func() error {
 		keyboard.wait(signals)
 		cancel(errInterrupted)
-		keyboard.wait(signals) // the second one ends it at once
+		for keyboard.wait(signals) == syscall.SIGHUP { // the second one of another kind ends it at once
+		}
 		os.Exit(exitCancelled)
 		return nil
 	})
@@ -92,14 +100,21 @@ func untilTerminalEnds(ctx context.Context) (_ context.Context, stop func()) {
 	}
 }
 
-// wait waits for a signal that is for bookctl.
-func (i *interrupts) wait(signals <-chan os.Signal) {
+// wait waits for a signal that is for bookctl. What ends a program that is lent the terminal is
+// not, and this process goes on when that has ended.
+func (i *interrupts) wait(signals <-chan os.Signal) os.Signal {
 	for s := range signals {
-		if s != os.Interrupt || i.lent.Load() == 0 {
-			return
+		if s == syscall.SIGTERM || i.lent.Load() == 0 {
+			return s
 		}
 	}
+	return nil
 }
+
+// outliveReaders has the process go on when a program that read its output has ended, as tee does
+// at a Ctrl-C: what is written then fails, and a change of a stack does not stop for that. Go
+// otherwise ends the process by SIGPIPE. Programs that it runs are not affected.
+func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
 
 // streams are where a command reads and writes. Results go to out and
 // everything else to err.
