@@ -179,6 +179,7 @@ outgoing-ports: 587,6379,8000-8100
 exec: true
 alarm-email: ops@example.com
 deploy: canary:10%/5m:10m
+task-policies: arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess
 permissions-boundary: ` + boundary.Policy.Arn + `
 env:
   LEVEL: debug

@@ -18,6 +18,7 @@ import (
 // policyFlags are the flags of policy.
 type policyFlags struct {
 	boundary, domain, zone, vpc, snapshot, image, dir string
+	taskPolicies                                      []string
 }
 
 func newPolicy(s streams, g *globals) *cobra.Command {
@@ -36,7 +37,10 @@ those of an earlier version up to date.
 Without --permissions-boundary, whoever holds the policy can become
 administrator, because it allows to change the permissions of the stack's roles
 and who may assume them. With it, the policy allows that only for roles that
-have the boundary, which 'bookctl up --permissions-boundary' sets.`,
+have the boundary, which 'bookctl up --permissions-boundary' sets.
+
+With --task-policies, the policy also allows to attach these policies to the
+role of the tasks, and no others; without it, none can be attached.`,
 		Example: `  bookctl policy > policy.json
   bookctl policy --stack staging --account 111122223333 --region eu-central-1
   bookctl policy --vpc vpc-0123456789abcdef0
@@ -48,6 +52,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 		RunE: within(g, func(ctx context.Context, _ []string) error { return printPolicy(ctx, s, g, f) }),
 	}
 	cmd.Flags().StringVar(&f.boundary, "permissions-boundary", "", "require this permissions boundary (the ARN of a policy) on the stack's roles")
+	cmd.Flags().StringSliceVar(&f.taskPolicies, "task-policies", nil, "also allow to attach these policies to the role of the tasks, which 'up --task-policies' does (their ARNs)")
 	cmd.Flags().StringVar(&f.domain, "domain", "", "also allow what 'up --domain' needs for this domain")
 	cmd.Flags().StringVar(&f.zone, "hosted-zone", "", "id of the domain's hosted zone (default: looked up in Route 53)")
 	cmd.Flags().StringVar(&f.vpc, "vpc", "", "allow what 'up --vpc' needs in this VPC (its id), in place of what a new one needs")
@@ -58,7 +63,7 @@ have the boundary, which 'bookctl up --permissions-boundary' sets.`,
 }
 
 func printPolicy(ctx context.Context, s streams, g *globals, f policyFlags) error {
-	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, Domain: f.domain, Zone: f.zone, VPC: f.vpc, Snapshot: f.snapshot}
+	scope := iampolicy.Scope{Account: g.account, Region: g.region, Stack: g.stack, Boundary: f.boundary, TaskPolicies: f.taskPolicies, Domain: f.domain, Zone: f.zone, VPC: f.vpc, Snapshot: f.snapshot}
 	if f.image != "" {
 		if scope.Repository = provision.RepositoryARN(f.image); scope.Repository == "" {
 			return usageError{fmt.Errorf("image %q is in no repository of ECR (ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME): no other registry asks for AWS permissions", f.image)}

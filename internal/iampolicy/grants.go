@@ -29,6 +29,9 @@ const (
 	withCopy        need = "snapshot elsewhere"
 	withBoundary    need = "boundary"
 	withoutBoundary need = "no boundary"
+	withPolicies    need = "policies of the tasks"
+	looselyAttached need = "policies of the tasks, no boundary"
+	firmlyAttached  need = "policies of the tasks, boundary"
 	withVPC         need = "a VPC that is given"
 	withoutVPC      need = "a VPC of its own"
 )
@@ -48,6 +51,12 @@ func (g grant) applies(s Scope) bool {
 		return s.Boundary != ""
 	case withoutBoundary:
 		return s.Boundary == ""
+	case withPolicies:
+		return s.TaskPolicies != nil
+	case looselyAttached:
+		return s.TaskPolicies != nil && s.Boundary == ""
+	case firmlyAttached:
+		return s.TaskPolicies != nil && s.Boundary != ""
 	case withVPC:
 		return s.VPC != ""
 	case withoutVPC:
@@ -75,7 +84,12 @@ var (
 	noOthers = condition{"StringEqualsIfExists": {stackTag: {"{s}"}}}
 	// bounded holds for roles that have the boundary, and for calls that give it.
 	bounded = condition{"StringEquals": {"iam:PermissionsBoundary": {"{boundary}"}}}
+	// attaching holds for calls that attach one of the scope's policies.
+	attaching = condition{"ArnEquals": {"iam:PolicyARN": {taskPolicies}}}
 )
+
+// taskPolicies stands for all of Scope.TaskPolicies in resources and conditions.
+const taskPolicies = "{policies}"
 
 // grants are all that bookctl asks of AWS, from the service authorization
 // reference, which says for each action what resources and conditions it knows:
@@ -252,6 +266,11 @@ var grants = []grant{
 		actions: "CreateRole DeleteRolePermissionsBoundary PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
 	{sid: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
 		actions: "CreateRole PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
+	// Without the user's word no policy can be attached to a role.
+	{sid: "FindTaskPolicies", service: "iam", only: withPolicies, actions: "GetPolicy", resources: []string{taskPolicies}},
+	{sid: "TaskPolicies", service: "iam", only: looselyAttached, actions: "AttachRolePolicy", resources: taskRole, when: attaching},
+	{sid: "BoundedTaskPolicies", service: "iam", only: firmlyAttached, actions: "AttachRolePolicy", resources: taskRole,
+		when: condition{"ArnEquals": attaching["ArnEquals"], "StringEquals": bounded["StringEquals"]}},
 	{sid: "PassRoles", service: "iam", actions: "PassRole", resources: stackRoles,
 		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com", "ecs.amazonaws.com"}}}},
 	{sid: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
@@ -272,6 +291,7 @@ const registryActions = "BatchCheckLayerAvailability BatchGetImage CompleteLayer
 var (
 	allOfEC2        = []string{"arn:{p}:ec2:{r}:{a}:*"}
 	stackRoles      = []string{"arn:{p}:iam::{a}:role/" + names.Role(naming.ExecutionRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.TaskRole), "arn:{p}:iam::{a}:role/" + names.Role(naming.BalancingRole)}
+	taskRole        = []string{"arn:{p}:iam::{a}:role/" + names.Role(naming.TaskRole)}
 	certificates    = []string{"arn:{p}:acm:{r}:{a}:certificate/*"}
 	hostedZones     = []string{"arn:{p}:route53:::hostedzone/{zone}"}
 	scalableTargets = []string{"arn:{p}:application-autoscaling:{r}:{a}:*"} // the service has no other resources

@@ -24,6 +24,9 @@ type Scope struct {
 	// permissions boundary; "" for none. Without one, whoever holds the policy can
 	// give the roles any permission, and assume them.
 	Boundary string
+	// TaskPolicies are the ARNs of the managed policies that may be attached to the role of
+	// the stack's tasks; nil for none.
+	TaskPolicies []string
 	// Domain is the name that the stack is served under, and Zone the id of its
 	// hosted zone; both are empty for a stack without.
 	Domain, Zone string
@@ -158,6 +161,24 @@ func CheckBoundary(arn string) error {
 	return nil
 }
 
+// mostPolicies is how many managed policies a role has, unless the quota was raised.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const mostPolicies = 10
+
+// CheckPolicies returns an error that says what is wrong with the ARNs of the policies of a
+// stack's tasks, or nil.
+func CheckPolicies(arns []string) error {
+	for _, arn := range arns {
+		if !boundaryARN.MatchString(arn) {
+			return fmt.Errorf("%q: give the ARN of a managed policy (arn:aws:iam::ACCOUNT:policy/NAME, or arn:aws:iam::aws:policy/NAME for one of AWS) without a comma", arn)
+		}
+	}
+	if len(arns) > mostPolicies {
+		return fmt.Errorf("%d policies: IAM attaches %d to a role; one policy can allow what several do", len(arns), mostPolicies)
+	}
+	return nil
+}
+
 func (s Scope) check() error {
 	if err := naming.CheckStack(s.Stack); err != nil {
 		return err
@@ -169,6 +190,9 @@ func (s Scope) check() error {
 		return fmt.Errorf("region %q: name one such as eu-central-1", s.Region)
 	}
 	if err := CheckBoundary(s.Boundary); err != nil {
+		return err
+	}
+	if err := CheckPolicies(s.TaskPolicies); err != nil {
 		return err
 	}
 	if s.Snapshot != "" && !snapshotName.MatchString(s.Snapshot) && !snapshotARN.MatchString(s.Snapshot) {
@@ -225,6 +249,12 @@ func For(scope Scope) (Document, error) {
 		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
 		"{snapshot}", snapshot, "{from}", from, "{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC, "{repository}", scope.Repository,
 	).Replace
+	fillAll := func(text string) []string {
+		if text == taskPolicies {
+			return scope.TaskPolicies
+		}
+		return []string{fill(text)}
+	}
 	// Whatever knows no resource is one statement, which saves room.
 	everywhere := Statement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}
 	doc := Document{Version: "2012-10-17", Statement: []Statement{everywhere}}
@@ -244,10 +274,10 @@ func For(scope Scope) (Document, error) {
 		if g.resources != nil {
 			s.Resource = nil
 			for _, r := range g.resources {
-				s.Resource = append(s.Resource, fill(r))
+				s.Resource = append(s.Resource, fillAll(r)...)
 			}
 		}
-		s.Condition = g.when.filled(fill)
+		s.Condition = g.when.filled(fillAll)
 		if !slices.ContainsFunc(doc.Statement[1:], s.joins) {
 			doc.Statement = append(doc.Statement, s)
 			continue
@@ -295,7 +325,7 @@ func (s Statement) and(other Statement) Statement {
 }
 
 // filled is the condition with its placeholders replaced, nil for none.
-func (c condition) filled(fill func(string) string) condition {
+func (c condition) filled(fill func(string) []string) condition {
 	if c == nil {
 		return nil
 	}
@@ -304,7 +334,7 @@ func (c condition) filled(fill func(string) string) condition {
 		out[operator] = map[string][]string{}
 		for key, values := range keys {
 			for _, v := range values {
-				out[operator][key] = append(out[operator][key], fill(v))
+				out[operator][key] = append(out[operator][key], fill(v)...)
 			}
 		}
 	}

@@ -26,16 +26,18 @@ const boundary = "arn:aws:iam::123456789012:policy/limits"
 // policyScopes are the kinds of policies that there are for stack book.
 func policyScopes() map[string]iampolicy.Scope {
 	base := iampolicy.Scope{Account: "123456789012", Region: "us-east-1", Stack: "book"}
-	named, bounded, given, restored, copied, imaged := base, base, base, base, base, base
+	named, bounded, given, restored, copied, imaged, working := base, base, base, base, base, base, base
 	imaged.Repository = "arn:aws:ecr:us-east-1:123456789012:repository/shop"
+	working.TaskPolicies = []string{"arn:aws:iam::123456789012:policy/queues", "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess"}
 	restored.Snapshot, copied.Snapshot = "other", "arn:aws:rds:eu-west-1:111122223333:snapshot:books"
 	given.VPC = "vpc-0123456789abcdef0"
 	named.Domain, named.Zone = "api.example.com", "Z1D633PJN98FT9"
-	bounded.Boundary = boundary
+	bounded.Boundary, bounded.TaskPolicies = boundary, working.TaskPolicies
 	return map[string]iampolicy.Scope{
 		"plain": base, "with a domain": named, "with a boundary": bounded, "in a VPC that is given": given,
 		"restored from another stack": restored, "restored from another account": copied,
 		"with images of another repository": imaged,
+		"with policies of the tasks":        working,
 	}
 }
 
@@ -347,6 +349,7 @@ func TestThePolicyIsNarrow(t *testing.T) {
 		"a snapshot's ARN":      func(s *iampolicy.Scope) { s.Snapshot = "arn:aws:rds:*:111122223333:snapshot:books" },
 		"a repository":          func(s *iampolicy.Scope) { s.Repository = "arn:aws:ecr:us-east-1:123456789012:repository/*" },
 		"a boundary":            func(s *iampolicy.Scope) { s.Boundary = "limits" },
+		"a task policy":         func(s *iampolicy.Scope) { s.TaskPolicies = []string{"arn:aws:iam::aws:policy/*"} },
 		"a domain without zone": func(s *iampolicy.Scope) { s.Domain = "api.example.com" },
 		"a zone's path":         func(s *iampolicy.Scope) { s.Domain, s.Zone = "api.example.com", "/hostedzone/Z1" },
 	} {
@@ -375,8 +378,32 @@ func TestWhoHoldsABoundedPolicyCannotOutgrowIt(t *testing.T) {
 			}
 		}
 	}
-	if found != 4 {
-		t.Errorf("%d actions that give permissions, want 4", found)
+	if found != 5 {
+		t.Errorf("%d actions that give permissions, want 5", found)
+	}
+}
+
+// TestNoPolicyIsAttachedButThoseThatAreNamed looks for what lets the deployer give a role
+// the permissions of a policy.
+func TestNoPolicyIsAttachedButThoseThatAreNamed(t *testing.T) {
+	t.Parallel()
+	for name, scope := range policyScopes() {
+		found := 0
+		for _, s := range policyOf(t, scope).Statement {
+			if !slices.Contains(s.Action, "iam:AttachRolePolicy") {
+				continue
+			}
+			found++
+			if diff := cmp.Diff([]string{"arn:aws:iam::123456789012:role/book-us-east-1-task-role"}, s.Resource); diff != "" {
+				t.Errorf("%s: policies are attached to (-want +got):\n%s", name, diff)
+			}
+			if diff := cmp.Diff(scope.TaskPolicies, s.Condition["ArnEquals"]["iam:PolicyARN"]); diff != "" {
+				t.Errorf("%s: what is attached (-want +got):\n%s", name, diff)
+			}
+		}
+		if want := min(len(scope.TaskPolicies), 1); found != want {
+			t.Errorf("%s: %d statements attach policies, want %d", name, found, want)
+		}
 	}
 }
 

@@ -128,6 +128,11 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 			env.Warnings = append(env.Warnings, warning)
 		}
 	}
+	if in.Settings.TaskPolicies != in.Deployed.TaskPolicies {
+		if err := provision.CheckTaskPolicies(ctx, c.IAM, in.Settings, env.Account); err != nil {
+			return env, err
+		}
+	}
 	warnings, err := provision.CheckSecrets(ctx, c, env.Account, in.Settings, in.Deployed.Settings)
 	if err != nil {
 		return env, err

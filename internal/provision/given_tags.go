@@ -24,7 +24,7 @@ const (
 	// https://docs.aws.amazon.com/tag-editor/latest/userguide/best-practices-and-strats.html
 	mostTagged = 50
 	// bookctlsTags is how many bookctl may put on one resource, without those of tagGiven.
-	bookctlsTags = 22
+	bookctlsTags = 23
 	// mostTagValue is how long the value of a tag can be, and mostTagKey its key.
 	mostTagValue = 256
 	mostTagKey   = 128

@@ -184,6 +184,8 @@ func missing(answer any) string {
 		return unless(a.Role != nil && has(a.Role.Arn), "Role.Arn")
 	case *iam.GetRoleOutput:
 		return unless(a.Role != nil && has(a.Role.Arn), "Role.Arn")
+	case *iam.GetPolicyOutput:
+		return unless(a.Policy != nil, "Policy")
 	case *iam.CreateServiceLinkedRoleOutput:
 		return unless(a.Role != nil, "Role")
 	case *iam.ListRolesOutput:

@@ -36,6 +36,8 @@ type Role struct {
 	name string
 	// boundary is the ARN of the permissions boundary, "" for none.
 	boundary string
+	// policies are the ARNs of the managed policies that are attached to it, sorted.
+	policies []string
 	// account is a resource whose ARN has the account and the partition.
 	account identified
 	// permissions are asked when the resources that they name have ARNs.
@@ -285,13 +287,16 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	}
 	if r.destroying {
 		live.inline = policy() // one that goes, whatever it says; Delete looks for others
+		live.attached = r.policies
 		return live, st, nil
 	}
 	if live.arn, err = arn.Parse(st.ID); err != nil {
 		return nil, graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
 	}
 	if r.made {
-		live.inline, err = r.policy(ctx, inlineName)
+		if live.inline, err = r.policy(ctx, inlineName); err == nil && len(r.policies) > 0 {
+			live.attached, err = r.attached(ctx)
+		}
 		return live, st, err
 	}
 	if live.inline, live.others, err = r.inlinePolicies(ctx); err == nil {
@@ -380,7 +385,7 @@ func (r *Role) policy(ctx context.Context, name string) (string, error) {
 	return decoded(out.PolicyDocument), nil
 }
 
-// attached returns the ARNs of the managed policies that are attached to the role.
+// attached returns the ARNs of the managed policies that are attached to the role, sorted.
 func (r *Role) attached(ctx context.Context) ([]string, error) {
 	var arns []string
 	pages := iam.NewListAttachedRolePoliciesPaginator(r.iam, &iam.ListAttachedRolePoliciesInput{RoleName: r.roleName()})
@@ -393,6 +398,7 @@ func (r *Role) attached(ctx context.Context) ([]string, error) {
 			arns = append(arns, aws.ToString(p.PolicyArn))
 		}
 	}
+	slices.Sort(arns)
 	return arns, nil
 }
 
@@ -410,20 +416,20 @@ type liveRole struct {
 	arn                     arn.ARN
 	tags                    map[string]string
 	trust, inline, boundary string
-	others, attached        []string // what nobody of the stack gave it
+	others                  []string // inline policies that nobody of the stack gave it
+	attached                []string // managed policies
 	// former is what the releases need that the service runs, and the wanted one does not.
 	former []statement
 }
 
 // Wanted implements graph.Shape.
 func (r *Role) Wanted(live *liveRole) *liveRole {
-	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(live.former), boundary: r.boundary}
+	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(live.former), boundary: r.boundary, attached: r.policies}
 }
 
 // Attributes implements graph.Shape. The boundary comes first: it may be what the caller
 // needs for the rest, and it is recorded when it is set.
 func (r *Role) Attributes() graph.Attributes[*liveRole] {
-	strip := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.strip(ctx, false) })
 	return graph.Attributes[*liveRole]{
 		graph.Field("permissions boundary", func(l *liveRole) string { return l.boundary }, r.setBy("set the permissions boundary", r.setBoundary)),
 		tagAttribute(func(l *liveRole) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
@@ -434,8 +440,10 @@ func (r *Role) Attributes() graph.Attributes[*liveRole] {
 		})),
 		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(samePolicy),
 		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(samePolicy),
-		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") }, strip),
-		graph.Field("attached policies", func(l *liveRole) string { return strings.Join(l.attached, ", ") }, strip),
+		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") },
+			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.strip(ctx, false) })),
+		graph.Field("attached policies", func(l *liveRole) string { return strings.Join(l.attached, ", ") },
+			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.attach(ctx) })),
 	}
 }
 
@@ -550,15 +558,43 @@ func (r *Role) setBoundary(ctx context.Context) error {
 	return err
 }
 
-// strip takes every policy off the role that it was last seen with and that is not the
-// stack's or, with own, that one too.
-func (r *Role) strip(ctx context.Context, own bool) error {
+// attach attaches the policies that the user says, and detaches all others.
+func (r *Role) attach(ctx context.Context) error {
+	live := r.Last()
+	for _, policy := range r.policies {
+		if live != nil && slices.Contains(live.attached, policy) {
+			continue
+		}
+		if _, err := r.iam.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: r.roleName(), PolicyArn: &policy}); err != nil {
+			return Settings{TaskPolicies: strings.Join(r.policies, ",")}.mayAttach(fmt.Errorf("attach policy %s to role %s: %w", policy, *r.roleName(), err))
+		}
+	}
+	if live == nil {
+		return nil
+	}
+	return r.detach(ctx, slices.DeleteFunc(slices.Clone(live.attached), func(policy string) bool { return slices.Contains(r.policies, policy) }))
+}
+
+// detach detaches managed policies.
+func (r *Role) detach(ctx context.Context, policies []string) error {
+	for _, policy := range policies {
+		_, err := r.iam.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: r.roleName(), PolicyArn: &policy})
+		if err != nil && !isCode(err, "NoSuchEntity") {
+			return fmt.Errorf("detach policy %s from role %s: %w", policy, *r.roleName(), err)
+		}
+	}
+	return nil
+}
+
+// strip takes every inline policy off the role that it was last seen with and that is not
+// the stack's. With all, it takes the stack's too, and every managed one.
+func (r *Role) strip(ctx context.Context, all bool) error {
 	live := r.Last()
 	if live == nil {
 		return nil
 	}
 	names := slices.Clone(live.others)
-	if own && live.inline != "" {
+	if all && live.inline != "" {
 		names = append(names, inlineName)
 	}
 	for _, name := range names {
@@ -567,13 +603,10 @@ func (r *Role) strip(ctx context.Context, own bool) error {
 			return fmt.Errorf("delete policy %s of role %s: %w", name, *r.roleName(), err)
 		}
 	}
-	for _, policy := range live.attached {
-		_, err := r.iam.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: r.roleName(), PolicyArn: &policy})
-		if err != nil && !isCode(err, "NoSuchEntity") {
-			return fmt.Errorf("detach policy %s from role %s: %w", policy, *r.roleName(), err)
-		}
+	if !all {
+		return nil
 	}
-	return nil
+	return r.detach(ctx, live.attached)
 }
 
 // Delete deletes the role with its policy. IAM deletes only bare roles: where it says that

@@ -103,6 +103,9 @@ type Settings struct {
 	// AlarmTopic the ARN of a topic that is, which is not the stack's. There is one of them
 	// at most.
 	AlarmEmail, AlarmTopic string
+	// TaskPolicies are the ARNs of the managed policies that say what the tasks may do in
+	// AWS, sorted and separated by commas; "" for none.
+	TaskPolicies string
 	// Boundary is the ARN of the policy that is the permissions boundary of the
 	// stack's roles, "" for none.
 	Boundary string

@@ -920,6 +920,24 @@ func operationSettings() []Setting {
 			live:     func(p parts, s *Settings) { s.Deploy = strategyOf(p.service.DeploymentConfiguration).String() },
 		},
 		{
+			Flag: "task-policies", JSON: "taskPolicies", Value: Text{Of: func(s *Settings) *string { return &s.TaskPolicies }},
+			Help:    "let the tasks do in AWS what these existing IAM policies allow (their ARNs, separated by commas); 'none' for none",
+			Example: "arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess",
+			Choices: []string{"none"},
+			Drives:  []ResourceField{{naming.TaskRole, "attached policies"}},
+			check: func(s Settings, refuse refusal) {
+				err := iampolicy.CheckPolicies(s.taskPolicies())
+				refuse("task-policies", err != nil, "task policies: %v", err)
+				refuse("task-policies", len(policiesText(s.TaskPolicies)) > 256, "task policies: their ARNs are too long to be recorded in a tag; one policy can allow what several do")
+			},
+			given: func(s *Settings) {
+				s.TaskPolicies = strings.Join(slices.Compact(slices.Sorted(slices.Values(idList(unlessNone(strings.TrimSpace(s.TaskPolicies)))))), ",")
+			},
+			recorded: onService, // the role is ready before it
+			text:     func(s Settings) string { return policiesText(s.TaskPolicies) },
+			fromText: policiesFromText,
+		},
+		{
 			Flag: "permissions-boundary", JSON: "permissionsBoundary", Value: Text{Of: func(s *Settings) *string { return &s.Boundary }},
 			Help:    "permissions boundary of the roles (the ARN of a policy); 'none' removes it",
 			Example: "arn:aws:iam::123456789012:policy/boundary",

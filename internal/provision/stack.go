@@ -520,6 +520,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return r
 	}
 	executionRole, taskRole := roleOf(naming.ExecutionRole, execution, forExecution), roleOf(naming.TaskRole, credentialed, forTask)
+	taskRole.policies = spec.taskPolicies()
 
 	balance := balancing{identity: who, elb: c.ELB}
 	balancer := newLoadBalancer(balance, elbRole, net.gateway, lb, protection{on: spec.Protect, said: spec.Said["protect"]}, spec.IdleTimeout, net.public...)

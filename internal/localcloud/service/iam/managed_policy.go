@@ -96,6 +96,11 @@ func (a tx) policy(arn *string) (policy, error) {
 }
 
 func (a tx) GetPolicy(in *iam.GetPolicyInput) (*iam.GetPolicyOutput, error) {
+	arn := aws.ToString(in.PolicyArn)
+	if path, ofAWS := strings.CutPrefix(arn, strings.TrimSuffix(a.managedARN(""), "/")); ofAWS && a.attachable(arn) {
+		at := strings.LastIndexByte(path, '/') + 1
+		return &iam.GetPolicyOutput{Policy: a.sdkPolicy(policy{Name: path[at:], Path: path[:at], ARN: arn, ID: "ANPA" + roleID()[4:], Created: a.Now()})}, nil
+	}
 	p, err := a.policy(in.PolicyArn)
 	if err != nil {
 		return nil, err
