@@ -163,6 +163,11 @@ type Evidence struct {
 	// whether some are not.
 	Spot     bool `json:"-"`
 	OnDemand bool `json:"-"`
+	// User is who the container runs as, "" for root or who the image says; Port is what it
+	// is to listen on, and ReadOnly reports whether its root file system can't be written.
+	User     string `json:"-"`
+	Port     int32  `json:"-"`
+	ReadOnly bool   `json:"-"`
 	// Zones are those that tasks are placed in.
 	Zones []Zone `json:"zones,omitempty"`
 	// Stopped are the tasks that stopped lately, the last one first. ECS

@@ -7,6 +7,7 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/pattern"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -350,12 +351,51 @@ func (s *explainer) likely() string {
 		return "the image is for another architecture than the tasks (--arch)"
 	case strings.Contains(text, "address already in use"):
 		return "its port is in use in the container"
-	case strings.Contains(text, "permission denied"):
-		return "it may not do what it tries: tasks run as an unprivileged user, with a read-only file system"
+	case s.refused(text) != "":
+		return s.refused(text)
 	case strings.Contains(text, "panic: ") || strings.Contains(text, "fatal error: "):
 		return "a bug that ends the program (panic)"
 	}
 	return ""
+}
+
+// refused says what the container lacks for what it tried, by the definition of its task; ""
+// if that does not tell.
+func (s *explainer) refused(text string) string {
+	user, _, _ := strings.Cut(s.d.User, ":")
+	root := user == "" || user == "0" || user == "root"
+	for line := range strings.Lines(strings.ToLower(text)) {
+		switch {
+		case strings.Contains(line, "read-only file system") && s.d.ReadOnly:
+			return "its root file system is read-only (--read-only-root)"
+		case root:
+		case strings.Contains(line, "operation not permitted"):
+			return "it needs a right that user " + s.d.User + " does not have (--user)"
+		case !strings.Contains(line, "permission denied"), strings.Contains(line, "permission denied for"): // PostgreSQL's
+		case lowPort(line) != 0 && lowPort(line) != s.d.Port: // on that of the definition all users may
+			return fmt.Sprintf("only root may listen on port %d, which is not the container port %d (--container-port)", lowPort(line), s.d.Port)
+		case s.d.ReadOnly:
+			return "it may not do what it tries: the container runs as user " + s.d.User + ", with a read-only file system"
+		default:
+			return "it may not do what it tries: the container runs as user " + s.d.User
+		}
+	}
+	return ""
+}
+
+var listening = pattern.New(`(?:listen|bind)\b.*?:(\d{1,5})\b`)
+
+// lowPort is the port below 1024 that a line in lower case says is listened on; 0 for none.
+func lowPort(line string) int32 {
+	m := listening.FindStringSubmatch(line)
+	if m == nil {
+		return 0
+	}
+	n, err := strconv.ParseInt(m[1], 10, 32)
+	if err != nil || n >= 1024 {
+		return 0
+	}
+	return int32(n)
 }
 
 var unset = pattern.New(`\b([A-Z][A-Z0-9_]+) is not set`)

@@ -176,3 +176,40 @@ func TestAKilledTaskIsReportedAsKilled(t *testing.T) {
 		}
 	}
 }
+
+// TestARefusalIsExplainedByWhatTheContainerMay reads what programs write that may not do
+// what they try, as users who may more or less.
+func TestARefusalIsExplainedByWhatTheContainerMay(t *testing.T) {
+	t.Parallel()
+	const likely = "Likely cause: "
+	code := int32(1)
+	for _, c := range []struct {
+		line     string
+		user     string
+		readOnly bool
+		want     string // "" for no cause
+	}{
+		{"open /data/x: permission denied", "1000", true, "the container runs as user 1000, with a read-only file system"},
+		{"open /data/x: permission denied", "1000", false, "the container runs as user 1000."},
+		{"touch: /x: Permission denied", "1000:1000", false, "the container runs as user 1000:1000."},
+		{"open /data/x: permission denied", "0:0", false, ""},
+		{"open /data/x: permission denied", "", false, ""},
+		{"open /data/x: read-only file system", "", true, "its root file system is read-only (--read-only-root)"},
+		{"open /sys/x: read-only file system", "", false, ""},
+		{"ERROR: permission denied for table books (SQLSTATE 42501)", "1000", true, ""},
+		{"listen tcp :80: bind: permission denied", "1000", false, "only root may listen on port 80, which is not the container port 8080 (--container-port)"},
+		{"[emerg] 1#1: bind() to [::]:443 failed (13: Permission denied)", "nginx", false, "only root may listen on port 443,"},
+		{"Error: listen EACCES: permission denied 0.0.0.0:81", "node", true, "only root may listen on port 81,"},
+		{"exec /usr/bin/caddy: operation not permitted", "1000", false, "it needs a right that user 1000 does not have"},
+		{"mount: operation not permitted", "root", false, ""},
+	} {
+		x := diagnosis.OfRelease(diagnosis.Evidence{
+			Wanted: "book-app:7", User: c.user, Port: 8080, ReadOnly: c.readOnly, Output: []string{c.line},
+			Stopped: []diagnosis.Task{{ID: "3f2a6c0011111111", Revision: "book-app:7", ExitCode: &code, Reason: "Essential container in task exited"}},
+		}, hint.Message{})
+		_, cause, found := strings.Cut(x.Text, likely)
+		if found != (c.want != "") || !strings.Contains(cause, c.want) {
+			t.Errorf("of %q as user %q the cause is %q, want %q", c.line, c.user, cause, c.want)
+		}
+	}
+}

@@ -43,6 +43,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	note(err)
 	d.Events = lastEvents(live, diagnosedEvents)
 	d.HealthPath = s.spec.HealthPath
+	d.User, d.Port, d.ReadOnly = s.spec.User, s.spec.ContainerPort, s.spec.ReadOnlyRoot && !s.spec.Exec
 	d.Wanted = short(s.service.definition.ID())
 	if live != nil {
 		for _, c := range live.CapacityProviderStrategy {
