@@ -223,3 +223,55 @@ func TestTheTaggingAPIListsByTagAndType(t *testing.T) {
 		t.Errorf("with gaps %d of 2 are listed", got)
 	}
 }
+
+// TestACertificateIsIssuedByTheZoneThatTheWorldAsks has the record in zones that nobody asks: in
+// the second of a name, and in one that delegates the name to others.
+func TestACertificateIsIssuedByTheZoneThatTheWorldAsks(t *testing.T) {
+	t.Parallel()
+	c := openCloud(t, localcloud.Config{})
+	d, certificates := newDNS(t, c), acm.NewFromConfig(once(c))
+	zone := func(name, reference string) (dns, []string) {
+		t.Helper()
+		out := must[*route53.CreateHostedZoneOutput](t)(d.CreateHostedZone(t.Context(), &route53.CreateHostedZoneInput{Name: &name, CallerReference: &reference}))
+		return dns{d.Client, t, out.HostedZone.Id}, out.DelegationSet.NameServers
+	}
+	issued := func(domain string, in dns) bool {
+		t.Helper()
+		asked := must[*acm.RequestCertificateOutput](t)(certificates.RequestCertificate(t.Context(), &acm.RequestCertificateInput{DomainName: &domain, ValidationMethod: acmtypes.ValidationMethodDns}))
+		look := func() *acmtypes.CertificateDetail {
+			return must[*acm.DescribeCertificateOutput](t)(certificates.DescribeCertificate(t.Context(), &acm.DescribeCertificateInput{CertificateArn: asked.CertificateArn})).Certificate
+		}
+		record := look().DomainValidationOptions[0].ResourceRecord
+		if err := in.change(types.ChangeActionUpsert, *record.Name, types.RRTypeCname, *record.Value); err != nil {
+			t.Fatal(err)
+		}
+		return look().Status == acmtypes.CertificateStatusIssued
+	}
+	twin, servers := zone("example.com", "2")
+	first := must[*route53.GetHostedZoneOutput](t)(d.GetHostedZone(t.Context(), &route53.GetHostedZoneInput{Id: d.zone})).DelegationSet.NameServers
+	if len(servers) != 4 || servers[0] == first[0] {
+		t.Errorf("two zones have the name servers %v and %v", first, servers)
+	}
+	if issued("api.example.com", twin) {
+		t.Error("the second zone of the name is asked")
+	}
+	if !issued("api.example.com", d) {
+		t.Error("the first zone of the name is not asked")
+	}
+	if err := d.change(types.ChangeActionCreate, "dev.example.com", types.RRTypeNs, "ns.elsewhere.test."); err != nil {
+		t.Fatal(err)
+	}
+	if issued("api.dev.example.com", d) {
+		t.Error("a zone is asked for a name that it delegates")
+	}
+	dev, servers := zone("dev.example.com", "3")
+	if issued("api.dev.example.com", dev) {
+		t.Error("a zone is asked that nothing delegates to")
+	}
+	if err := d.change(types.ChangeActionUpsert, "dev.example.com", types.RRTypeNs, servers[0]); err != nil {
+		t.Fatal(err)
+	}
+	if !issued("api.dev.example.com", dev) {
+		t.Error("a zone is not asked that its parent delegates to")
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/route53"
@@ -30,6 +31,7 @@ type zone struct {
 	Comment   string            `json:"comment,omitempty"`
 	Records   []record          `json:"records"`
 	Tags      map[string]string `json:"tags,omitempty"`
+	Created   time.Time         `json:"created,omitzero"`
 }
 
 // record is a record set: values, or the name of which it is an alias.
@@ -72,8 +74,23 @@ func dnsOrder(a, b string) int {
 	return slices.Compare(x, y)
 }
 
-// nameServers are those of every zone here; nobody is behind them.
-var nameServers = []string{"ns-1.awsdns-local.org", "ns-2.awsdns-local.net"}
+// nameServers returns the four name servers of a new zone, which no other zone has. Nobody is
+// behind them.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/GetInfoAboutHostedZone.html
+func nameServers() []string {
+	id := kernel.HexDigits(6)
+	return []string{"ns-" + id + ".awsdns-local.com", "ns-" + id + ".awsdns-local.net", "ns-" + id + ".awsdns-local.org", "ns-" + id + ".awsdns-local.co.uk"}
+}
+
+// servers are the zone's name servers, as its own record has them.
+func (z *zone) servers() []string {
+	for _, r := range z.Records {
+		if r.Type == types.RRTypeNs && r.Name == z.Name {
+			return r.Values
+		}
+	}
+	return nil
+}
 
 func (a tx) zone(id *string) (*zone, error) {
 	short := strings.TrimPrefix(aws.ToString(id), "/hostedzone/")
@@ -107,13 +124,13 @@ func (a tx) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.Create
 			return nil, &kernel.Error{Status: 409, Code: "HostedZoneAlreadyExists", Message: "A hosted zone has already been created with the specified caller reference."}
 		}
 	}
-	z := &zone{ID: "Z" + strings.ToUpper(kernel.HexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference)}
+	z, servers := &zone{ID: "Z" + strings.ToUpper(kernel.HexDigits(20)), Name: name, Reference: aws.ToString(in.CallerReference), Created: a.Now()}, nameServers()
 	if in.HostedZoneConfig != nil {
 		z.Comment = aws.ToString(in.HostedZoneConfig.Comment)
 	}
 	z.Records = []record{
-		{Name: name, Type: types.RRTypeNs, TTL: 172800, Values: nameServers},
-		{Name: name, Type: types.RRTypeSoa, TTL: 900, Values: []string{nameServers[0] + ". awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"}},
+		{Name: name, Type: types.RRTypeNs, TTL: 172800, Values: servers},
+		{Name: name, Type: types.RRTypeSoa, TTL: 900, Values: []string{servers[0] + ". awsdns-hostmaster.amazon.com. 1 7200 900 1209600 86400"}},
 	}
 	if a.state().Zones == nil {
 		a.state().Zones = map[string]*zone{}
@@ -122,7 +139,7 @@ func (a tx) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.Create
 	a.Born(z.ID)
 	return &route53.CreateHostedZoneOutput{
 		HostedZone: z.sdk(), ChangeInfo: a.change(nil),
-		DelegationSet: &types.DelegationSet{NameServers: nameServers},
+		DelegationSet: &types.DelegationSet{NameServers: servers},
 		Location:      aws.String("https://route53.amazonaws.com/2013-04-01/hostedzone/" + z.ID),
 	}, nil
 }
@@ -143,7 +160,7 @@ func (a tx) GetHostedZone(in *route53.GetHostedZoneInput) (*route53.GetHostedZon
 	if err != nil {
 		return nil, err
 	}
-	return &route53.GetHostedZoneOutput{HostedZone: z.sdk(), DelegationSet: &types.DelegationSet{NameServers: nameServers}}, nil
+	return &route53.GetHostedZoneOutput{HostedZone: z.sdk(), DelegationSet: &types.DelegationSet{NameServers: z.servers()}}, nil
 }
 
 func (a tx) DeleteHostedZone(in *route53.DeleteHostedZoneInput) (*route53.DeleteHostedZoneOutput, error) {
@@ -257,7 +274,7 @@ func (z *zone) record(in *types.ResourceRecordSet) (record, error) {
 	case in.SetIdentifier != nil || in.Weight != nil || in.Region != "" || in.Failover != "" || in.GeoLocation != nil ||
 		in.MultiValueAnswer != nil || in.CidrRoutingConfig != nil || in.GeoProximityLocation != nil || in.HealthCheckId != nil:
 		return r, kernel.Fail("InvalidInput", "The local cloud has simple routing only")
-	case r.Name != z.Name && !strings.HasSuffix(r.Name, "."+z.Name):
+	case !isWithin(r.Name, z.Name):
 		return r, kernel.Fail("InvalidChangeBatch", "[RRSet with DNS name %s is not permitted in zone %s]", r.Name, z.Name)
 	case (r.Alias == nil) == (len(r.Values) == 0):
 		return r, kernel.Fail("InvalidInput", "Invalid XML ; exactly one of [AliasTarget, ResourceRecords] must be given for %s", r.Name)
@@ -284,7 +301,7 @@ func apply(records *[]record, action types.ChangeAction, r record, zone string) 
 		if i < 0 {
 			return "Tried to delete " + named + " but it was not found"
 		}
-		if r.Type == types.RRTypeSoa || r.Type == types.RRTypeNs && (*records)[i].Values[0] == nameServers[0] {
+		if r.Name == zone && (r.Type == types.RRTypeSoa || r.Type == types.RRTypeNs) {
 			return "A HostedZone must contain exactly one SOA record and at least one NS record."
 		}
 		if !(*records)[i].equal(r) {
@@ -408,15 +425,50 @@ func (a tx) ListTagsForResource(in *route53.ListTagsForResourceInput) (*route53.
 	return &route53.ListTagsForResourceOutput{ResourceTagSet: set}, nil
 }
 
-// CNAME is the value of a CNAME record in any zone, in lower case and with a dot at
+// CNAME is the value of a CNAME record as the world sees it, in lower case and with a dot at
 // its end; "" if there is none.
 func (s *Service) CNAME(t *kernel.Tx, name string) string {
-	for _, z := range s.in(t).state().Zones {
-		for _, r := range z.Records {
-			if r.Type == types.RRTypeCname && r.Name == dnsName(name) && len(r.Values) == 1 {
-				return dnsName(r.Values[0])
-			}
+	name = dnsName(name)
+	z := s.in(t).answering(name)
+	if z == nil {
+		return ""
+	}
+	for _, r := range z.Records {
+		if r.Type == types.RRTypeCname && r.Name == name && len(r.Values) == 1 {
+			return dnsName(r.Values[0])
 		}
 	}
 	return ""
 }
+
+// answering is the zone that the world asks for a name, or nil for none of the account's. The
+// domains of all zones are registered: with the name servers of the first zone of the shortest
+// name. From there on a zone is asked only if the one above delegates to its name servers.
+// https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/dns-routing-traffic-for-subdomains.html
+func (a tx) answering(name string) *zone {
+	var at *zone
+	for _, z := range a.state().Zones {
+		if isWithin(name, z.Name) && (at == nil || len(z.Name) < len(at.Name) || z.Name == at.Name && cmp.Or(z.Created.Compare(at.Created), strings.Compare(z.ID, at.ID)) < 0) {
+			at = z
+		}
+	}
+	for at != nil {
+		i := slices.IndexFunc(at.Records, func(r record) bool { return r.Type == types.RRTypeNs && r.Name != at.Name && isWithin(name, r.Name) })
+		if i < 0 {
+			return at
+		}
+		delegated := at.Records[i]
+		at = nil
+		for _, z := range a.state().Zones {
+			if z.Name == delegated.Name && slices.ContainsFunc(z.servers(), func(server string) bool {
+				return slices.ContainsFunc(delegated.Values, func(v string) bool { return dnsName(v) == dnsName(server) })
+			}) {
+				at = z
+			}
+		}
+	}
+	return nil
+}
+
+// isWithin reports whether a name is a zone's own, or below it.
+func isWithin(name, zone string) bool { return name == zone || strings.HasSuffix(name, "."+zone) }
