@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -26,13 +27,6 @@ func (s *shell) listeners(t *testing.T) (out []string) {
 	}
 	slices.Sort(out)
 	return out
-}
-
-// made are the resources of the stack, as the tagging API lists them.
-func (s *shell) made(t *testing.T) (arns []string) {
-	t.Helper()
-	decode(t, s.aws("resourcegroupstaggingapi", "get-resources", "--query", "ResourceTagMappingList[?Tags[?Key=='bookctl:stack']].ResourceARN"), &arns)
-	return arns
 }
 
 // TestADomainAndACertificateFitEachOther gives a stack a certificate of the user's own first, and
@@ -76,5 +70,165 @@ func TestADomainAndACertificateFitEachOther(t *testing.T) {
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
 	if r := s.records(t, zone); len(r) != len(proofs) || r["A"] != "" {
 		t.Errorf("the zone had %v before the domain, and has %v after destroy", proofs, r)
+	}
+}
+
+// anotherZone creates a hosted zone beside those that are there, and returns its id and its name servers.
+func (s *shell) anotherZone(t *testing.T, name, reference string) (id string, servers []string) {
+	t.Helper()
+	var made struct {
+		HostedZone    struct{ ID string }
+		DelegationSet struct{ NameServers []string }
+	}
+	decode(t, s.aws("route53", "create-hosted-zone", "--name", name, "--caller-reference", reference), &made)
+	return strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/"), made.DelegationSet.NameServers
+}
+
+// delegate makes an NS record.
+func (s *shell) delegate(zone, name, server string) {
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
+		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+name+`","Type":"NS","TTL":60,"ResourceRecords":[{"Value":"`+server+`"}]}}]}`)
+}
+
+// made are the resources of the stack, as the tagging API lists them.
+func (s *shell) made(t *testing.T) (arns []string) {
+	t.Helper()
+	decode(t, s.aws("resourcegroupstaggingapi", "get-resources", "--query", "ResourceTagMappingList[?Tags[?Key=='bookctl:stack']].ResourceARN"), &arns)
+	return arns
+}
+
+// TestADomainThatTheZoneDelegatesIsRefused has other name servers asked for a domain than those
+// of the zone in this account: its certificate would be waited for in vain.
+func TestADomainThatTheZoneDelegatesIsRefused(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	zone := s.hostedZone(t, "example.com")
+	s.delegate(zone, "dev.example.com", "ns.elsewhere.test.")
+	up := func(domain string, args ...string) result {
+		t.Helper()
+		return s.run(append(append([]string{"up", "--local", "--no-database", "--domain", domain}, args...), imageless()...)...)
+	}
+	for _, domain := range []string{"dev.example.com", "api.dev.example.com", "a.b.dev.example.com"} {
+		up(domain).says(t, 1, "domain "+domain+": dev.example.com is delegated to ns.elsewhere.test, whose zone is not in this account", "take the NS record dev.example.com out of hosted zone "+zone)
+	}
+	if made := s.made(t); len(made) > 0 {
+		t.Errorf("something was made all the same: %v", made)
+	}
+
+	// A delegation that comes after a run that failed.
+	h.faults(map[string]any{"certificatesFail": true})
+	up("api.example.com").says(t, 1, "FAILED CAA_ERROR")
+	h.faults(map[string]any{})
+	s.delegate(zone, "api.example.com", "ns.elsewhere.test.")
+	up("api.example.com").says(t, 1, "domain api.example.com: api.example.com is delegated to ns.elsewhere.test, whose zone is not in this account")
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+
+	// Nothing in this account tells that the world does not ask this zone.
+	child, servers := s.anotherZone(t, "app.example.com", "2")
+	const waiting = "waiting for ACM to see the record "
+	up("api.app.example.com", "--timeout", "30s").says(t, 1, waiting, ".api.app.example.com. in hosted zone app.example.com ("+child+"), which the world asks if 'dig NS app.example.com' prints "+strings.Join(servers, ", "))
+	s.delegate(zone, "app.example.com", servers[0])
+	up("api.app.example.com").says(t, 0)
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+	if r := s.records(t, child); len(r) > 0 {
+		t.Errorf("destroy leaves %v in the zone", r)
+	}
+}
+
+// TestADomainThatNeverServedIsChanged has ACM refuse the certificate of a first domain, in a new
+// stack and in one that serves by HTTP: it can have another, and nothing of the first is left
+// after a destroy.
+func TestADomainThatNeverServedIsChanged(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	zone := s.hostedZone(t, "example.com")
+	up := func(args ...string) result {
+		t.Helper()
+		return s.run(append(append([]string{"up", "--local", "--no-database"}, args...), imageless()...)...)
+	}
+	destroyed := func() {
+		t.Helper()
+		s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+		if r := s.records(t, zone); len(r) > 0 {
+			t.Errorf("destroy leaves %v in the zone", r)
+		}
+		if out := s.aws("acm", "list-certificates"); strings.Contains(out, "CertificateArn") {
+			t.Errorf("destroy leaves %s", out)
+		}
+	}
+	for _, before := range []bool{false, true} {
+		if before {
+			up().says(t, 0)
+		}
+		h.faults(map[string]any{"certificatesFail": true})
+		up("--domain", "mistyped.example.com").says(t, 1, "FAILED CAA_ERROR")
+		h.faults(map[string]any{})
+		if r := s.records(t, zone); r["A"] != "" {
+			t.Errorf("a domain without a certificate has the record %v", r)
+		}
+		if !before {
+			s.run("up", "--local", "--domain", "").says(t, 1, `this stack is to serve HTTPS as "mistyped.example.com"`)
+		}
+		up("--domain", "api.example.com").says(t, 0)
+		if r := s.records(t, zone); r["A"] != "api.example.com." {
+			t.Errorf("the zone has %v", r)
+		}
+		s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+		up("--domain", "www.example.com").says(t, 1, `this stack serves HTTPS as "api.example.com", which can't be changed or removed`)
+		if before { // as versions of bookctl did that made the record before the certificate was issued
+			var alias []string
+			decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone, "--query", "ResourceRecordSets[?Type=='A'].AliasTarget.[DNSName, HostedZoneId][]"), &alias)
+			s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
+				`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"mistyped.example.com","Type":"A","AliasTarget":{"HostedZoneId":"`+alias[1]+`","DNSName":"`+alias[0]+`","EvaluateTargetHealth":false}}}]}`)
+		}
+		destroyed()
+	}
+}
+
+// TestASecondZoneOfTheNameIsNoObstacle creates another zone of the same name, as people do who do
+// not know of the first, after a stack serves in one of them.
+func TestASecondZoneOfTheNameIsNoObstacle(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	s := newShell(t)
+	s.must("local", "start")
+	first, servers := s.anotherZone(t, "example.com", "1")
+	s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)
+	twin, others := s.anotherZone(t, "example.com", "2")
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	s.run("plan", "--local").shows(t, 0)
+	refused := s.run(append([]string{"up", "--local", "--stack", "other", "--no-database", "--domain", "www.example.com"}, imageless()...)...)
+	refused.says(t, 1, "there are 2 public hosted zones example.com", first+" with the name servers "+strings.Join(servers, ", "), twin+" with the name servers "+strings.Join(others, ", "), "'dig NS example.com'")
+	if strings.Contains(refused.err, "delete the others") {
+		t.Errorf("the zone that serves may be deleted by this advice:\n%s", refused.err)
+	}
+
+	// The record is repaired in the zone that the certificate was proved in.
+	s.deleteRecord(t, first, "A", "api.example.com.")
+	s.run("up", "--local", "--wait=false").says(t, 0, "1 created")
+	if r := s.records(t, first); r["A"] != "api.example.com." {
+		t.Errorf("the zone has %v", r)
+	}
+	// Somebody has moved everything.
+	var sets string
+	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", first, "--query", "to_string(ResourceRecordSets[?Type=='A' || Type=='CNAME'].{Action: 'CREATE', ResourceRecordSet: @})"), &sets)
+	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", twin, "--change-batch", `{"Changes":`+sets+`}`)
+	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
+	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
+	for _, zone := range []string{first, twin} {
+		if r := s.records(t, zone); len(r) > 0 {
+			t.Errorf("destroy leaves %v in zone %s", r, zone)
+		}
 	}
 }

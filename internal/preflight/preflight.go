@@ -360,14 +360,17 @@ func (in Intent) checkArch() error {
 // not have it yet, and that the two fit each other.
 func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 	have, want := in.Deployed.Settings, in.Settings
-	if have.Secure() && !want.Secure() || have.Domain != "" && want.Domain != have.Domain {
-		as := "as " + strconv.Quote(have.Domain)
-		if have.Domain == "" {
-			as = "with certificate " + have.Certificate
-		}
-		return hint.With(fmt.Errorf("this stack serves HTTPS %s, which can't be changed or removed", as), "create another stack for the other name, with --stack")
+	as := "as " + strconv.Quote(have.Domain)
+	if have.Domain == "" {
+		as = "with certificate " + have.Certificate
 	}
-	if want.Domain != have.Domain {
+	switch {
+	case in.Deployed.Secured && (have.Secure() && !want.Secure() || have.Domain != "" && want.Domain != have.Domain):
+		return hint.With(fmt.Errorf("this stack serves HTTPS %s, which can't be changed or removed", as), "create another stack for the other name, with --stack")
+	case have.Secure() && !want.Secure():
+		return hint.With(fmt.Errorf("this stack is to serve HTTPS %s, which can't be removed", as), "give another --domain or --certificate, or destroy the stack and create it again without")
+	}
+	if want.Domain != "" && want.Domain != have.Domain {
 		if _, err := provision.HostedZone(ctx, c, want.Domain); err != nil {
 			return err
 		}

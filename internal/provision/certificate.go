@@ -61,7 +61,8 @@ type liveCertificate struct {
 	// there; both are "" where none is needed.
 	needs, record string
 	domain        string
-	unrenewed     string // see there
+	domains       []string // in a destroy, of all certificates of the stack
+	unrenewed     string   // see there
 	// replaced are the ARNs of those that are over, and that nothing uses any more.
 	replaced []string
 	// Where another one is to be requested: those that there are, and why they don't serve.
@@ -88,7 +89,8 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		own = all[i] // whatever became of it
 	}
 	if c.destroying {
-		return &liveCertificate{tags: own.tags, domain: own.domain}, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
+		live := &liveCertificate{tags: own.tags, domain: own.domain, domains: collect(all, func(x ownCertificate) string { return x.domain })}
+		return live, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
 	}
 	detail, err := c.describe(ctx, own.arn)
 	if isCode(err, "ResourceNotFoundException") {
@@ -124,6 +126,10 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 	case record == nil && pending:
 		st.Phase, st.Note = graph.Pending, "ACM has not said yet which record proves the domain"
 	case record != nil:
+		err := c.zone.choose(ctx, *record.Name, record.Type, func(r *r53types.ResourceRecordSet) bool { return sameRecord(r, record) })
+		if err != nil {
+			return nil, graph.State{}, err
+		}
 		have, err := c.zone.record(ctx, *record.Name, record.Type)
 		if err != nil {
 			return nil, graph.State{}, err
@@ -132,7 +138,11 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 			live.record = live.needs
 		}
 		if pending && live.record != "" {
-			st.Phase, st.Note = graph.Pending, "waiting for ACM to see the record "+live.record
+			asked, next, err := c.zone.asked(ctx)
+			if err != nil {
+				return nil, graph.State{}, err
+			}
+			st.Phase, st.Note, st.Next = graph.Pending, "waiting for ACM to see the record "+live.record+" in "+asked, next
 		}
 	}
 	live.replaced = c.replacedBy(own, all)
@@ -230,10 +240,10 @@ func (c *Certificate) found() string {
 	return c.domain
 }
 
-// zoneFound returns the zone of that domain.
-func (c *Certificate) zoneFound() *hostedZone {
-	if domain := c.found(); domain != c.domain {
-		return &hostedZone{client: c.zone.client, domain: domain}
+// zoneOf returns the zone of a domain of the stack's.
+func (c *Certificate) zoneOf(domain string) *hostedZone {
+	if domain != c.domain {
+		return &hostedZone{client: c.zone.client, domain: domain, everywhere: c.zone.everywhere}
 	}
 	return c.zone
 }
@@ -366,14 +376,27 @@ func (c *Certificate) deleteCertificate(ctx context.Context, arn string) error {
 	return nil
 }
 
+// deleteRecord deletes the record from each zone that has it.
 func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.ResourceRecordSet) error {
-	domain, zone := c.found(), c.zoneFound()
-	have, err := zone.record(ctx, *record.Name, record.Type)
+	domain := c.found()
+	zone := c.zoneOf(domain)
+	type copied struct {
+		in   publicZone
+		have *r53types.ResourceRecordSet
+	}
+	var found []copied
+	unread, err := zone.each(ctx, func(one publicZone) (bool, error) {
+		have, err := zone.recordIn(ctx, one, *record.Name, record.Type)
+		if sameRecord(have, record) {
+			found = append(found, copied{one, have})
+		}
+		return false, err
+	})
 	if errors.Is(err, ErrNoZone) {
 		return nil // the record went with its zone
 	}
-	if err != nil || !sameRecord(have, record) {
-		return err
+	if len(found) == 0 || err != nil {
+		return cmp.Or(err, unread)
 	}
 	why, err := c.shared(ctx)
 	if err != nil {
@@ -387,7 +410,12 @@ func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.Resourc
 		return nil
 	}
 	delete(c.spared, domain) // another one of the stack's had it kept
-	return zone.change(ctx, r53types.ChangeActionDelete, have)
+	for _, x := range found {
+		if err := zone.changeIn(ctx, x.in, r53types.ChangeActionDelete, x.have); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // regionsTimeout is how long all regions together may take to answer.

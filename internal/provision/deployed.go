@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	ec2types "github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/naming"
@@ -25,6 +26,9 @@ type Deployed struct {
 	Found bool
 	// Balanced reports whether there is a load balancer.
 	Balanced bool
+	// Secured reports whether the stack was served by HTTPS, so that clients may know it by its
+	// domain. A domain whose certificate was never issued is only recorded.
+	Secured bool
 	// Ported reports whether Settings have the port that the stack was last given.
 	Ported bool
 	// Database reports whether there is a database of the stack, and DatabaseGoing whether it
@@ -146,11 +150,16 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		}
 		if !d.Balanced {
 			d.readCopy(balancerPart, d.exists.copyOfBalancer)
+			d.Secured = wasSecure(d.exists.copyOfBalancer)
 			d.Ported = d.exists.copyOfBalancer[settingTag("port")] != ""
 		}
 	}
 	return d, err
 }
+
+// wasSecure reports whether HTTPS served, by the copy of the load balancer's settings: a listener
+// writes it when it has carried them out.
+func wasSecure(copied map[string]string) bool { return copied[settingTag("https-port")] != "" }
 
 // existing is what ReadDeployed saw, whatever the tags record.
 type existing struct {
@@ -360,6 +369,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 			d.exists.subnets = append(d.exists.subnets, aws.ToString(zone.SubnetId))
 		}
 		d.Balanced, d.Ported = true, true
+		d.Secured = wasSecure(found.targetTags()) || slices.ContainsFunc(found.listeners, func(l elbtypes.Listener) bool { return l.Protocol == elbtypes.ProtocolEnumHttps })
 		d.exists.noteTags(balancerPart, tags)
 		d.read(balancerPart, tags, parts{port: port})
 	}, nil

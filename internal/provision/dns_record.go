@@ -4,14 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/route53"
 	"github.com/aws/aws-sdk-go-v2/service/route53/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -19,115 +16,14 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// ErrNoZone is wrapped by the error of a domain that no public hosted zone of
-// the account is for.
-var ErrNoZone = errors.New("this account has no public hosted zone for it")
-
-// hostedZone is the Route 53 zone that a domain's records go into. It is looked
-// up when it is first asked for. The zone is its owner's, and never changed but
-// for the records of the domain.
-type hostedZone struct {
-	client *route53.Client
-	domain string
-
-	mu sync.Mutex
-	id string
-}
-
-// HostedZone returns the id of the public hosted zone that the records of a domain
-// go into.
-func HostedZone(ctx context.Context, c Clients, domain string) (string, error) {
-	return (&hostedZone{client: c.Route53, domain: domain}).find(ctx)
-}
-
-// find returns the id of the zone with the longest name that the domain ends in.
-func (z *hostedZone) find(ctx context.Context) (string, error) {
-	z.mu.Lock()
-	defer z.mu.Unlock()
-	if z.id != "" {
-		return z.id, nil
-	}
-	for name := z.domain; strings.Contains(name, "."); _, name, _ = strings.Cut(name, ".") {
-		out, err := z.client.ListHostedZonesByName(ctx, &route53.ListHostedZonesByNameInput{DNSName: aws.String(name)})
-		if err != nil {
-			return "", fmt.Errorf("look for the hosted zone of %s: %w", z.domain, err)
-		}
-		var ids []string
-		for _, x := range out.HostedZones { // in order of names, from this one on
-			if aws.ToString(x.Name) == name+"." && (x.Config == nil || !x.Config.PrivateZone) {
-				ids = append(ids, strings.TrimPrefix(aws.ToString(x.Id), "/hostedzone/"))
-			}
-		}
-		switch len(ids) {
-		case 0:
-		case 1:
-			z.id = ids[0]
-			return z.id, nil
-		default:
-			return "", fmt.Errorf("domain %s: there are %d hosted zones %s (%s), and only one of them can be the one that the world asks: delete the others", z.domain, len(ids), name, strings.Join(ids, ", "))
-		}
-	}
-	return "", hint.With(fmt.Errorf("domain %s: %w", z.domain, ErrNoZone),
-		"make one, or leave --domain out and point the domain to the load balancer yourself, with --certificate")
-}
-
-// record returns the record of that name and type, or nil.
-func (z *hostedZone) record(ctx context.Context, name string, kind types.RRType) (*types.ResourceRecordSet, error) {
-	all, err := z.recordsFrom(ctx, name, kind, 1)
-	for _, r := range all {
-		if r.Type == kind {
-			return &r, err
-		}
-	}
-	return nil, err
-}
-
-// recordsFrom returns the records of that name, in the order of their types from that one on.
-func (z *hostedZone) recordsFrom(ctx context.Context, name string, kind types.RRType, most int32) ([]types.ResourceRecordSet, error) {
-	id, err := z.find(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out, err := z.client.ListResourceRecordSets(ctx, &route53.ListResourceRecordSetsInput{
-		HostedZoneId: &id, StartRecordName: &name, StartRecordType: kind, MaxItems: &most,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("look for record %s in hosted zone %s: %w", name, id, err)
-	}
-	return slices.DeleteFunc(out.ResourceRecordSets, func(r types.ResourceRecordSet) bool { return dotted(aws.ToString(r.Name)) != dotted(name) }), nil
-}
-
-// change makes or removes a record.
-func (z *hostedZone) change(ctx context.Context, action types.ChangeAction, record *types.ResourceRecordSet) error {
-	id, err := z.find(ctx)
-	if err != nil {
-		return err
-	}
-	_, err = z.client.ChangeResourceRecordSets(ctx, &route53.ChangeResourceRecordSetsInput{
-		HostedZoneId: &id, ChangeBatch: &types.ChangeBatch{Changes: []types.Change{{Action: action, ResourceRecordSet: record}}},
-	})
-	if action == types.ChangeActionDelete && says(err, "InvalidChangeBatch", "not found") {
-		return nil // removed by a call whose answer was lost
-	}
-	if err != nil {
-		return fmt.Errorf("%s record %s in hosted zone %s: %w", strings.ToLower(string(action)), aws.ToString(record.Name), id, err)
-	}
-	return nil
-}
-
-// dotted is a DNS name as Route 53 writes it.
-func dotted(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) + "." }
-
-// sameRecord compares the values of records, whatever their time to live is.
-func sameRecord(have, want *types.ResourceRecordSet) bool {
-	value := func(r types.ResourceRecord) string { return dotted(aws.ToString(r.Value)) }
-	return have != nil && slices.EqualFunc(have.ResourceRecords, want.ResourceRecords, func(x, y types.ResourceRecord) bool { return value(x) == value(y) })
-}
-
 // DNSRecord is the alias by which the domain leads to the load balancer. A
 // record carries no tags: it is ours if it leads to our load balancer, or, where that is
 // gone, to one that was called as ours is; see isFormer. One that leads anywhere else is
 // another owner's, which is refused and left alone.
+//
+// It is made last, when HTTPS serves and the domain is recorded: so a domain whose certificate was
+// never issued has none. A destroy deletes one alias of the stack after the other, of
+// its domain and of those that it has certificates for, in all zones that have one.
 type DNSRecord struct {
 	graph.NodeOf[*liveDNSRecord]
 	identity
@@ -138,18 +34,20 @@ type DNSRecord struct {
 	// service is asked whether the stack stands. It is none of the needs.
 	service *Service
 
-	// former is the alias to an earlier load balancer that the first look found, or "".
-	// looked reports whether that look is over.
-	former string
-	looked bool
+	others map[string]*hostedZone // of a destroy, by their domains
+	seen   map[string]bool        // the domains of which the destroy has found the alias
+	// formers are the aliases to an earlier load balancer that the first look found, and
+	// looked reports whether that is over.
+	formers map[string]bool
+	looked  bool
 }
 
-func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificate) *DNSRecord {
-	needs := []graph.Finder{graph.OnceCreated(lb)}
+func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificate, listener *Listener) *DNSRecord {
+	needs := []graph.Finder{graph.OnceCreated(lb), listener}
 	if of != nil {
-		needs = append(needs, graph.OnceCreated(of))
+		needs = append(needs, of)
 	}
-	d := &DNSRecord{identity: i, zone: zone, lb: lb, of: of}
+	d := &DNSRecord{identity: i, zone: zone, lb: lb, of: of, others: map[string]*hostedZone{}, seen: map[string]bool{}, formers: map[string]bool{}}
 	d.NodeOf = graph.Of(d, "dns-record", 10*time.Minute, needs...)
 	return d
 }
@@ -173,33 +71,101 @@ func leadsElsewhere(r types.ResourceRecordSet, domain string) bool {
 }
 
 // liveDNSRecord is a record as far as it is compared.
-type liveDNSRecord struct{ target string }
+type liveDNSRecord struct {
+	target string
+	// of is the zone of its domain, and in the one that it is in.
+	of *hostedZone
+	in publicZone
+}
 
-// within returns the zone of the record's domain. A destroy that was cut off may have left
-// the domain only with the certificate; then it is of that, or "".
-func (d *DNSRecord) within() *hostedZone {
-	if d.destroying && d.zone.domain == "" {
-		return d.of.zoneFound()
+// within returns the zones of the domains that the stack may have an alias of. A destroy that was
+// cut off may have left the domain only with the certificate.
+func (d *DNSRecord) within() []*hostedZone {
+	var zones []*hostedZone
+	if d.zone.domain != "" {
+		zones = append(zones, d.zone)
 	}
-	return d.zone
+	if !d.destroying || d.of.Last() == nil {
+		return zones
+	}
+	for _, domain := range d.of.Last().domains {
+		if slices.ContainsFunc(zones, func(z *hostedZone) bool { return z.domain == domain }) {
+			continue
+		}
+		if d.others[domain] == nil {
+			d.others[domain] = d.of.zoneOf(domain)
+		}
+		zones = append(zones, d.others[domain])
+	}
+	return zones
 }
 
 // Read looks the record up by the domain.
 func (d *DNSRecord) Read(ctx context.Context) (*liveDNSRecord, graph.State, error) {
-	live, st, err := d.read(ctx)
+	read := d.read
+	if d.destroying {
+		read = d.readAny
+	}
+	live, st, err := read(ctx)
 	d.looked = d.looked || err == nil
 	return live, st, err
 }
 
+// read looks in the zone that the record goes into.
 func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, error) {
-	zone := d.within()
-	if zone.domain == "" {
-		return nil, absent, nil
-	}
-	all, err := zone.recordsFrom(ctx, zone.domain, types.RRTypeA, 100)
-	if errors.Is(err, ErrNoZone) && (d.destroying || d.lb.DNSName() == "") {
+	zone := d.zone
+	err := zone.choose(ctx, zone.domain, types.RRTypeA, func(r *types.ResourceRecordSet) bool { return aliasTarget(r) != "" && aliasTarget(r) == d.target() })
+	if errors.Is(err, ErrNoZone) && d.lb.DNSName() == "" {
 		return nil, absent, nil // nothing of it is there, and nothing can be made
 	}
+	if err != nil {
+		return nil, absent, err
+	}
+	in, err := zone.find(ctx)
+	if err != nil {
+		return nil, absent, err
+	}
+	live, st, err := d.readIn(ctx, zone, in)
+	if st.Phase == graph.Absent && err == nil {
+		err = zone.checkDelegation(ctx)
+	}
+	return live, st, err
+}
+
+// readAny looks in all zones for an alias of the stack's.
+func (d *DNSRecord) readAny(ctx context.Context) (*liveDNSRecord, graph.State, error) {
+	var live *liveDNSRecord
+	st := absent
+	for _, zone := range d.within() {
+		unread, err := zone.each(ctx, func(in publicZone) (bool, error) {
+			have, here, err := d.readIn(ctx, zone, in)
+			if have == nil && (st.Phase != graph.Absent || err != nil) {
+				return false, err
+			}
+			if live, st = have, here; have != nil && len(zone.zones) > 1 {
+				st.ID += " in hosted zone " + in.id
+			}
+			return have != nil, err
+		})
+		if errors.Is(err, ErrNoZone) {
+			continue
+		}
+		if live != nil {
+			d.seen[zone.domain] = true
+		}
+		if unread != nil && !d.seen[zone.domain] {
+			err = cmp.Or(err, unread)
+		}
+		if live != nil || err != nil {
+			return live, st, err
+		}
+	}
+	return live, st, nil
+}
+
+// readIn looks in one zone.
+func (d *DNSRecord) readIn(ctx context.Context, zone *hostedZone, in publicZone) (*liveDNSRecord, graph.State, error) {
+	all, err := zone.recordsFrom(ctx, in, zone.domain, types.RRTypeA, 100)
 	if err != nil {
 		return nil, absent, err
 	}
@@ -221,24 +187,29 @@ func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, erro
 		}
 		return elsewhere(all[i].Type)
 	}
-	leads := ""
-	if have.AliasTarget != nil {
-		leads = strings.TrimPrefix(dotted(aws.ToString(have.AliasTarget.DNSName)), "dualstack.")
-	}
+	leads := aliasTarget(have)
 	if !d.looked {
 		former, err := d.isFormer(ctx, leads)
 		if err != nil {
 			return nil, graph.State{}, err
 		}
 		if former {
-			d.former = leads
+			d.formers[leads] = true
 		}
 	}
-	if leads == "" || leads != d.target() && leads != d.former {
+	if leads == "" || leads != d.target() && !d.formers[leads] {
 		return elsewhere(types.RRTypeA)
 	}
 	st.Owner = d.stack
-	return &liveDNSRecord{target: leads}, st, nil
+	return &liveDNSRecord{target: leads, of: zone, in: in}, st, nil
+}
+
+// aliasTarget is the name that a record is an alias of, or "".
+func aliasTarget(r *types.ResourceRecordSet) string {
+	if r.AliasTarget == nil {
+		return ""
+	}
+	return strings.TrimPrefix(dotted(aws.ToString(r.AliasTarget.DNSName)), "dualstack.")
 }
 
 // target is the name of the load balancer, or "" while there is none.
@@ -293,12 +264,15 @@ func (d *DNSRecord) Create(ctx context.Context) (string, error) {
 	return d.zone.domain, d.zone.change(ctx, types.ChangeActionCreate, d.alias())
 }
 
-// Delete deletes the record as it is.
+// Delete deletes the record that was read, as it is.
 func (d *DNSRecord) Delete(ctx context.Context) error {
-	zone := d.within()
-	have, err := zone.record(ctx, zone.domain, types.RRTypeA)
+	live := d.Last()
+	if live == nil {
+		return nil
+	}
+	have, err := live.of.recordIn(ctx, live.in, live.of.domain, types.RRTypeA)
 	if have == nil || err != nil {
 		return err
 	}
-	return zone.change(ctx, types.ChangeActionDelete, have)
+	return live.of.changeIn(ctx, live.in, types.ChangeActionDelete, have)
 }

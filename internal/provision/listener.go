@@ -36,6 +36,9 @@ type Listener struct {
 	main   bool
 }
 
+// secureListener is the name of the listener that serves HTTPS.
+const secureListener = "listener-https"
+
 // listenerSpec is what of a listener can be wanted.
 type listenerSpec struct {
 	port     int32

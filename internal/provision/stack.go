@@ -536,27 +536,29 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	var redirected []graph.Finder
 	var front *Listener // that forwards
 	var own *Certificate
-	var record *DNSRecord
+	var zone *hostedZone
 	if spec.Secure() || spec.destroying { // which may not know any more how the stack was served
 		secure := listenerSpec{port: spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return spec.Certificate }}
-		zone := &hostedZone{client: c.Route53, domain: spec.Domain}
+		zone = &hostedZone{client: c.Route53, domain: spec.Domain, everywhere: spec.destroying}
 		var needs []graph.Finder
 		if spec.Certificate == "" || spec.destroying {
 			certificate := newCertificate(who, c.ACM, c.EC2, zone, spec.Domain)
 			secure.certificate, own = certificate.ID, certificate
 			https, needs = append(https, certificate), append(needs, certificate)
 		}
-		secured := newListener(balance, "listener-https", balancer, targets, second, secure, false, nil, needs...)
+		secured := newListener(balance, secureListener, balancer, targets, second, secure, false, nil, needs...)
 		front = secured
 		https = append(https, secured)
-		if spec.Domain != "" || spec.destroying {
-			record = newDNSRecord(who, zone, balancer, own)
-			https = append(https, record)
-		}
 		// HTTP is redirected only once HTTPS works.
 		plain.redirect, redirected = spec.HTTPSPort, []graph.Finder{secured}
 	}
-	listener := newListener(balance, "listener", balancer, targets, second, plain, true, []string{"listener-https"}, redirected...)
+	listener := newListener(balance, "listener", balancer, targets, second, plain, true, []string{secureListener}, redirected...)
+	listening := []Resource{listener}
+	var record *DNSRecord
+	if spec.Domain != "" || spec.destroying {
+		record = newDNSRecord(who, zone, balancer, own, listener)
+		listening = append(listening, record)
+	}
 	if front == nil {
 		front = listener
 	}
@@ -648,7 +650,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		ecsRole, elbRole, rdsRole, scalingRole,
 		secret, dbSubnets, dbParameters, dbLogs, db, logGroup, repository, image, executionRole, taskRole,
 		balancer, targets,
-	}, https, []Resource{listener}, shifters, []Resource{cluster, definition}, releases, after)
+	}, https, listening, shifters, []Resource{cluster, definition}, releases, after)
 	if environment != nil {
 		resources = append(resources, environment)
 	}

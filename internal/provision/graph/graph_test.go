@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -583,6 +584,17 @@ func TestAFailedResourceAndATimeoutQuoteTheCloud(t *testing.T) {
 	}
 	if !errors.Is(err, graph.ErrTimeout) || !strings.Contains(err.Error(), "provisioning") {
 		t.Errorf("stuck: %v", err)
+	}
+}
+
+// TestATimeoutSaysWhatToDo has a resource that does not become ready in time.
+func TestATimeoutSaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	w := newWorld()
+	stuck := &thing{Node: graph.Named("stuck", 50*time.Millisecond), w: w, birth: graph.State{Phase: graph.Pending, ID: "y", Owner: "us", Note: "provisioning", Next: hint.New("look at the name servers")}}
+	_, err := graph.Up(t.Context(), []graph.Maker{stuck}, us)
+	if next := hint.Of(err).String(); !errors.Is(err, graph.ErrTimeout) || next != "look at the name servers" {
+		t.Errorf("stuck: %v, next: %q", err, next)
 	}
 }
 

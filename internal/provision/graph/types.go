@@ -100,8 +100,9 @@ type State struct {
 	// Note is the cloud's own words, for progress lines and timeouts:
 	// "backing-up", "1/2 running".
 	Note string
-	// Next is what to do about one that is Unrecoverable, another owner's or has drift that is
-	// blocked; empty where nothing better is known than what goes for all.
+	// Next is what to do about one that is Unrecoverable, another owner's, has drift that is
+	// blocked, or does not become Ready in time; empty where nothing better is known than what
+	// goes for all.
 	Next hint.Message
 }
 

@@ -1,6 +1,11 @@
 package graph
 
-import "context"
+import (
+	"context"
+	"errors"
+
+	"github.com/bookctl/bookctl/internal/hint"
+)
 
 // working is a step under way.
 type working struct {
@@ -43,7 +48,11 @@ func (w *working) pause(ctx context.Context, note string, why pausing) error {
 		why.slack = w.r.slack(w.s)
 	}
 	if err := w.poll.pause(ctx, why); err != nil {
-		return w.failed("wait", w.poll.explain(err, note))
+		explained := w.poll.explain(err, note)
+		if errors.Is(err, ErrTimeout) {
+			explained = hint.Add(explained, w.st.Next)
+		}
+		return w.failed("wait", explained)
 	}
 	return nil
 }
