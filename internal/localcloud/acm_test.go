@@ -275,3 +275,31 @@ func TestACertificateIsIssuedByTheZoneThatTheWorldAsks(t *testing.T) {
 		t.Error("a zone is not asked that its parent delegates to")
 	}
 }
+
+// TestATokenStandsForItsCertificateForAnHour repeats a request, also when what it made is deleted.
+func TestATokenStandsForItsCertificateForAnHour(t *testing.T) {
+	t.Parallel()
+	certificates := acm.NewFromConfig(once(openCloud(t, localcloud.Config{})))
+	request := func(domain, token string) string {
+		t.Helper()
+		return *must[*acm.RequestCertificateOutput](t)(certificates.RequestCertificate(t.Context(), &acm.RequestCertificateInput{
+			DomainName: &domain, ValidationMethod: acmtypes.ValidationMethodDns, IdempotencyToken: &token,
+		})).CertificateArn
+	}
+	first := request("api.example.com", "one")
+	if again := request("api.example.com", "one"); again != first {
+		t.Errorf("a repeated request made %s besides %s", again, first)
+	}
+	if other := request("www.example.com", "one"); other == first {
+		t.Error("a request for another domain is taken for the first")
+	}
+	if _, err := certificates.DeleteCertificate(t.Context(), &acm.DeleteCertificateInput{CertificateArn: &first}); err != nil {
+		t.Fatal(err)
+	}
+	if again := request("api.example.com", "one"); again != first {
+		t.Errorf("the token of a deleted certificate %s made %s", first, again)
+	}
+	if again := request("api.example.com", "two"); again == first {
+		t.Error("another token is taken for the first")
+	}
+}

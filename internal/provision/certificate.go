@@ -3,8 +3,7 @@ package provision
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,6 +37,7 @@ type Certificate struct {
 	zone   *hostedZone // of the domain
 	domain string
 
+	token     string            // of a request that was not answered
 	requested string            // the ARN of the one that this run requested
 	inUse     map[string]bool   // by ARN, what ACM did not delete in this run as it is in use
 	spared    map[string]string // by domain, why Delete kept its record
@@ -282,32 +282,28 @@ func validation(c *types.CertificateDetail) *r53types.ResourceRecordSet {
 	return nil
 }
 
-// Create requests the certificate. The token makes a repeated call answer with
-// the same one, and not with one that it takes the place of. Former ones that were refused
-// are deleted, so that one is there at most, however often it is tried again.
+// Create requests the certificate. The token makes a repeated call answer with the same one. It is
+// of this request alone: ACM may answer the token of a certificate that was deleted within the hour
+// with that one. A run that was cut off is followed by one that finds the certificate by its tags.
+// Former ones that were refused are deleted, so that one is there at most, however often it is
+// tried again.
 func (c *Certificate) Create(ctx context.Context) (string, error) {
-	text := c.stack + " " + c.domain
 	if live := c.Last(); live != nil {
 		for _, x := range live.former {
 			if err := c.forget(ctx, x); err != nil {
 				return "", err
 			}
 		}
-		arns := collect(live.former, func(x ownCertificate) string { return x.arn })
-		slices.Sort(arns)
-		for _, arn := range arns {
-			text += " " + arn
-		}
 	}
-	sum := sha256.Sum256([]byte(text))
+	c.token = cmp.Or(c.token, rand.Text())
 	out, err := c.acm.RequestCertificate(ctx, &acm.RequestCertificateInput{
-		DomainName: &c.domain, ValidationMethod: types.ValidationMethodDns, IdempotencyToken: aws.String(hex.EncodeToString(sum[:16])),
+		DomainName: &c.domain, ValidationMethod: types.ValidationMethodDns, IdempotencyToken: &c.token,
 		Tags: acmTags(c.tags(c.Name())),
 	})
 	if err != nil {
 		return "", fmt.Errorf("request a certificate for %s: %w", c.domain, err)
 	}
-	c.requested = aws.ToString(out.CertificateArn)
+	c.requested, c.token = aws.ToString(out.CertificateArn), ""
 	return c.requested, nil
 }
 

@@ -22,7 +22,22 @@ import (
 // state is what ACM keeps.
 type state struct {
 	Certificates map[string]*certificate `json:"certificates,omitempty"` // by ARN
+	// Requests are those of the last hour that had a token.
+	Requests []request `json:"requests,omitempty"`
 }
+
+// request is a request for a certificate, which may be deleted by now. No page says that the
+// deletion frees the token.
+// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html
+type request struct {
+	Token string    `json:"token"`
+	Names []string  `json:"names"`
+	ARN   string    `json:"arn"`
+	At    time.Time `json:"at"`
+}
+
+// tokenLife is how long a token stands for the certificate that was requested with it.
+const tokenLife = time.Hour
 
 // certificate is requested, validated when all its records are in a hosted zone,
 // and then issued.
@@ -33,7 +48,6 @@ type certificate struct {
 	// Key is the kind of key that was asked for, RSA_2048 when empty. The local
 	// cloud's own are all of one kind.
 	Key       types.KeyAlgorithm `json:"key,omitempty"`
-	Token     string             `json:"token,omitempty"`
 	Tags      map[string]string  `json:"tags,omitempty"`
 	Created   time.Time          `json:"created"`
 	Validated time.Time          `json:"validated,omitzero"`
@@ -89,13 +103,16 @@ func (a tx) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCer
 	}
 	names = slices.Compact(names)
 	token := aws.ToString(in.IdempotencyToken)
-	for _, have := range a.state().Certificates {
-		// https://docs.aws.amazon.com/acm/latest/APIReference/API_RequestCertificate.html: within an hour
-		if token != "" && have.Token == token && slices.Equal(have.Names, names) && time.Since(have.Created) < time.Hour {
-			return &acm.RequestCertificateOutput{CertificateArn: aws.String(have.ARN)}, nil
+	a.state().Requests = slices.DeleteFunc(a.state().Requests, func(r request) bool { return a.Now().Sub(r.At) >= tokenLife })
+	for _, r := range a.state().Requests {
+		if token != "" && r.Token == token && slices.Equal(r.Names, names) {
+			return &acm.RequestCertificateOutput{CertificateArn: aws.String(r.ARN)}, nil
 		}
 	}
-	cert := &certificate{ARN: a.ARN("acm", "certificate/"+kernel.RequestID()), Domain: names[0], Names: names, Key: in.KeyAlgorithm, Token: token, Created: a.Now(), Tags: map[string]string{}}
+	cert := &certificate{ARN: a.ARN("acm", "certificate/"+kernel.RequestID()), Domain: names[0], Names: names, Key: in.KeyAlgorithm, Created: a.Now(), Tags: map[string]string{}}
+	if token != "" {
+		a.state().Requests = append(a.state().Requests, request{token, names, cert.ARN, cert.Created})
+	}
 	for _, t := range in.Tags {
 		cert.Tags[aws.ToString(t.Key)] = aws.ToString(t.Value)
 	}
