@@ -131,3 +131,44 @@ func TestAPausedStackCostsLessAndServesAgain(t *testing.T) {
 	s.must("pause", "--local")
 	shows(s.run("destroy", "--local", "--yes"), 0, " 0 left", "a final snapshot taken")
 }
+
+// TestAWaitSitsOutWhatDoesNotAnswer has AWS fail while commands wait for it: ECS while tasks are
+// replaced, and RDS while it sets a password, and stops the database. Then ECS refuses a pause
+// to tell of the tasks that end.
+func TestAWaitSitsOutWhatDoesNotAnswer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.05")
+	s.up("--image", ownService(t))
+	h.backedUp()
+	for _, c := range []struct {
+		command []string
+		waits   string
+		read    string
+		service string
+	}{
+		{[]string{"restart"}, " running", "ecs:DescribeServices", "ECS"},
+		{[]string{"db", "rotate-password"}, "database resetting-master-credentials", "rds:DescribeDBInstances", "RDS"},
+		{[]string{"pause"}, "database stopping", "rds:DescribeDBInstances", "RDS"},
+	} {
+		run := s.begin(t, append(c.command, "--local")...)
+		until(t, "it waits", func() bool { return strings.Contains(run.err.String(), c.waits) })
+		h.faults(map[string]any{"only": []string{c.read}, "serverErrors": 1})
+		until(t, "it has no answer", func() bool {
+			return strings.Contains(run.err.String(), "no answer from ") || strings.Contains(run.err.String(), "bookctl: ")
+		})
+		h.faults(map[string]any{})
+		run.end(t).says(t, 0, "no answer from "+c.service)
+	}
+
+	s.must("resume", "--local")
+	h.backedUp()
+	run := s.begin(t, "pause", "--local")
+	until(t, "the tasks end", func() bool { return strings.Contains(run.err.String(), " task s") })
+	h.faults(map[string]any{"deny": []string{"ecs:DescribeServices"}})
+	run.end(t).says(t, 4, "ecs:DescribeServices", "the tasks have ended already: 'bookctl resume --local' starts them again, and 'bookctl pause --local' goes on")
+	h.faults(map[string]any{})
+}

@@ -214,6 +214,19 @@ func Ambiguous(err error) bool {
 	return errors.As(err, &sent) || errors.As(err, &answer) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// unanswered returns that a call got no answer (see Ambiguous), in words, where the error of a
+// wait's look is that: the wait goes on. It is "" for any other error, and for none.
+func unanswered(err error) string {
+	if !Ambiguous(err) {
+		return ""
+	}
+	var call *smithy.OperationError
+	if errors.As(err, &call) {
+		return "no answer from " + call.Service()
+	}
+	return "no answer"
+}
+
 // NotImplemented returns the call that an endpoint does not implement, such as "ECS" and
 // "CreateService": it answered 501, as AWS's own emulator does
 // (https://docs.aws.amazon.com/emulator/latest/userguide/what-is-service.html).

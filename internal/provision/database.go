@@ -1455,13 +1455,18 @@ func (d databases) passwordApplied(ctx context.Context, progress func(string)) e
 	begun, said := time.Now(), ""
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		db, err := d.instance(ctx)
-		if err != nil {
+		status := unanswered(err)
+		note := status
+		switch {
+		case status != "": // which is no phase, and waited for
+		case err != nil:
 			return err
-		}
-		if db == nil {
+		case db == nil:
 			return fmt.Errorf("database %s is gone", d.databaseName())
+		default:
+			status = aws.ToString(db.DBInstanceStatus)
+			note = "database " + status
 		}
-		status := aws.ToString(db.DBInstanceStatus)
 		switch phase := databasePhase(status); {
 		case phase == graph.Ready && !passwordPending(db):
 			return nil
@@ -1470,7 +1475,7 @@ func (d databases) passwordApplied(ctx context.Context, progress func(string)) e
 		case time.Since(begun) > passwordTimeout:
 			return fmt.Errorf("database %s: %w: %q, without its new password after %s", d.databaseName(), graph.ErrTimeout, status, passwordTimeout)
 		}
-		if note := "database " + status; note != said {
+		if note != said {
 			progress(note)
 			said = note
 		}

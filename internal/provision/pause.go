@@ -236,7 +236,7 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 			return fmt.Errorf("take service %s to no tasks: %w", s.serviceName(), err)
 		}
 	}
-	return p.await(ctx, "service "+s.serviceName(), rolloutTimeout, func() (string, error) {
+	return goesOn(p.await(ctx, "service "+s.serviceName(), rolloutTimeout, func() (string, error) {
 		live, err := s.describe(ctx)
 		switch {
 		case err != nil:
@@ -255,13 +255,13 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 			return plural(int32(len(ending)), "task") + " stopping", err
 		}
 		return "", err
-	})
+	}))
 }
 
 // stop stops the database, as soon as RDS is not busy with it, and waits until it is.
 func (p Pause) stop(ctx context.Context, data databases) error {
 	name, refused := data.databaseName(), time.Time{} // since when
-	return p.await(ctx, "database "+name, stopTimeout, func() (string, error) {
+	return goesOn(p.await(ctx, "database "+name, stopTimeout, func() (string, error) {
 		db, err := data.instance(ctx)
 		if err != nil {
 			return "", err
@@ -270,7 +270,7 @@ func (p Pause) stop(ctx context.Context, data databases) error {
 			return "", fmt.Errorf("database %s is gone", name)
 		}
 		if err := data.stoppable(db); err != nil {
-			return "", goesOn(err)
+			return "", err
 		}
 		status := aws.ToString(db.DBInstanceStatus)
 		switch {
@@ -293,27 +293,34 @@ func (p Pause) stop(ctx context.Context, data databases) error {
 		case busy && time.Since(refused) < longestRefusal: // since a moment ago, it may be
 			return "database " + status + ", and RDS does not stop it yet: " + err.Error(), nil
 		}
-		return "", goesOn(fmt.Errorf("stop database %s: %w", name, err))
-	})
+		return "", fmt.Errorf("stop database %s: %w", name, err)
+	}))
 }
 
 // longestRefusal is how long RDS may refuse to stop a database that it shows as available, as
 // it does for a moment after a change.
 const longestRefusal = 3 * time.Minute
 
-// goesOn is an error of a stack whose tasks have ended already, with what becomes of it.
+// goesOn is an error of a stack whose tasks were taken to none already, with what becomes of it.
 func goesOn(err error) error {
+	if err == nil {
+		return nil
+	}
 	return hint.Add(err, hint.Join("; ", hint.Of(err), hint.New("the tasks have ended already: %s starts them again, and %s goes on", hint.Command("resume"), hint.Command("pause"))))
 }
 
 // stopTimeout is how long RDS may take to stop a database; one with a standby takes long.
 const stopTimeout = 60 * time.Minute
 
-// await looks until look says that nothing is left to wait for.
+// await looks until look says that nothing is left to wait for. A look that gets no answer is
+// repeated.
 func (p Pause) await(ctx context.Context, what string, most time.Duration, look func() (string, error)) error {
 	begun, said := time.Now(), ""
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 10*time.Second) {
 		note, err := look()
+		if silence := unanswered(err); silence != "" {
+			note, err = silence, nil
+		}
 		if note == "" || err != nil {
 			return err
 		}

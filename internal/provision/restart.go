@@ -115,20 +115,26 @@ var errRestartFailed = errors.New("the restart failed")
 
 // restarted waits for the rollout that this run started, and returns it as it ended.
 func (s *Service) restarted(ctx context.Context, progress func(string)) (types.Deployment, error) {
+	limit := rolloutTimeout
 	for pause, said := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
+		var (
+			own           *types.Deployment
+			note, shifted string
+		)
 		live, err := s.describe(ctx)
-		if err != nil {
-			return types.Deployment{}, err
+		if live != nil {
+			own = s.ownDeployment(live)
+			note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
+			limit, shifted, err = s.restarting(ctx, live)
 		}
-		if live == nil {
-			return types.Deployment{}, fmt.Errorf("service %s is gone", s.serviceName())
-		}
-		own := s.ownDeployment(live)
-		note := fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
-		limit, shifted, err := s.restarting(ctx, live)
+		silence := unanswered(err)
 		switch {
+		case silence != "" && time.Since(s.sent) <= limit:
+			note = silence
 		case err != nil:
 			return types.Deployment{}, err
+		case live == nil:
+			return types.Deployment{}, fmt.Errorf("service %s is gone", s.serviceName())
 		case own == nil && time.Since(s.sent) > settleTime:
 			return types.Deployment{}, fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:

@@ -371,13 +371,18 @@ func (r *ShiftedRelease) Back(ctx context.Context, progress func(string)) error 
 	}
 	for last := ""; ; {
 		d, err := r.in.serviceDeployment(ctx, r.arn)
-		if err != nil {
+		text := unanswered(err)
+		switch {
+		case text != "":
+			d = &types.ServiceDeployment{} // which is not over
+		case err != nil:
 			return err
-		}
-		if d == nil {
+		case d == nil:
 			return fmt.Errorf("the deployment of service %s is gone", r.in.names().Service())
+		default:
+			text = shiftingOf(d).Text()
 		}
-		if text := shiftingOf(d).Text(); text != last && progress != nil {
+		if text != last && progress != nil {
 			progress(text)
 			last = text
 		}
