@@ -18,7 +18,7 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
 # in its main job, for which it is built with the detector. Runs are killed at all of their writes on simulated clocks;
-# under the detector, at some of them. go vet, which would look at all of the SDK twice, is among the linters of
+# under the detector, at some of them, and at a few on the real parts, which mostly waits. go vet, which would look at all of the SDK twice, is among the linters of
 # 'make check'. The tests of the command line wait for most of their time, and the kills, which a busy machine changes
 # nothing of, use the processor meanwhile. The other tests under the detector come after them, because some watch states
 # that a busy machine passes over. What several of them compile is compiled before, once. A test that takes the policy of

@@ -52,7 +52,7 @@ func TestEveryCommandInTheDocumentsCanBeTyped(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := 0
-	for _, document := range append(documents, "../../README.md", "../../docs/examples/deploy.yml") {
+	for _, document := range append(documents, "../../README.md", "../../CONTRIBUTING.md", "../../docs/examples/deploy.yml") {
 		text, err := os.ReadFile(document)
 		if err != nil {
 			t.Fatal(err)
@@ -76,7 +76,7 @@ func TestEveryCommandInTheDocumentsCanBeTyped(t *testing.T) {
 }
 
 var (
-	codeSpan  = regexp.MustCompile("`(bookctl [^`]+)`")
+	codeSpan  = regexp.MustCompile("`(bookctl [^`>]+)[`>]")
 	continued = regexp.MustCompile(`\\\n *`)
 	inLine    = regexp.MustCompile(`(?:^ *|[;&|(] *|- )(?:\$ )?(?:[A-Za-z_]+=\S* )*(bookctl [^|;&#)>]*)`)
 )

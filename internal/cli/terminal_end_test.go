@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
@@ -29,12 +30,15 @@ func TestARunOutlivesItsTerminal(t *testing.T) {
 	}
 	t.Parallel()
 	s := newShell(t, "TERM=xterm-256color")
-	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.02") // a database takes 5 s
+	h := s.byHand(t, nil, "--latencies", "aws", "--scale", "0.04") // a database takes 10 s
+	databases := rds.NewFromConfig(h.Config)
 	args := append([]string{"up", "--local"}, imageless()...)
 	atWork := func() {
 		t.Helper()
 		until(t, "the run waits for the database", func() bool {
-			return strings.Contains(strings.Join(h.inventory(), "\n"), "database book-database creating")
+			out, err := databases.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})
+			h.must(err)
+			return len(out.DBInstances) == 1 && *out.DBInstances[0].DBInstanceStatus == "creating"
 		})
 	}
 	again := func() {
@@ -77,7 +81,7 @@ func TestARunOutlivesItsTerminal(t *testing.T) {
 	}
 	h.must(read.Close())
 	h.must(cmd.Process.Signal(syscall.SIGINT))
-	_ = cmd.Wait() // the exit code tells
+	_ = cmd.Wait() // the exit code is looked at
 	if code := cmd.ProcessState.ExitCode(); code != 130 {
 		t.Errorf("exit code %d (%s) of a run that nobody reads any more, want 130", code, cmd.ProcessState)
 	}

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/bookctl/bookctl/internal/pattern"
 )
@@ -116,7 +117,7 @@ func (m *emulator) stop(pid string) error {
 
 // Start runs a moto with an empty account on a free port of the loopback
 // interface until the test ends, and returns its address. It fails the test when
-// moto is not installed or does not answer.
+// moto is not installed or does not answer within a minute.
 func Start(tb testing.TB) string {
 	tb.Helper()
 	m, err := load()
@@ -134,7 +135,8 @@ func Start(tb testing.TB) string {
 	})
 	endpoint := "http://127.0.0.1:" + port
 	// Each has ids of its own.
-	resp, err := http.Post(endpoint+"/moto-api/seed?a="+server, "", nil)
+	client := http.Client{Timeout: time.Minute}
+	resp, err := client.Post(endpoint+"/moto-api/seed?a="+server, "", nil)
 	if err != nil {
 		tb.Fatalf("moto does not answer: %v\n%s", err, m.log)
 	}
