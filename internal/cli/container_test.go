@@ -171,10 +171,19 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	}
 	get(t, url+"/args")
 	s.run("up", "--local").says(t, 0, "0 changed")
-	// A check of the user's own, of which the image says no times, has Docker's.
-	s.up("--health-command", `["/app","check"]`)
-	if got, want := times(s.definition(t).ContainerDefinitions[0].HealthCheck), [4]int32{30, 30, 3, 60}; got != want {
+	// A check of the user's own has bookctl's times where the image has no HEALTHCHECK, as in
+	// stacks of earlier builds, and Docker's where the image has one that says no times.
+	s.up("--image", second, "--health-command", `["/app","check"]`)
+	if got, want := times(s.definition(t).ContainerDefinitions[0].HealthCheck), [4]int32{5, 3, 3, 60}; got != want {
 		t.Errorf("interval, timeout, retries and start period of --health-command are %d, want %d", got, want)
+	}
+	s.run("up", "--local", "--image", second).says(t, 0, "0 changed")
+	s.up("--image", anyImage(t, func(f *v1.ConfigFile) {
+		f.Config.Healthcheck = &v1.HealthConfig{Test: []string{"CMD", "/app", "other"}}
+	}))
+	h := s.definition(t).ContainerDefinitions[0].HealthCheck
+	if got, want := times(h), [4]int32{30, 30, 3, 60}; got != want || !cmp.Equal(h.Command, []string{"CMD", "/app", "check"}) {
+		t.Errorf("interval, timeout, retries and start period of a HEALTHCHECK without times are %d, want %d, for %q", got, want, h.Command)
 	}
 	s.run("up", "--local").says(t, 0, "0 changed")
 	// What is gone back to is run as it was.

@@ -1,6 +1,7 @@
 package image
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,20 +109,21 @@ func Defaults(file *v1.ConfigFile) []Default {
 }
 
 // Check are the times of an image's HEALTHCHECK: how often it runs, how long it may take,
-// and after how many failures in a row the container is unhealthy. What the image does not
-// say is 0.
+// and after how many failures in a row the container is unhealthy.
 type Check struct {
 	Interval, Timeout time.Duration
 	Retries           int
 }
 
-// CheckOf reads the times of an image's HEALTHCHECK; nil is an image that can't be read.
+// CheckOf reads the times of an image's HEALTHCHECK. What that does not say is Docker's default,
+// which the check may have been written for (https://docs.docker.com/reference/dockerfile/#healthcheck).
+// All is 0 of an image that has no HEALTHCHECK, or of nil, one that can't be read.
 func CheckOf(file *v1.ConfigFile) Check {
-	if file == nil || file.Config.Healthcheck == nil {
+	if file == nil || healthCommandOf(file.Config).Value == "" {
 		return Check{}
 	}
 	h := file.Config.Healthcheck
-	return Check{Interval: h.Interval, Timeout: h.Timeout, Retries: h.Retries}
+	return Check{Interval: cmp.Or(h.Interval, 30*time.Second), Timeout: cmp.Or(h.Timeout, 30*time.Second), Retries: cmp.Or(h.Retries, 3)}
 }
 
 // Warnings are further things of an image's config that decide how a container of it runs

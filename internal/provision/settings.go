@@ -186,19 +186,19 @@ func DefaultSettings() Settings {
 }
 
 // CheckTimes are how often a container's health command runs, how long it may take, and
-// after how many failures in a row the container is unhealthy. What is 0 is as in Docker.
+// after how many failures in a row the container is unhealthy. What is 0 is as in
+// DefaultSettings.
 type CheckTimes struct {
 	Interval, Timeout int32 // seconds
 	Retries           int32
 }
 
-// inECS are the times as ECS takes them. What is not said is Docker's default, since the
-// check may have been written for it: 30 s, 30 s and 3.
-// https://docs.docker.com/reference/dockerfile/#healthcheck
+// inECS are the times as ECS takes them.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_HealthCheck.html
 func (c CheckTimes) inECS() CheckTimes {
+	own := DefaultSettings().CheckTimes
 	within := func(n, otherwise, low, high int32) int32 { return min(max(cmp.Or(n, otherwise), low), high) }
-	return CheckTimes{Interval: within(c.Interval, 30, 5, 300), Timeout: within(c.Timeout, 30, 2, 60), Retries: within(c.Retries, 3, 1, 10)}
+	return CheckTimes{Interval: within(c.Interval, own.Interval, 5, 300), Timeout: within(c.Timeout, own.Timeout, 2, 60), Retries: within(c.Retries, own.Retries, 1, 10)}
 }
 
 // Follow sets a derived setting to what the image says, unless the user chose another
