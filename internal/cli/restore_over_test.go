@@ -25,8 +25,8 @@ func TestARestoreOverADatabaseTouchesNothing(t *testing.T) {
 	for _, from := range []string{"latest", automated} {
 		for _, command := range []string{"plan", "up"} {
 			r := s.run(append([]string{command, "--local", "--restore", from}, imageless()[1:]...)...)
-			r.says(t, 1, "database book-database exists already, and its data stays as it is: RDS restores snapshot "+automated+" only into a new database",
-				"next: 'bookctl up --local --stack book-restored --restore "+automated+"' creates a stack beside this one", "'bookctl db dump --local --stack book-restored FILE'")
+			r.says(t, 1, "database book-database exists already, and its data stays as it is: RDS restores snapshot "+automated+" only into a new database, and from what this one was restored, if it was, is not known",
+				"next: leave --restore out to go on with the data that is there; or 'bookctl up --local --stack book-restored --restore "+automated+"' creates a stack beside this one", "'bookctl db dump --local --stack book-restored FILE'")
 			if strings.Contains(r.err, "'bookctl destroy") {
 				t.Errorf("%s --restore %s leads to a destroy, with which the snapshot goes:\n%s", command, from, r.err)
 			}
@@ -51,7 +51,14 @@ func TestARestoreOverADatabaseTouchesNothing(t *testing.T) {
 	s.run(restore...).says(t, 4, "the database starts with the data of snapshot "+automated)
 	h.faults(map[string]any{})
 	s.run(restore...).says(t, 0, "the database was restored from snapshot "+automated+" before, and keeps its present data")
-	s.run(append([]string{"up", "--local", "--stack", "book-restored", "--restore", "latest"}, imageless()...)...).says(t, 1, "database book-restored-database exists already")
+	s.run(append([]string{"up", "--local", "--stack", "book-restored", "--restore", "latest"}, imageless()...)...).says(t, 1, "database book-restored-database exists already", "and this one was restored from snapshot "+automated)
+
+	// An earlier build did not record what it restored.
+	client := rds.NewFromConfig(h.Config)
+	db := done[*rds.DescribeDBInstancesOutput](t)(client.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{DBInstanceIdentifier: aws.String("book-restored-database")})).DBInstances[0]
+	h.must(ok(client.RemoveTagsFromResource(t.Context(), &rds.RemoveTagsFromResourceInput{ResourceName: db.DBInstanceArn, TagKeys: []string{"bookctl:restored-from"}})))
+	s.run(restore...).says(t, 1, "and from what this one was restored, if it was, is not known", "next: leave --restore out to go on with the data that is there")
+	s.run(append([]string{"up", "--local", "--stack", "book-restored"}, imageless()...)...).says(t, 0, "")
 
 	// The newest snapshot stays the one that was meant, after the new database has its own.
 	s.run("destroy", "--local", "--stack", "book-restored", "--yes").says(t, 0, ", a final snapshot taken")
@@ -61,7 +68,6 @@ func TestARestoreOverADatabaseTouchesNothing(t *testing.T) {
 	h.faults(map[string]any{})
 	own := s.automated(t, "book-restored")
 	s.run(restore...).says(t, 0, "the database was restored from snapshot book-restored-final-", "'bookctl up --local --stack book-restored-again --restore "+own+"'")
-	client := rds.NewFromConfig(h.Config)
 	done[*rds.CreateDBSnapshotOutput](t)(client.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: aws.String("by-hand")}))
 	until(t, "the snapshot is there", func() bool {
 		return *done[*rds.DescribeDBSnapshotsOutput](t)(client.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: aws.String("by-hand")})).DBSnapshots[0].Status == "available"

@@ -448,7 +448,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		}
 		origin, err = have.CheckRestore(ctx, t.clients.RDS, g.stack, u.restore, s)
 		if other := (*provision.RestoredError)(nil); errors.As(err, &other) {
-			return nil, hint.With(err, "%s; a destroy of this stack would delete the automated snapshots", beside(g.stack, s))
+			return nil, hint.With(err, "leave --restore out to go on with the data that is there; or %s; a destroy of this stack would delete the automated snapshots", beside(g.stack, s))
 		}
 		if err != nil {
 			return nil, err

@@ -248,10 +248,17 @@ type RestoredError struct {
 	Database string
 	// Snapshot is what was to be restored.
 	Snapshot Snapshot
+	// Origin is the id of the snapshot that the database was restored from, "" where none is
+	// recorded: it was created empty, or restored by a build that did not record it.
+	Origin string
 }
 
 func (e *RestoredError) Error() string {
-	return fmt.Sprintf("database %s exists already, and its data stays as it is: RDS restores snapshot %s only into a new database", e.Database, e.Snapshot.Name())
+	origin := "from what this one was restored, if it was, is not known"
+	if e.Origin != "" {
+		origin = "this one was restored from snapshot " + e.Origin
+	}
+	return fmt.Sprintf("database %s exists already, and its data stays as it is: RDS restores snapshot %s only into a new database, and %s", e.Database, e.Snapshot.Name(), origin)
 }
 
 // CheckRestore says, as a RestoredError, that an up can't restore a snapshot, because the stack
@@ -288,10 +295,10 @@ func (d Deployed) CheckRestore(ctx context.Context, client *rds.Client, stack, w
 	switch {
 	case id == origin:
 		return origin, nil
-	case lost[status], status == "insufficient-capacity": // the run says how to replace it
+	case lost[status], status == noCapacity: // the run says how to replace it
 		return "", nil
 	}
-	return "", &RestoredError{Database: aws.ToString(db.DBInstanceIdentifier), Snapshot: from}
+	return "", &RestoredError{Database: aws.ToString(db.DBInstanceIdentifier), Snapshot: from, Origin: origin}
 }
 
 // CheckGoing says why an up must not make another database in the place of one that is
