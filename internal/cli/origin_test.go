@@ -288,3 +288,35 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 		t.Errorf("destroyed, it left %v", after)
 	}
 }
+
+// TestAnImageThatIsRefusedLeavesNothingUnpacked has one that no container can be started of.
+func TestAnImageThatIsRefusedLeavesNothingUnpacked(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	temporary, dir := t.TempDir(), t.TempDir()
+	s := newShell(t, "TMPDIR="+temporary)
+	image, err := mutate.ConfigFile(mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON), &v1.ConfigFile{OS: "linux", Architecture: runtime.GOARCH})
+	if err != nil {
+		t.Fatal(err)
+	}
+	packed, err := layout.Write(filepath.Join(dir, "layout"), empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := packed.AppendImage(image); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "app.tar")
+	if out, err := exec.CommandContext(t.Context(), "tar", "-C", filepath.Join(dir, "layout"), "-cf", file, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	s.must("local", "start")
+	for _, command := range []string{"plan", "up"} {
+		s.run(command, "--local", "--image", "oci-archive:"+file).says(t, 1, "the image has neither ENTRYPOINT nor CMD")
+		if left, err := filepath.Glob(filepath.Join(temporary, "bookctl-oci-*")); len(left) > 0 || err != nil {
+			t.Errorf("%s left %v, %v", command, left, err)
+		}
+	}
+}

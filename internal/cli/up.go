@@ -638,10 +638,11 @@ func (p *preparation) findSource(ctx context.Context, u *upFlags, flags *pflag.F
 		found.close()
 		return err
 	}
-	p.source = found
 	if err := p.follow(want, config); err != nil {
+		found.close()
 		return err
 	}
+	p.source = found
 	p.sources["arch"] = p.archFrom
 	return nil
 }
