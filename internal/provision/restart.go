@@ -119,11 +119,12 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 	for pause, said := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
 		var (
 			own           *types.Deployment
+			unseen        bool
 			note, shifted string
 		)
 		live, err := s.describe(ctx)
 		if live != nil {
-			own = s.ownDeployment(live)
+			own, unseen = s.ownDeployment(live), s.unseen(live)
 			note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
 			limit, shifted, err = s.restarting(ctx, live)
 		}
@@ -137,9 +138,9 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 			return types.Deployment{}, fmt.Errorf("service %s is gone", s.serviceName())
 		case own == nil && time.Since(s.sent) > settleTime:
 			return types.Deployment{}, fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
-		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
+		case own != nil && !unseen && own.RolloutState == types.DeploymentRolloutStateFailed:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, aws.ToString(own.RolloutStateReason))
-		case own != nil && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
+		case own != nil && !unseen && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
 			return *own, nil
 		case time.Since(s.sent) > limit:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: the new tasks do not serve after %s", s.serviceName(), graph.ErrTimeout, limit)
@@ -160,7 +161,7 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 // shifted. One whose tasks fail is taken back: no circuit breaker does that there.
 func (s *Service) restarting(ctx context.Context, live *types.Service) (limit time.Duration, note string, err error) {
 	s.watch(live)
-	d, err := s.serviceDeployment(ctx, s.watched)
+	d, err := s.watchedRecord(ctx, live)
 	if d == nil || err != nil {
 		return rolloutTimeout + gracePeriod(live) + strategyOf(live.DeploymentConfiguration).Takes(), "", err
 	}

@@ -49,6 +49,7 @@ type ownRelease struct {
 	sent       time.Time // when it was started
 	watched    string    // ARN of ECS's record of it, where the traffic is shifted
 	before     string    // ARN of the record that was the current one before
+	left       string    // id of the rollout before the one that this run began
 	because    string    // why this run takes the release back
 	takenBack  string    // why another one did, or an alarm
 	begun      bool      // the release was begun by this run, and not found on its way
@@ -438,7 +439,7 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	if aws.ToString(live.Status) == serviceInactive {
 		return live, nil
 	}
-	if p := newestDeployment(live); p == nil || p.RolloutState != "" || !strategyOf(live.DeploymentConfiguration).Shifts() {
+	if newestDeployment(live) == nil || !strategyOf(live.DeploymentConfiguration).Shifts() {
 		return live, nil
 	}
 	record, err := s.newestServiceDeployment(ctx, live)
@@ -478,6 +479,9 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 	}
 	if aws.ToString(primary.TaskDefinition) != s.definition.ID() {
 		return graph.Pending, note, "" // to be changed, or just changed
+	}
+	if s.unseen(live) {
+		return graph.Pending, note, ""
 	}
 	switch primary.RolloutState {
 	case types.DeploymentRolloutStateFailed:
@@ -1099,7 +1103,7 @@ func (s *Service) join(live *types.Service) {
 // still name that of the release before.
 // https://github.com/aws/containers-roadmap/issues/2709
 func (s *Service) watch(live *types.Service) {
-	if arn := aws.ToString(live.CurrentServiceDeployment); arn != s.before && strategyOf(live.DeploymentConfiguration).Shifts() {
+	if arn := aws.ToString(live.CurrentServiceDeployment); arn != "" && arn != s.before && strategyOf(live.DeploymentConfiguration).Shifts() {
 		s.watched = arn
 	}
 }
@@ -1110,6 +1114,9 @@ func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
 		return
 	}
 	s.before, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
+	if p := newestDeployment(last); p != nil {
+		s.left = aws.ToString(p.Id)
+	}
 	s.released = s.released || s.begun
 }
 

@@ -113,14 +113,14 @@ func (c containers) serviceDeployment(ctx context.Context, arn string) (*types.S
 }
 
 // newestServiceDeployment returns ECS's record of the newest deployment of a service. It is
-// nil if ECS has none any more: it keeps those of 90 days. ECS does not say whether a
-// service names its current deployment after that has ended.
+// nil if ECS has none any more, or not yet. ECS does not say whether a service names its
+// current deployment after that has ended, nor in which order it lists them.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html
 func (s *Service) newestServiceDeployment(ctx context.Context, live *types.Service) (*types.ServiceDeployment, error) {
 	arn := aws.ToString(live.CurrentServiceDeployment)
 	if arn == "" {
 		var all []types.ServiceDeploymentBrief
-		in := &ecs.ListServiceDeploymentsInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName())}
+		in := &ecs.ListServiceDeploymentsInput{Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), MaxResults: aws.Int32(100)}
 		for more := true; more; more = in.NextToken != nil {
 			out, err := s.ecs.ListServiceDeployments(ctx, in)
 			if err != nil {
@@ -139,17 +139,34 @@ func (s *Service) newestServiceDeployment(ctx context.Context, live *types.Servi
 	return s.serviceDeployment(ctx, arn)
 }
 
-// rolledOut returns the service with the state of its rollout as its record has it: ECS promises the
-// state with the service for rolling updates alone. A deployment without a record is over.
+// recordsKept is how long ECS surely has a record of a deployment: it keeps those of 90 days.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-deployment.html
+const recordsKept = 80 * 24 * time.Hour
+
+// ofReleaseBefore reports whether a record is that of a release before the newest deployment:
+// it was over before that began. ECS may name it for some seconds after an update.
+// https://github.com/kayac/ecspresso/pull/945
+func ofReleaseBefore(record *types.ServiceDeployment, newest *types.Deployment) bool {
+	return newest != nil && record.FinishedAt != nil && newest.CreatedAt != nil && record.FinishedAt.Before(*newest.CreatedAt)
+}
+
+// rolledOut returns the service with the state of its rollout as its record has it, and with the name of
+// that record: ECS promises the state with the service for rolling updates alone. A deployment without a
+// record has just begun, unless it is so old that ECS has none any more.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
 func rolledOut(live *types.Service, record *types.ServiceDeployment) *types.Service {
 	out := *live // others have read it as well
 	out.Deployments = slices.Clone(live.Deployments)
+	if record != nil {
+		out.CurrentServiceDeployment = cmp.Or(record.ServiceDeploymentArn, live.CurrentServiceDeployment)
+	}
 	p := newestDeployment(&out)
 	switch {
 	case p == nil:
-	case record == nil:
+	case record == nil && time.Since(aws.ToTime(p.CreatedAt)) > recordsKept:
 		p.RolloutState = types.DeploymentRolloutStateCompleted
+	case record == nil, ofReleaseBefore(record, p):
+		p.RolloutState = types.DeploymentRolloutStateInProgress
 	case record.Status == types.ServiceDeploymentStatusSuccessful, record.Status == types.ServiceDeploymentStatusRollbackSuccessful:
 		p.RolloutState = types.DeploymentRolloutStateCompleted
 	case record.FinishedAt != nil:
@@ -176,7 +193,23 @@ func (s *Service) record(ctx context.Context, live *types.Service) (*types.Servi
 	if !s.wait {
 		return nil, nil
 	}
-	return s.serviceDeployment(ctx, s.watched)
+	return s.watchedRecord(ctx, live)
+}
+
+func (s *Service) watchedRecord(ctx context.Context, live *types.Service) (*types.ServiceDeployment, error) {
+	d, err := s.serviceDeployment(ctx, s.watched)
+	if d != nil && ofReleaseBefore(d, newestDeployment(live)) {
+		s.watched = ""
+		return nil, err
+	}
+	return d, err
+}
+
+// unseen reports whether ECS still names the record of the release before, where this run has
+// begun another one.
+func (s *Service) unseen(live *types.Service) bool {
+	arn := aws.ToString(live.CurrentServiceDeployment)
+	return s.begun && s.watched == "" && s.deployment != s.left && arn != "" && arn == s.before && strategyOf(live.DeploymentConfiguration).Shifts()
 }
 
 // takenBackBefore reports whether the release of a record was being taken back when this run
@@ -363,8 +396,8 @@ func (c containers) unshifted(ctx context.Context, live *types.Service) error {
 	return hint.With(err, "wait until it is over, or roll it back at once with %s, and run %s again", hint.Command("rollback"), hint.Command("pause"))
 }
 
-// Back takes the release back, and waits until all requests go to the one before. Told
-// hears how far that is.
+// Back takes the release back, and waits until all requests go to the one before. Progress,
+// which may be nil, is called with how far that is.
 func (r *ShiftedRelease) Back(ctx context.Context, progress func(string)) error {
 	if err := r.in.stopDeployment(ctx, r.arn); err != nil {
 		return err

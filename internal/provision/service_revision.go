@@ -37,15 +37,8 @@ func (c containers) traffic(ctx context.Context) (traffic, error) {
 	if live == nil || err != nil {
 		return traffic{}, err
 	}
-	if strategyOf(live.DeploymentConfiguration).Shifts() {
-		if deploying(live) {
-			return traffic{shifting: true}, nil
-		}
-		// ECS need not return the state of such a rollout, but its own record has it.
-		d, err := c.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
-		if err != nil || d != nil && d.FinishedAt == nil {
-			return traffic{shifting: true}, err
-		}
+	if strategyOf(live.DeploymentConfiguration).Shifts() && deploying(live) {
+		return traffic{shifting: true}, nil
 	}
 	var arns []string
 	for _, r := range live.CurrentServiceRevisions {
@@ -78,7 +71,7 @@ func (c containers) groupBefore(ctx context.Context) (string, error) {
 		return "", err
 	}
 	d, err := c.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
-	if d == nil || len(d.SourceServiceRevisions) == 0 || err != nil {
+	if d == nil || d.FinishedAt != nil || len(d.SourceServiceRevisions) == 0 || err != nil {
 		return "", err
 	}
 	var arns []string

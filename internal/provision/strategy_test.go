@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -176,6 +177,29 @@ func TestTheRecordOfTheReleaseBeforeIsNotWatched(t *testing.T) {
 	}
 }
 
+// TestAReleaseIsNotOverByTheRecordOfTheOneItSuperseded has ECS name the deployment that an update
+// stopped, after the one that it began is there.
+func TestAReleaseIsNotOverByTheRecordOfTheOneItSuperseded(t *testing.T) {
+	t.Parallel()
+	live := func(record, id string, state types.DeploymentRolloutState) *types.Service {
+		return &types.Service{
+			CurrentServiceDeployment: &record, DeploymentConfiguration: &types.DeploymentConfiguration{Strategy: types.DeploymentStrategyBlueGreen},
+			Deployments: []types.Deployment{{Id: &id, Status: aws.String("PRIMARY"), RolloutState: state}},
+		}
+	}
+	for _, state := range []types.DeploymentRolloutState{types.DeploymentRolloutStateCompleted, types.DeploymentRolloutStateFailed} {
+		s := &Service{wait: true, definition: &TaskDefinition{NodeOf: graph.NodeOf[*liveDefinition]{Node: graph.Named("task-definition", time.Second)}}}
+		s.leave(live("before", "1", types.DeploymentRolloutStateInProgress), &ecs.UpdateServiceInput{ForceNewDeployment: true})
+		s.join(live("before", "2", types.DeploymentRolloutStateInProgress))
+		if phase, note, failed := s.progress(live("before", "2", state)); phase != graph.Pending || failed != "" {
+			t.Errorf("%s: the release is %v, %q, %q", state, phase, note, failed)
+		}
+		if phase, _, _ := s.progress(live("next", "2", types.DeploymentRolloutStateCompleted)); phase != graph.Ready {
+			t.Errorf("after its own record the release is %v", phase)
+		}
+	}
+}
+
 // TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore separates the updates that begin another
 // deployment while one is going on from those that don't.
 func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
@@ -205,20 +229,34 @@ func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 // traffic: it promises the state with the service for rolling updates alone.
 func TestTheStateOfARolloutIsReadFromItsServiceDeployment(t *testing.T) {
 	t.Parallel()
+	const named, unnamed = `"currentServiceDeployment":"arn",`, ``
+	begun := time.Now().Add(-time.Hour)
 	for name, tc := range map[string]struct {
-		record string
-		want   types.DeploymentRolloutState
+		service, list, record string
+		begun                 time.Time
+		want                  types.DeploymentRolloutState
 	}{
-		"over":        {`{"status":"SUCCESSFUL","finishedAt":1}`, types.DeploymentRolloutStateCompleted},
-		"under way":   {`{"status":"IN_PROGRESS"}`, types.DeploymentRolloutStateInProgress},
-		"taken back":  {`{"status":"ROLLBACK_SUCCESSFUL","finishedAt":1}`, types.DeploymentRolloutStateCompleted},
-		"failed":      {`{"status":"ROLLBACK_FAILED","finishedAt":1}`, types.DeploymentRolloutStateFailed},
-		"not visible": {``, ""},
+		"over":                       {named, ``, `{"status":"SUCCESSFUL","finishedAt":4000000000}`, begun, types.DeploymentRolloutStateCompleted},
+		"under way":                  {named, ``, `{"status":"IN_PROGRESS"}`, begun, types.DeploymentRolloutStateInProgress},
+		"taken back":                 {named, ``, `{"status":"ROLLBACK_SUCCESSFUL","finishedAt":4000000000}`, begun, types.DeploymentRolloutStateCompleted},
+		"failed":                     {named, ``, `{"status":"ROLLBACK_FAILED","finishedAt":4000000000}`, begun, types.DeploymentRolloutStateFailed},
+		"not visible":                {named, ``, ``, begun, types.DeploymentRolloutStateInProgress},
+		"that of the release before": {named, ``, `{"status":"SUCCESSFUL","finishedAt":1}`, begun, types.DeploymentRolloutStateInProgress},
+		"not listed":                 {unnamed, ``, ``, begun, types.DeploymentRolloutStateInProgress},
+		"listed with the one before": {unnamed, `{"serviceDeploymentArn":"before","createdAt":1},{"serviceDeploymentArn":"arn","createdAt":2}`, `{"status":"SUCCESSFUL","finishedAt":4000000000}`, begun, types.DeploymentRolloutStateCompleted},
+		"listed as the one before":   {unnamed, `{"serviceDeploymentArn":"arn","createdAt":1}`, `{"status":"SUCCESSFUL","finishedAt":2}`, begun, types.DeploymentRolloutStateInProgress},
+		"not kept":                   {unnamed, ``, ``, begun.Add(-91 * 24 * time.Hour), types.DeploymentRolloutStateCompleted},
 	} {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			body := `{"services":[{"status":"ACTIVE","currentServiceDeployment":"arn","deploymentConfiguration":{"strategy":"CANARY"},"deployments":[{"status":"PRIMARY","taskDefinition":"book-app:7"}]}]}`
-			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".DescribeServiceDeployments") {
+			body := fmt.Sprintf(`{"services":[{"status":"ACTIVE",%s"deploymentConfiguration":{"strategy":"CANARY"},"deployments":[{"status":"PRIMARY","taskDefinition":"book-app:7","createdAt":%d}]}]}`, tc.service, tc.begun.Unix())
+			asked, _ := io.ReadAll(r.Body)
+			switch _, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), "."); {
+			case action == "ListServiceDeployments":
+				body = `{"serviceDeployments":[` + tc.list + `]}`
+			case action == "DescribeServiceDeployments" && strings.Contains(string(asked), `"arn"`):
 				body = `{"serviceDeployments":[` + tc.record + `]}`
+			case action == "DescribeServiceDeployments":
+				body = `{}`
 			}
 			w.Header().Set("Content-Type", "application/x-amz-json-1.1")
 			_, _ = io.WriteString(w, body) // the client sees what is missing
