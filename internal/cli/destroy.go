@@ -162,7 +162,7 @@ func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, was *d
 	}
 	var more []string
 	for _, x := range is.snapshots {
-		if purged(x) && !slices.ContainsFunc(was.snapshots, func(y provision.Snapshot) bool { return x.ID == y.ID }) {
+		if purged(x) && !byRDS(x, was.have) && !slices.ContainsFunc(was.snapshots, func(y provision.Snapshot) bool { return x.ID == y.ID }) {
 			more = append(more, "snapshot "+x.ID+" was taken")
 		}
 	}
@@ -268,6 +268,13 @@ func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []pr
 
 // purged reports whether a destroy with --purge-snapshots deletes a snapshot.
 func purged(s provision.Snapshot) bool { return !s.Stays() }
+
+// byRDS reports whether a snapshot that was not there before is of RDS's own making: a daily one,
+// or the last of a database that was being deleted already.
+func byRDS(s provision.Snapshot, before provision.Deployed) bool {
+	ending := s.Kind == provision.FinalSnapshot || s.Kind == provision.RetainedBackup
+	return s.Kind == provision.AutomatedSnapshot || before.DatabaseGoing && ending
+}
 
 // isForeign reports whether a snapshot is from another region.
 func isForeign(s provision.Snapshot) bool { return s.Region != "" }

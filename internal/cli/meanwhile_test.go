@@ -228,3 +228,31 @@ func TestADestroyChecksAgainWhatChangedAtItsQuestion(t *testing.T) {
 	}, "--purge-snapshots"))
 	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
 }
+
+// TestWhatAWSDoesByItselfRefusesNoDestroy has load and growth change what no tag records any more,
+// and RDS take its daily snapshot, while a destroy waits for a person.
+func TestWhatAWSDoesByItselfRefusesNoDestroy(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t, "TERM=dumb")
+	h := s.byHand(t, nil)
+	s.up(append(imageless(), "--min", "1", "--max", "4", "--db-max-storage", "100")...)
+	h.backedUp()
+	service, _ := h.serviceOf()
+	tasks, databases := ecs.NewFromConfig(h.Config), rds.NewFromConfig(h.Config)
+	h.must(ok(tasks.UntagResource(t.Context(), &ecs.UntagResourceInput{ResourceArn: service.ServiceArn, TagKeys: []string{"bookctl:count"}})))
+	h.must(ok(databases.RemoveTagsFromResource(t.Context(), &rds.RemoveTagsFromResourceInput{ResourceName: h.database().DBInstanceArn, TagKeys: []string{"bookctl:db-storage"}})))
+	h.modify(rds.ModifyDBInstanceInput{BackupRetentionPeriod: aws.Int32(0)}) // the next change has it make a backup
+	m := openTerminal(t, s.command("destroy", "--local", "--purge-snapshots"), 200, 24)
+	until(t, "the question is asked", func() bool { return strings.Contains(m.screen(), "to continue:") })
+	h.must(ok(tasks.UpdateService(t.Context(), &ecs.UpdateServiceInput{Cluster: aws.String("book-cluster"), Service: service.ServiceName, DesiredCount: aws.Int32(3)})))
+	h.modify(rds.ModifyDBInstanceInput{AllocatedStorage: aws.Int32(25), BackupRetentionPeriod: aws.Int32(7)})
+	s.automated(t, "book")
+	time.Sleep(11 * time.Second) // longer than what was read counts as just read
+	m.press("book\n")
+	if code := m.wait(); code != 0 || !strings.Contains(m.text(), " 0 left") {
+		t.Errorf("exit code %d:\n%s", code, m.text())
+	}
+}

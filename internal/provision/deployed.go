@@ -72,6 +72,14 @@ func (d Deployed) NoteVPCs(all []ec2types.Vpc) {
 // Service reports whether there is a service of the stack.
 func (d Deployed) Service() bool { return d.exists.service }
 
+// serviceGoing reports whether the service is being deleted, which ECS does not take back.
+func (d Deployed) serviceGoing() bool {
+	return d.exists.live != nil && aws.ToString(d.exists.live.Status) == serviceDraining
+}
+
+// hasService reports whether there is a service of the stack that stays.
+func (d Deployed) hasService() bool { return d.Service() && !d.serviceGoing() }
+
 // EngineVersion is the full version of PostgreSQL that the database has, "" for none.
 func (d Deployed) EngineVersion() string { return d.exists.version }
 
@@ -110,6 +118,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		who  = identity{stack: stack, region: c.IAM.Options().Region, observation: d.observation}
 		mu   sync.Mutex
 		each graph.Group
+		seen int
 	)
 	ctx = graph.WhileObserving(ctx)
 	// Each reader looks on its own, and writes when it has all that it needs.
@@ -127,12 +136,19 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 			defer mu.Unlock()
 			if write != nil {
 				d.Found = true
+				seen++
 				write()
 			}
 			return err
 		})
 	}
 	err := each.Wait()
+	for _, going := range []bool{d.serviceGoing(), d.DatabaseGoing} {
+		if going {
+			seen--
+		}
+	}
+	d.exists.stays = seen > 0
 	if d.Database { // what is there decides
 		d.NoDatabase = false
 	}
@@ -142,7 +158,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 			d.VPC, d.Subnets, d.DBSubnets = d.exists.home, strings.Join(d.exists.subnets, ","), strings.Join(d.exists.dataSubnets, ",")
 		}
 	}
-	d.Tags = d.exists.given()
+	d.Tags = d.exists.given(nil)
 	d.readEnvironment(d.exists.container) // all of it is needed to know which names are bookctl's own
 	if err == nil {
 		if !d.exists.service {
@@ -163,6 +179,8 @@ func wasSecure(copied map[string]string) bool { return copied[settingTag("https-
 
 // existing is what ReadDeployed saw, whatever the tags record.
 type existing struct {
+	// stays reports whether any of it is not being deleted.
+	stays   bool
 	service bool
 	live    *ecstypes.Service // it
 	// container is that of the newest release; its zero value is none.
@@ -191,10 +209,20 @@ type existing struct {
 
 // given are the tags that the user gave the stack. The service notes them last of all:
 // what is there without one was given them by a run that was cut off, or somebody took
-// the note off the service.
-func (e existing) given() Pairs {
-	for _, tags := range []map[string]string{e.tags[servicePart], e.copyOfService, e.tags[naming.ExecutionRole], e.tags[balancerPart], e.tags[databasePart], e.tags[definitionPart]} {
-		if given := readGiven(tags); given != "" {
+// the note off the service. Parts that have ended are not asked.
+func (e existing) given(ended map[string]bool) Pairs {
+	for _, from := range []struct {
+		part string
+		tags map[string]string
+	}{
+		{servicePart, e.tags[servicePart]},
+		{servicePart, e.copyOfService},
+		{naming.ExecutionRole, e.tags[naming.ExecutionRole]},
+		{balancerPart, e.tags[balancerPart]},
+		{databasePart, e.tags[databasePart]},
+		{definitionPart, e.tags[definitionPart]},
+	} {
+		if given := readGiven(from.tags); given != "" && !ended[from.part] {
 			return given
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // Changes reads the stack again, and returns in words what has changed since of what a run is
@@ -24,11 +26,15 @@ func (d Deployed) Changes(ctx context.Context, c Clients) ([]string, error) {
 }
 
 // Since returns what is different from what was read before; nil for nothing. Settings are
-// written as the flags of up, and variables, secrets and tags without their values.
+// written as the flags of up, and variables, secrets and tags without their values. What AWS
+// does by itself is no difference: it ends what was being deleted, and may change what no tag
+// records.
 func (d Deployed) Since(before Deployed) []string {
 	switch {
-	case before.Found && !d.Found:
+	case before.Found && !d.Found && before.exists.stays:
 		return []string{"it was destroyed"}
+	case before.Found && !d.Found:
+		return nil
 	case !before.Found && d.Found:
 		return []string{"it was created"}
 	}
@@ -37,7 +43,7 @@ func (d Deployed) Since(before Deployed) []string {
 		name    string
 		was, is bool
 	}{
-		{"service", before.Service(), d.Service()},
+		{"service", before.hasService(), d.hasService()},
 		{"load balancer", before.Balanced, d.Balanced},
 		{"database", before.HasData(), d.HasData()},
 	} {
@@ -54,15 +60,18 @@ func (d Deployed) Since(before Deployed) []string {
 	if before.Paused.IsZero() && !d.Paused.IsZero() {
 		out = append(out, "it was paused")
 	}
+	ended := d.ended(before)
+	was, is := before.without(ended, d), d.Settings
+	was.Tags, is.Tags = before.exists.given(ended), d.exists.given(ended)
 	for _, row := range Table() {
-		if row.Value.Format(before.Settings) != row.Value.Format(d.Settings) {
-			out = append(out, row.asFlag(d.Settings))
+		if row.Value.Format(was) != row.Value.Format(is) {
+			out = append(out, row.asFlag(is))
 		}
 	}
 	for _, kind := range []struct {
 		name    string
 		was, is Pairs
-	}{{"variable", before.Env, d.Env}, {"secret", before.Secrets, d.Secrets}, {"tag", before.Tags, d.Tags}} {
+	}{{"variable", was.Env, is.Env}, {"secret", was.Secrets, is.Secrets}, {"tag", was.Tags, is.Tags}} {
 		was, is := kind.was.Map(), kind.is.Map()
 		all := maps.Clone(was)
 		maps.Copy(all, is)
@@ -76,16 +85,54 @@ func (d Deployed) Since(before Deployed) []string {
 	if before.unserved != nil && d.unserved != nil && *before.unserved != *d.unserved {
 		out = append(out, "a secret that was set or unset")
 	}
-	if before.Running != d.Running && before.Image == d.Image { // else --image says so
+	if before.Running != d.Running && was.Image == is.Image && !ended[definitionPart] { // else --image says so
 		out = append(out, "its image")
 	}
-	if before.Zones != d.Zones {
+	if before.Zones != d.Zones && !ended[networkPart] {
 		out = append(out, "its availability zones")
 	}
-	if out == nil && before.Settings != d.Settings {
+	if out == nil && was != is {
 		out = append(out, "what is recorded of its image")
 	}
 	return out
+}
+
+// ended returns the parts of before, by their names, that were on their way out then, or are gone
+// and were not seen to go: AWS shows roles, revisions and subnets for a while after their
+// deletion. What they recorded of the settings is not changed when it is gone with them.
+func (d Deployed) ended(before Deployed) map[string]bool {
+	out := map[string]bool{
+		servicePart: before.serviceGoing(), databasePart: before.DatabaseGoing,
+		networkPart: before.Zones != [2]string{} && d.Zones == [2]string{},
+	}
+	for _, part := range []string{definitionPart, naming.ExecutionRole} {
+		out[part] = before.exists.tags[part] != nil && d.exists.tags[part] == nil
+	}
+	return out
+}
+
+// without returns the settings, but in the place of those that ended parts recorded, and of
+// those that AWS has changed, what was read afterwards.
+func (d Deployed) without(ended map[string]bool, after Deployed) Settings {
+	s, is := d.Settings, after.Settings
+	for _, row := range Table() {
+		part := row.recorded.on[0]
+		if ended[part] || row.moves && d.exists.tags[part][row.Tag()] == "" && after.exists.tags[part][row.Tag()] == "" {
+			row.Value.Copy(&s, is)
+		}
+	}
+	if ended[servicePart] {
+		s.Twins = is.Twins
+	}
+	if ended[databasePart] {
+		s.NoDatabase, s.DBSubnets = is.NoDatabase, is.DBSubnets
+	}
+	if ended[definitionPart] {
+		s.Chosen, s.ReadyPath, s.Drain, s.CheckTimes = is.Chosen, is.ReadyPath, is.Drain, is.CheckTimes
+		s.LocatesDatabase, s.DatabaseAuthority = is.LocatesDatabase, is.DatabaseAuthority
+		s.Env, s.Secrets = is.Env, is.Secrets
+	}
+	return s
 }
 
 // asFlag is the setting as a flag of up, in words where it is none.

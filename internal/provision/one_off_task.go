@@ -48,7 +48,7 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 	if err != nil {
 		return nil, err
 	}
-	if live == nil || aws.ToString(live.Status) == "DRAINING" {
+	if live == nil || aws.ToString(live.Status) == serviceDraining {
 		return nil, fmt.Errorf("stack %s: it has no service", stack)
 	}
 	if ecsTagMap(live.Tags)[TagStack] != stack {

@@ -265,7 +265,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	ours := tags[TagStack] == s.stack
 	have := asLiveService(live, tags)
 	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
-	if aws.ToString(live.Status) == "DRAINING" {
+	if aws.ToString(live.Status) == serviceDraining {
 		st.Phase, st.Note = graph.Terminating, "draining"
 		if live.RunningCount > 0 {
 			st.Note = plural(live.RunningCount, "task") + " still running"
@@ -421,6 +421,9 @@ func (s *Service) describe(ctx context.Context) (*types.Service, error) {
 
 // serviceInactive is the status of a service that was deleted, for as long as ECS knows it.
 const serviceInactive = "INACTIVE"
+
+// serviceDraining is the status of a service that is being deleted and still has tasks.
+const serviceDraining = "DRAINING"
 
 func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{

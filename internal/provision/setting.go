@@ -54,6 +54,8 @@ type Setting struct {
 	// live reads it from the resource, for resources without a tag. Nil means that only the
 	// tag has it.
 	live func(parts, *Settings)
+	// moves reports whether AWS changes by itself what live reads.
+	moves bool
 	// taken reports whether a recorded value counts, given the settings that live read; nil
 	// means that any valid value does.
 	taken func(recorded string, s Settings) bool

@@ -513,6 +513,7 @@ func countSettings() []Setting {
 			},
 			recorded: onService,
 			live:     func(p parts, s *Settings) { s.Count = max(1, p.service.DesiredCount) },
+			moves:    true,
 			taken:    func(recorded string, _ Settings) bool { return positive(recorded) },
 		},
 		{
@@ -612,6 +613,7 @@ func databaseSettings() []Setting {
 			},
 			recorded: onDatabase,
 			live:     func(p parts, s *Settings) { s.DBStorage = aws.ToInt32(p.database.AllocatedStorage) },
+			moves:    true,
 			// It can't shrink, and may have been raised by hand or by RDS.
 			restore: func(from Snapshot, s *Settings) bool {
 				s.DBStorage = max(tagNumber(from.tags, settingTag("db-storage"), 0), from.GiB, DefaultSettings().DBStorage)

@@ -379,7 +379,7 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)
 	}
 	s.State = "partial"
-	going := s.Database == "deleting" || service != nil && aws.ToString(service.Status) == "DRAINING"
+	going := s.Database == "deleting" || service != nil && aws.ToString(service.Status) == serviceDraining
 	if going {
 		s.State = "destroying"
 	}
