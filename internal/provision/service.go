@@ -161,7 +161,7 @@ func newService(c containers, cluster *Cluster, definition *TaskDefinition, list
 	s := &Service{
 		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
 	}
-	s.NodeOf = graph.Of(s, "service", rolloutTimeout+seconds(&want.grace)+want.deploy.Takes(), needs...)
+	s.NodeOf = graph.Of(s, "service", rolloutTimeout+seconds(&want.grace)+want.deploy.Takes()+targets.longDrain(), needs...)
 	return s
 }
 

@@ -276,11 +276,12 @@ var startingStages = []types.ServiceDeploymentLifecycleStage{
 }
 
 // overdue returns the reason why a release is given up that does not get on; "" where it does. ECS would
-// go on replacing its tasks, which may fail health checks for the grace period.
-func overdue(d *types.ServiceDeployment, grace time.Duration) string {
+// go on replacing its tasks, which may fail health checks for the grace period. It waits for the tasks before
+// until they are drained.
+func overdue(d *types.ServiceDeployment, grace, drain time.Duration) string {
 	took := time.Since(aws.ToTime(d.CreatedAt))
 	start := rolloutTimeout + grace
-	whole := start + strategyOf(d.DeploymentConfiguration).Takes()
+	whole := start + strategyOf(d.DeploymentConfiguration).Takes() + drain
 	switch {
 	case d.CreatedAt == nil:
 		return ""
@@ -310,7 +311,7 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 		}
 		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(now.Reason), string(d.Status)), ""
 	}
-	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)))
+	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)), s.targets.longDrain())
 	if n := max(died, failedOf(live)); n >= failingTasks(live.DesiredCount) {
 		why = fmt.Sprintf("%d tasks failed", n)
 	}

@@ -96,6 +96,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 		failed, older int32 // tasks, of the release and of another deployment
 		died          int32 // of the release, after they have started
 		grace         int32 // seconds
+		drain         int32 // seconds
 		because       string
 		phase         graph.Phase
 		note, failing string
@@ -127,6 +128,14 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageProductionTrafficShift, SourceServiceRevisions: before, CreatedAt: ago(26 * time.Minute), DeploymentConfiguration: blueGreen},
 			phase:  graph.Pending, note: "4 running, ", failing: "it is not over after 25m0s",
 		},
+		"drains for 30 minutes": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageCleanUp, SourceServiceRevisions: before, CreatedAt: ago(30 * time.Minute), DeploymentConfiguration: blueGreen},
+			drain:  1800, phase: graph.Pending, note: "4 running, ",
+		},
+		"drains for 56 minutes": {
+			record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress, LifecycleStage: types.ServiceDeploymentLifecycleStageCleanUp, SourceServiceRevisions: before, CreatedAt: ago(56 * time.Minute), DeploymentConfiguration: blueGreen},
+			drain:  1800, phase: graph.Pending, note: "4 running, ", failing: "it is not over after 55m0s",
+		},
 		"fails with nothing to go back to": {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusInProgress}, failed: 3, phase: graph.Unrecoverable, note: "4 running, "},
 		"is successful":                    {record: types.ServiceDeployment{Status: types.ServiceDeploymentStatusSuccessful, SourceServiceRevisions: before}, older: 9, phase: graph.Ready, note: "4/2 running"},
 		"is taken back": {
@@ -145,7 +154,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 	} {
 		primary, active := "PRIMARY", "ACTIVE"
 		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
-		s := &Service{ownRelease: ownRelease{because: test.because}, want: serviceSpec{grace: test.grace}}
+		s := &Service{ownRelease: ownRelease{because: test.because}, want: serviceSpec{grace: test.grace}, targets: &TargetGroup{want: targetSpec{drain: test.drain}}}
 		phase, note, failing := s.shiftProgress(live, &test.record, test.died)
 		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
 			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)

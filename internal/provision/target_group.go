@@ -42,6 +42,16 @@ type targetSpec struct {
 	drain int32
 }
 
+// longDrain is how much longer a rollout may take as its requests do: ECS does not stop a task before
+// that is drained. The usual time for it is part of what a rollout takes anyway.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
+func (g *TargetGroup) longDrain() time.Duration {
+	if g == nil || g.want.drain <= usualStopTimeout {
+		return 0
+	}
+	return seconds(&g.want.drain)
+}
+
 // targets is a target group with its tags, or none.
 type targets struct {
 	live *types.TargetGroup
