@@ -91,3 +91,71 @@ func TestTheTasksMayWhatTheUserSays(t *testing.T) {
 		t.Errorf("destroy left (-before +after):\n%s", diff)
 	}
 }
+
+// TestAReleaseKeepsItsPoliciesWhileItServes gives a release other policies than the one that
+// it takes the place of: that is finished, taken back, and not waited for.
+func TestAReleaseKeepsItsPoliciesWhileItServes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	const begin = "arn:aws:iam::aws:policy/"
+	s := newShell(t)
+	s.must("local", "start", "--scale", "0.01")
+	ctx, client, role := t.Context(), iam.NewFromConfig(s.config()), aws.String("book-us-east-1-task-role")
+	is := func(when string, want ...string) {
+		t.Helper()
+		var got []string
+		for _, p := range done[*iam.ListAttachedRolePoliciesOutput](t)(client.ListAttachedRolePolicies(ctx, &iam.ListAttachedRolePoliciesInput{RoleName: role})).AttachedPolicies {
+			got = append(got, strings.TrimPrefix(*p.PolicyArn, begin))
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s the role of the tasks has (-want +got):\n%s", when, diff)
+		}
+	}
+	s.up("--no-database", "--image", ownService(t), "--count", "1", "--deploy", "canary:25%/20m:0m", "--task-policies", begin+"First")
+	is("at first", "First")
+
+	run := s.begin(t, "up", "--local", "--env", "N=2", "--task-policies", begin+"Second")
+	shiftingNow(t, s)
+	is("while both releases serve", "First", "Second")
+	s.run("rollback", "--local").says(t, 0, "revision 2 is taken back")
+	run.end(t).says(t, 1, "Revision 2 was taken back")
+	is("behind a release that was taken back", "First", "Second")
+
+	done[*iam.AttachRolePolicyOutput](t)(client.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: role, PolicyArn: aws.String(begin + "ByHand")}))
+	run = s.begin(t, "up", "--local")
+	shiftingNow(t, s)
+	is("while both releases serve again", "First", "Second")
+	run.end(t).says(t, 0, "former-permissions")
+	is("behind the release", "Second")
+	s.run("plan", "--local").says(t, 0)
+
+	s.must("up", "--local", "--env", "N=3", "--task-policies", "none", "--wait=false")
+	is("behind a run that does not wait", "Second")
+	s.must("up", "--local")
+	is("behind one that does")
+	s.run("up", "--local", "--output", "json").shows(t, 0, `"apiWrites":0`)
+
+	many := func(begin string) string {
+		var out []string
+		for _, n := range strings.Split("123456", "") {
+			out = append(out, begin+n)
+		}
+		return strings.Join(out, ",")
+	}
+	s.must("up", "--local", "--task-policies", many(begin+"A"))
+	s.run("up", "--local", "--task-policies", many(begin+"B")).says(t, 1, "PoliciesPerRole: 10", "with those that are to stay first")
+	is("of too many", "A1", "A2", "A3", "A4", "A5", "A6", "B1", "B2", "B3", "B4")
+	s.must("up", "--local", "--task-policies", "none")
+	is("after a first step")
+	s.must("up", "--local", "--task-policies", many(begin+"B"))
+	is("after a second step", "B1", "B2", "B3", "B4", "B5", "B6")
+
+	run = s.begin(t, "up", "--local", "--env", "N=4", "--task-policies", begin+"Second")
+	shiftingNow(t, s)
+	s.run("rollback", "--local").says(t, 0, "is taken back")
+	run.end(t).says(t, 1, "was taken back")
+	s.must("destroy", "--local", "--yes", "--purge-snapshots")
+}

@@ -67,6 +67,9 @@ func OfQuota(code, message string) Explanation {
 	case code == "LimitExceeded" && strings.Contains(message, "Maximum policy size"):
 		return Explanation{Text: fmt.Sprintf("A role's inline policies may not be longer (%s): %s", code, message),
 			Hint: hint.New("this limit can't be raised, and each secret of the container adds to the policy: keep several values in one secret, and take each with %s", hint.Command("up", "--secret", "NAME=ARN:KEY"))}
+	case code == "LimitExceeded" && strings.Contains(message, "PoliciesPerRole"):
+		return Explanation{Text: fmt.Sprintf("A quota of the account is reached (%s): %s", code, message),
+			Hint: hint.New("the policies of the release that serves stay until another one does: run %s with those that are to stay first, and then with all; or ask for more in the console under Service Quotas", hint.Command("up", "--task-policies", "ARN,…"))}
 	case code == "LimitExceeded" && strings.Contains(message, "RolesPerAccount"):
 		q = rolesQuota
 	case known:

@@ -14,6 +14,7 @@ func TestIAMsLimitsAreToldApart(t *testing.T) {
 		"Cannot exceed quota for RolesPerAccount: 1000":                          {"Roles per account", "L-FE177D64", "--secret"},
 		"Maximum policy size of 10240 bytes exceeded for role book-execution":    {"A role's inline policies may not be longer", "--secret NAME=ARN:KEY", "Roles per account"},
 		"Cannot exceed quota for PoliciesPerRole: 10":                            {"A quota of the account is reached", "Service Quotas", "Roles per account"},
+		"Cannot exceed quota for PoliciesPerRole: 20":                            {"A quota of the account is reached", "--task-policies", "Roles per account"},
 		"Cannot exceed quota for RolesPerAccount: 5000 (of a larger allowance).": {"Roles per account", "request-service-quota-increase", "--secret"},
 	} {
 		x := diagnosis.OfQuota("LimitExceeded", message)

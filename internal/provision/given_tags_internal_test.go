@@ -98,7 +98,7 @@ func TestBookctlsOwnTagsLeaveRoom(t *testing.T) {
 	// What a run adds where that applies.
 	added := map[string]int{
 		servicePart: 2, databasePart: 1, // secret version, paused
-		definitionPart: 5, // spec, served, released, rolled back from, release
+		definitionPart: 6, // spec, served, released, rolled back from, release, task policies
 		"alarm-topic":  1, // whom it notifies
 	}
 	most := 0

@@ -199,10 +199,10 @@ func releaseOf(r revision) Release {
 // formerNeeds is what a role has to allow besides for the tasks of the releases that the
 // service runs, or is leaving: each of them may have to be started again. May returns what a
 // role allows for a release, and have is what it allows for the wanted one.
-func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) ([]statement, error) {
+func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) (need, error) {
 	live, err := c.ownService(ctx)
 	if live == nil || err != nil {
-		return nil, err
+		return need{}, err
 	}
 	arns := []string{aws.ToString(live.TaskDefinition)}
 	for _, d := range live.Deployments {
@@ -210,18 +210,23 @@ func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(S
 			arns = append(arns, arn)
 		}
 	}
-	var out []statement
+	var out need
 	for _, arn := range arns {
 		r, err := c.deployed(ctx, arn)
 		if err != nil {
-			return nil, err
+			return need{}, err
 		}
 		if r.live == nil || r.tags[TagStack] != c.stack {
 			continue
 		}
 		settings, release := wanted, releaseOf(r)
 		release.Contract(&settings)
-		out = append(out, beyond(may(settings, release.Image), slices.Concat(have, out))...)
+		out.statements = append(out.statements, beyond(may(settings, release.Image), slices.Concat(have, out.statements))...)
+		for _, policy := range idList(policiesFromText(r.tags[tagTaskPolicies])) {
+			if !slices.Contains(wanted.taskPolicies(), policy) && !slices.Contains(out.policies, policy) {
+				out.policies = append(out.policies, policy)
+			}
+		}
 	}
 	return out, nil
 }

@@ -44,9 +44,9 @@ type Role struct {
 	permissions func() []statement
 	// former returns what the tasks need besides that still serve, since they may have to be
 	// started again; nil for a role that tasks of any release use alike.
-	former func(context.Context) ([]statement, error)
-	needed *[]statement // what it returned
-	made   bool         // by this run, so that nobody else has given it a policy
+	former func(context.Context) (need, error)
+	needed *need // what it returned
+	made   bool  // by this run, so that nobody else has given it a policy
 	// forECS reports whether it is ECS itself, and not tasks, that assumes the role.
 	forECS bool
 }
@@ -62,6 +62,14 @@ type statement struct {
 	Principal map[string]string `json:"Principal,omitempty"`
 	Condition condition         `json:"Condition,omitempty"`
 }
+
+// need is what tasks need of a role besides what those of the wanted release do.
+type need struct {
+	statements []statement
+	policies   []string // ARNs of managed ones
+}
+
+func (n need) none() bool { return len(n.statements) == 0 && len(n.policies) == 0 }
 
 // beyond is what statements allow and others don't.
 func beyond(may, have []statement) []statement {
@@ -311,42 +319,47 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if err != nil {
 		return nil, graph.State{}, err
 	}
+	live.former.policies = slices.DeleteFunc(slices.Clone(live.former.policies), func(policy string) bool { return !slices.Contains(live.attached, policy) })
 	return live, st, nil
 }
 
 // formerNeeds finds liveRole.former, once in a run.
-func (r *Role) formerNeeds(ctx context.Context) ([]statement, error) {
+func (r *Role) formerNeeds(ctx context.Context) (need, error) {
 	if r.former != nil && r.needed == nil {
 		needed, err := r.former(ctx)
 		if err != nil {
-			return nil, err
+			return need{}, err
 		}
 		r.needed = &needed
 	}
 	if r.needed == nil {
-		return nil, nil
+		return need{}, nil
 	}
 	return *r.needed, nil
 }
 
 // formerLast is the liveRole.former that was last read.
-func (r *Role) formerLast() []statement {
+func (r *Role) formerLast() need {
 	if live := r.Last(); live != nil {
 		return live.former
 	}
-	return nil
+	return need{}
 }
 
 // leaveFormer takes away what only the tasks of a former release needed, which are gone.
 func (r *Role) leaveFormer(ctx context.Context) error {
-	if len(r.formerLast()) == 0 {
-		return nil
+	former := r.formerLast()
+	if len(former.statements) > 0 {
+		if err := r.putPermissions(ctx, r.inline(nil)); err != nil {
+			return fmt.Errorf("set the permissions of role %s: %w", *r.roleName(), err)
+		}
 	}
-	if err := r.putPermissions(ctx, r.inline(nil)); err != nil {
-		return fmt.Errorf("set the permissions of role %s: %w", *r.roleName(), err)
+	if err := r.detach(ctx, former.policies); err != nil || former.none() {
+		return err
 	}
 	live := *r.Last()
-	live.former, r.needed = nil, &[]statement{}
+	live.attached = slices.DeleteFunc(slices.Clone(live.attached), func(policy string) bool { return slices.Contains(former.policies, policy) })
+	live.former, r.needed = need{}, &need{}
 	r.Learn(&live)
 	return nil
 }
@@ -418,13 +431,14 @@ type liveRole struct {
 	trust, inline, boundary string
 	others                  []string // inline policies that nobody of the stack gave it
 	attached                []string // managed policies
-	// former is what the releases need that the service runs, and the wanted one does not.
-	former []statement
+	// former is what the releases need that the service runs, and the wanted one does not. Of
+	// managed policies it has those that are attached.
+	former need
 }
 
 // Wanted implements graph.Shape.
 func (r *Role) Wanted(live *liveRole) *liveRole {
-	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(live.former), boundary: r.boundary, attached: r.policies}
+	return &liveRole{tags: r.wantedTags(), trust: r.trust(live.arn), inline: r.inline(live.former.statements), boundary: r.boundary, attached: r.attachable(live.former)}
 }
 
 // Attributes implements graph.Shape. The boundary comes first: it may be what the caller
@@ -534,7 +548,7 @@ func (r *Role) setTrust(ctx context.Context) error {
 }
 
 func (r *Role) setPermissions(ctx context.Context) error {
-	return r.putPermissions(ctx, r.inline(r.formerLast()))
+	return r.putPermissions(ctx, r.inline(r.formerLast().statements))
 }
 
 func (r *Role) putPermissions(ctx context.Context, document string) error {
@@ -558,7 +572,13 @@ func (r *Role) setBoundary(ctx context.Context) error {
 	return err
 }
 
-// attach attaches the policies that the user says, and detaches all others.
+// attachable are the policies that the user says, and those that former tasks need.
+func (r *Role) attachable(former need) []string {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.policies, former.policies))))
+}
+
+// attach attaches the policies that the user says, and detaches all others but those that
+// former tasks need.
 func (r *Role) attach(ctx context.Context) error {
 	live := r.Last()
 	for _, policy := range r.policies {
@@ -572,7 +592,8 @@ func (r *Role) attach(ctx context.Context) error {
 	if live == nil {
 		return nil
 	}
-	return r.detach(ctx, slices.DeleteFunc(slices.Clone(live.attached), func(policy string) bool { return slices.Contains(r.policies, policy) }))
+	stay := r.attachable(live.former)
+	return r.detach(ctx, slices.DeleteFunc(slices.Clone(live.attached), func(policy string) bool { return slices.Contains(stay, policy) }))
 }
 
 // detach detaches managed policies.

@@ -342,7 +342,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		return len(g.formerLast()) > 0
 	}))
 	have.formerRoles = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.roles, func(r *Role) bool {
-		return len(r.formerLast()) > 0
+		return !r.formerLast().none()
 	})
 	have.inForce = s.want.bounds
 	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {

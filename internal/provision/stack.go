@@ -364,6 +364,7 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		return nil, err
 	}
 	who := identity{stack: spec.Stack, version: spec.Version, given: spec.Tags, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
+	who.settings[definitionPart][tagTaskPolicies] = policiesText(spec.TaskPolicies)
 	if spec.Released && spec.ReleaseCommand != "" {
 		who.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
 	}
@@ -513,8 +514,12 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 		permissions := func() []statement { return may(spec.Settings, ready) }
 		r := newRole(who, c.IAM, name, spec.Boundary, logGroup, needs, permissions)
 		if !spec.destroying {
-			r.former = func(ctx context.Context) ([]statement, error) {
-				return run.formerNeeds(ctx, spec.Settings, may, permissions())
+			r.former = func(ctx context.Context) (need, error) {
+				former, err := run.formerNeeds(ctx, spec.Settings, may, permissions())
+				if name != naming.TaskRole {
+					former.policies = nil
+				}
+				return former, err
 			}
 		}
 		return r

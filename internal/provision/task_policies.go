@@ -11,6 +11,10 @@ import (
 	"github.com/bookctl/bookctl/internal/partition"
 )
 
+// tagTaskPolicies is on the service, which records the setting, and on each task definition,
+// with the policies of its tasks: a release that still serves keeps them.
+var tagTaskPolicies = settingTag("task-policies")
+
 // taskPolicies are the ARNs in the setting.
 func (s Settings) taskPolicies() []string { return idList(s.TaskPolicies) }
 
