@@ -43,7 +43,7 @@ func (in Intent) checkDatabaseStays() error {
 		return nil
 	}
 	named := strings.Split(in.Settings.DBSubnets, ",")
-	left := slices.DeleteFunc(in.Deployed.DatabaseIn(), func(id string) bool { return slices.Contains(named, id) })
+	left := slices.DeleteFunc(slices.Clone(in.Deployed.DatabaseIn()), func(id string) bool { return slices.Contains(named, id) })
 	if len(left) == 0 {
 		return nil
 	}

@@ -87,7 +87,7 @@ func (d Deployed) EngineVersion() string { return d.exists.version }
 func (d Deployed) DatabaseIn() []string { return d.exists.databaseIn }
 
 // subnetsInUse are those of a DB subnet group that an instance may be in: all of its zone and of
-// that of its standby, since RDS does not tell which.
+// that of its standby, since RDS does not say which.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html
 func subnetsInUse(db *rdstypes.DBInstance, group []rdstypes.Subnet) []string {
 	zones := []string{aws.ToString(db.AvailabilityZone)}

@@ -150,8 +150,8 @@ type Settings struct {
 	// ReadyPath is where the service says whether its database serves as well, "" for
 	// nowhere. The image says so.
 	ReadyPath string
-	// Drain is within how many seconds the service answers each request, 0 for one that does
-	// not tell. The image says so; see drainTime.
+	// Drain is within how many seconds the service answers each request, 0 where the image
+	// does not say so; see drainTime.
 	Drain int32
 	// LocatesDatabase reports whether the program asks the secret where its database is, as
 	// bookapi does, so that it can be started before that is there. The image says so.
