@@ -199,6 +199,18 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 	}
 }
 
+// TestUpSaysThatALabelIsIgnored has images that say no time within which a request is answered.
+func TestUpSaysThatALabelIsIgnored(t *testing.T) {
+	t.Parallel()
+	s := newShell(t)
+	for _, drain := range []string{"soon", "0", "3601"} {
+		image := anyImage(t, func(f *v1.ConfigFile) {
+			maps.Copy(f.Config.Labels, map[string]string{"io.github.bookctl.health-path": "/up", "io.github.bookctl.drain": drain})
+		})
+		s.run("plan", "--local", "--no-database", "--image", image).says(t, 2, `io.github.bookctl.drain is "`+drain+`", and not a number of seconds from 1 to 3600`)
+	}
+}
+
 // TestARequestIsAnsweredAcrossARelease has one in flight for longer than the load balancer waits
 // for a program that says that it needs no time.
 func TestARequestIsAnsweredAcrossARelease(t *testing.T) {

@@ -571,7 +571,9 @@ func (p *preparation) follow(want *provision.Settings, config *v1.ConfigFile) er
 		case d.Setting == image.ReadyPath:
 			want.ReadyPath = d.Value
 		case d.Setting == image.Drain:
-			want.FollowDrain(d.Value)
+			if err := want.FollowDrain(d.Value); err != nil {
+				p.warnings = append(p.warnings, hint.New("%v", err))
+			}
 		case d.Setting == image.DatabaseAuthority:
 			want.DatabaseAuthority = d.Value
 		case p.have.Database && (d.Setting == "db-name" || d.Setting == "db-user"): // what exists keeps its own

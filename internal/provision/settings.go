@@ -337,13 +337,19 @@ func (s Settings) drainTime() int32 {
 	return drain
 }
 
-// FollowDrain sets Drain to what the image says, and to 0 where that is nothing that a load
-// balancer takes.
-func (s *Settings) FollowDrain(text string) {
+// FollowDrain sets Drain to what the image says. Where that is nothing that a load balancer
+// takes, it sets 0 and returns an error.
+func (s *Settings) FollowDrain(text string) error {
 	s.Drain = 0
-	if n := number(text); n != nil && *n > 0 && *n <= mostDrain {
-		s.Drain = *n
+	if text == "" {
+		return nil
 	}
+	n := number(text)
+	if n == nil || *n < 1 || *n > mostDrain {
+		return fmt.Errorf("the image's label io.github.bookctl.drain is %q, and not a number of seconds from 1 to %d: it is ignored", text, mostDrain)
+	}
+	s.Drain = *n
+	return nil
 }
 
 // mostTasks is the quota of tasks per service:
