@@ -45,11 +45,11 @@ type targetSpec struct {
 // longDrain is how much longer a rollout may take as its requests do: ECS does not stop a task before
 // that is drained. The usual time for it is part of what a rollout takes anyway.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
-func (g *TargetGroup) longDrain() time.Duration {
-	if g == nil || g.want.drain <= usualStopTimeout {
+func (t *TargetGroup) longDrain() time.Duration {
+	if t == nil || t.want.drain <= usualStopTimeout {
 		return 0
 	}
-	return seconds(&g.want.drain)
+	return seconds(&t.want.drain)
 }
 
 // targets is a target group with its tags, or none.
