@@ -120,9 +120,9 @@ not changed.`,
 
 // readAlarms lists the alarms of the stack, with the settings that it has.
 func readAlarms(ctx context.Context, t *target, g *globals) (provision.AlarmList, provision.Settings, error) {
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	have, err := t.deployed(ctx, g)
 	if err != nil {
-		return provision.AlarmList{}, have.Settings, fmt.Errorf("read what is deployed: %w", err)
+		return provision.AlarmList{}, have.Settings, err
 	}
 	list, err := provision.ReadAlarms(ctx, t.clients, g.stack, have.Settings)
 	if !have.Found && err != nil {

@@ -126,8 +126,8 @@ type destroyed struct {
 // what was read before, and what the user has confirmed: it fails too if something else is there
 // now.
 func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, was *destroyed) (is destroyed, err error) {
-	if is.have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
-		return is, beforehand(g.stack, fmt.Errorf("read what is deployed: %w", err))
+	if is.have, err = t.deployed(ctx, g); err != nil {
+		return is, beforehand(g.stack, err)
 	}
 	if was != nil && is.have.Found { // else another destroy has done it
 		if changed := is.have.Since(was.have); changed != nil {
@@ -243,16 +243,16 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 	}
 	going := selected(snapshots, purged)
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
-	foreign := selected(snapshots, isForeign)
+	otherRegion := selected(snapshots, isOfAnotherRegion)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
-	if len(stay)+len(foreign)+len(replicated) > 0 {
+	if len(stay)+len(otherRegion)+len(replicated) > 0 {
 		question = fmt.Sprintf("Destroy stack %s in %s with its data.", g.stack, t.place)
 	}
 	if len(stay) > 0 {
 		question += " AWS Backup keeps, and bookctl can't delete:\n" + snapshotLines(stay)
 	}
-	if len(foreign) > 0 {
-		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(foreign)
+	if len(otherRegion) > 0 {
+		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(otherRegion)
 	}
 	question += elsewhere
 	if len(going) > 0 {
@@ -276,8 +276,8 @@ func byRDS(s provision.Snapshot, before provision.Deployed) bool {
 	return s.Kind == provision.AutomatedSnapshot || before.DatabaseGoing && ending
 }
 
-// isForeign reports whether a snapshot is from another region.
-func isForeign(s provision.Snapshot) bool { return s.Region != "" }
+// isOfAnotherRegion reports whether a snapshot is from another region.
+func isOfAnotherRegion(s provision.Snapshot) bool { return s.Region != "" }
 
 func replicatedText(all []provision.ReplicatedBackup) string {
 	lines := []string{"RDS keeps the backups that it has replicated to other regions:"}
@@ -399,7 +399,7 @@ func some[T any](all []T) []T {
 func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	still := slices.Concat(removed, kept)
 	return selected(before, func(b provision.Snapshot) bool {
-		return b.Kind == provision.AutomatedSnapshot && !isForeign(b) && !slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
+		return b.Kind == provision.AutomatedSnapshot && !isOfAnotherRegion(b) && !slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
 	})
 }
 
@@ -416,7 +416,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 		restore = hint.New("%s creates the stack again from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
 	ours := selected(kept, func(s provision.Snapshot) bool { return !s.Stays() })
-	var purge, backups, foreign hint.Message
+	var purge, backups, otherRegion hint.Message
 	switch {
 	case len(ours) == 0:
 	case len(kept) == 1 || ours[0].Kind == provision.CopiedSnapshot && len(ours) == len(kept):
@@ -426,23 +426,23 @@ func onward(kept []provision.Snapshot) hint.Message {
 	default:
 		purge = hint.New("%s deletes the others", hint.Command("destroy", "--purge-snapshots"))
 	}
-	foreignOnes := selected(kept, isForeign)
+	otherRegions := selected(kept, isOfAnotherRegion)
 	isBackup := func(s provision.Snapshot) bool { return s.Kind == provision.RetainedBackup }
 	copied := hint.AWS("rds", "delete-db-snapshot", "…")
-	switch at := slices.IndexFunc(foreignOnes, isBackup); {
-	case len(foreignOnes) == 0:
+	switch at := slices.IndexFunc(otherRegions, isBackup); {
+	case len(otherRegions) == 0:
 	case at < 0:
-		foreign = hint.New("what is of another region may be another stack's, and only %s deletes it", copied)
+		otherRegion = hint.New("what is of another region may be another stack's, and only %s deletes it", copied)
 	default:
-		foreign = hint.New("what is of another region may be another stack's, and only %s deletes it", hint.AWS("rds", "delete-db-instance-automated-backup", "--db-instance-automated-backups-arn", foreignOnes[at].ID))
-		if slices.ContainsFunc(foreignOnes, func(s provision.Snapshot) bool { return !isBackup(s) }) {
-			foreign = hint.New("%s, and its snapshots %s", foreign, copied)
+		otherRegion = hint.New("what is of another region may be another stack's, and only %s deletes it", hint.AWS("rds", "delete-db-instance-automated-backup", "--db-instance-automated-backups-arn", otherRegions[at].ID))
+		if slices.ContainsFunc(otherRegions, func(s provision.Snapshot) bool { return !isBackup(s) }) {
+			otherRegion = hint.New("%s, and its snapshots %s", otherRegion, copied)
 		}
 	}
 	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot }) {
 		backups = hint.New("only %s deletes the snapshots of AWS Backup", hint.AWS("backup", "delete-recovery-point", "…"))
 	}
-	return hint.New("%s.", hint.Join("; ", restore, purge, backups, foreign))
+	return hint.New("%s.", hint.Join("; ", restore, purge, backups, otherRegion))
 }
 
 // taken is the note that this run took a final snapshot, or "".

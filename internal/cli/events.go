@@ -3,8 +3,9 @@ package cli
 import (
 	"context"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
 
 	"github.com/spf13/cobra"
 

@@ -42,9 +42,9 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 	if err != nil {
 		return err
 	}
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	have, err := t.deployed(ctx, g)
 	if err != nil {
-		return fmt.Errorf("read what is deployed: %w", err)
+		return err
 	}
 	spec := provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Paused: !have.Paused.IsZero(),

@@ -235,9 +235,9 @@ func deployedValues(ctx context.Context, s streams, g *globals) ([]appfile.Value
 	if err != nil {
 		return nil, err
 	}
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	have, err := t.deployed(ctx, g)
 	if err != nil {
-		return nil, fmt.Errorf("read what is deployed: %w", err)
+		return nil, err
 	}
 	if !have.Found {
 		return nil, hint.With(fmt.Errorf("there is no stack %s in %s", g.stack, t.place), "leave --deployed out, or name another one with --stack")

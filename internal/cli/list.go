@@ -3,9 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"text/tabwriter"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
 
 	"github.com/spf13/cobra"
 

@@ -59,9 +59,9 @@ terminal, with the system's browser. With --output json it is only printed.`,
 
 // stackURL finds where the stack answers.
 func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	have, err := t.deployed(ctx, g)
 	if err != nil {
-		return "", fmt.Errorf("read what is deployed: %w", err)
+		return "", err
 	}
 	stack, err := provision.NewStack(t.clients, provision.Spec{
 		Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: [2]string{"a", "b"}, Deployed: &have,

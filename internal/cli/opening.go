@@ -48,8 +48,8 @@ func open(ctx context.Context, s streams, g *globals, n needs) (opened, error) {
 			return o, withoutDatabase(ctx, t, g, err)
 		}
 	}
-	if o.have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
-		return o, fmt.Errorf("read what is deployed: %w", err)
+	if o.have, err = t.deployed(ctx, g); err != nil {
+		return o, err
 	}
 	if n.service && !o.have.Service() {
 		return o, notDeployed(ctx, t, g, fmt.Errorf("stack %s has no service", g.stack), hint.New("%s creates it", hint.Command("up")))
@@ -73,8 +73,8 @@ func (o *opened) hold(ctx context.Context, s streams, g *globals, doing string, 
 	spec := provision.Spec{Stack: g.stack, Settings: provision.Settings{Tags: o.have.Tags}} // for the lock
 	run := changing(s, o.target, spec, doing)
 	run.Recheck = func(ctx context.Context) (err error) {
-		if o.have, err = provision.ReadDeployed(ctx, o.clients, g.stack); err != nil {
-			return fmt.Errorf("read what is deployed: %w", err)
+		if o.have, err = o.deployed(ctx, g); err != nil {
+			return err
 		}
 		if o.needs.serving {
 			return refusePaused(o.have, g)

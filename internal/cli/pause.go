@@ -54,9 +54,9 @@ func pause(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	have, err := t.deployed(ctx, g)
 	if err != nil {
-		return fmt.Errorf("read what is deployed: %w", err)
+		return err
 	}
 	usage, err := supportEnds{}.usage(ctx, t.target, have)
 	if err != nil {

@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"io"
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/bookctl/bookctl/internal/hint"
 
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/spf13/cobra"
@@ -144,8 +145,8 @@ func archiveAsImage(s provision.Settings) provision.Settings {
 	return s
 }
 
-// whence sets for each setting where its value is from.
-func (p *preparation) whence(flags *pflag.FlagSet, g *globals) map[string]string {
+// settingSources returns for each setting where its value is from.
+func (p *preparation) settingSources(flags *pflag.FlagSet, g *globals) map[string]string {
 	out := map[string]string{}
 	for _, row := range provision.Table() {
 		switch reason := p.sources[row.Flag]; {
@@ -215,7 +216,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
 	out := planOutput{
 		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
-		Settings: planSettings(p.have, p.spec.Settings, p.whence(flags, g)), Resources: []planned{},
+		Settings: planSettings(p.have, p.spec.Settings, p.settingSources(flags, g)), Resources: []planned{},
 		Environment: listOf(p.spec.Env.Names()), Secrets: listOf(p.spec.Secrets.Names()), Database: listOf(p.spec.DatabaseVariables()),
 	}
 	if !p.spec.NoDatabase {
@@ -231,7 +232,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 		if f.Phase == graph.Absent && f.Unwanted {
 			continue // an option that is off is no part of the stack
 		}
-		out.Resources = append(out.Resources, foresee(resources[i], f, g))
+		out.Resources = append(out.Resources, planResource(resources[i], f, g))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -245,7 +246,16 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	}
 	followRelease(out.Resources, released)
 	for _, r := range out.Resources {
-		*map[string]*int{planCreate: &out.Create, planUpdate: &out.Update, planBlocked: &out.Blocked, planUnchanged: &out.Unchanged}[r.Action]++
+		switch r.Action {
+		case planCreate:
+			out.Create++
+		case planUpdate:
+			out.Update++
+		case planBlocked:
+			out.Blocked++
+		case planUnchanged:
+			out.Unchanged++
+		}
 	}
 	support, err := p.support(ctx)
 	if err != nil {
@@ -277,16 +287,16 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	return nil
 }
 
-// foresee returns what 'up' would do, decided from what was read as the engine decides.
-func foresee(r graph.Maker, f graph.Finding, g *globals) planned {
+// planResource returns what 'up' would do, decided from what was read as the engine decides.
+func planResource(r graph.Maker, f graph.Finding, g *globals) planned {
 	p := planned{Resource: f.Name, ID: f.ID, Changes: g.shown(f.Drift), Action: planUnchanged}
 	_, updatable := r.(graph.Updater)
 	_, p.Given = r.(interface{ Given() })
 	switch {
 	case f.Phase == graph.Absent:
 		p.Action = planCreate
-		if new, ok := r.(interface{ Planned() string }); ok {
-			p.Note = new.Planned()
+		if planner, ok := r.(interface{ Planned() string }); ok {
+			p.Note = planner.Planned()
 		}
 	case f.Phase == graph.Terminating:
 		p.Action, p.Note = planCreate, "when the one that is being deleted is gone"

@@ -100,9 +100,9 @@ func listSecrets(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
-	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	have, err := t.deployed(ctx, g)
 	if err != nil {
-		return fmt.Errorf("read what is deployed: %w", err)
+		return err
 	}
 	all := own.List(have.Settings)
 	if g.wantsJSON() {
@@ -240,8 +240,8 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		return err
 	}
 	look := func(ctx context.Context) (have provision.Deployed, own provision.OwnSecrets, err error) {
-		if have, err = provision.ReadDeployed(ctx, t.clients, g.stack); err != nil {
-			return have, own, fmt.Errorf("read what is deployed: %w", err)
+		if have, err = t.deployed(ctx, g); err != nil {
+			return have, own, err
 		}
 		if err := refusePaused(have, g); err != nil {
 			return have, own, err

@@ -50,6 +50,15 @@ type target struct {
 	emulator *emulator
 }
 
+// deployed reads what is deployed of the command's stack.
+func (t *target) deployed(ctx context.Context, g *globals) (provision.Deployed, error) {
+	have, err := provision.ReadDeployed(ctx, t.clients, g.stack)
+	if err != nil {
+		return have, fmt.Errorf("read what is deployed: %w", err)
+	}
+	return have, nil
+}
+
 // connect finds the target and checks that it is the intended one.
 func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	t := &target{local: g.local, calls: &journal{}}

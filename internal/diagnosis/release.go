@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
-	"github.com/bookctl/bookctl/internal/pattern"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // Explanation says why something failed. Its zero value knows nothing better than

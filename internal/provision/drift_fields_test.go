@@ -73,10 +73,7 @@ func TestEachFieldOfAnAnswerIsComparedOrNotForAReason(t *testing.T) {
 			continue
 		}
 		delete(answers, name)
-		source, err := os.ReadFile(filepath.Clean(file))
-		if err != nil {
-			t.Fatal(err)
-		}
+		source := sourceOf(t, file)
 		said := map[string]bool{}
 		for line := range strings.Lines(string(text[at[1]:end])) {
 			row := driftRow.FindStringSubmatch(strings.TrimSpace(line))
@@ -89,7 +86,7 @@ func TestEachFieldOfAnAnswerIsComparedOrNotForAReason(t *testing.T) {
 					t.Errorf("%s: %s is no field of it (remove it from docs/drift.md), or is there twice", name, field)
 				}
 				said[field] = true
-				if reads := strings.Contains(string(source), "."+field); (row[2] == "compared" || row[2] == "state") && !reads {
+				if reads := strings.Contains(source, "."+field); (row[2] == "compared" || row[2] == "state") && !reads {
 					t.Errorf("%s: %s is said to be %s, and %s does not read it", name, field, row[2], file)
 				}
 			}
@@ -103,4 +100,25 @@ func TestEachFieldOfAnAnswerIsComparedOrNotForAReason(t *testing.T) {
 	for name := range answers {
 		t.Errorf("docs/drift.md has no section of %s", name)
 	}
+}
+
+// sourceOf is the source of a resource: its file, and those that begin with the file's name.
+func sourceOf(t *testing.T, file string) string {
+	t.Helper()
+	more, err := filepath.Glob(strings.TrimSuffix(file, ".go") + "_*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all strings.Builder
+	for _, f := range append(more, file) {
+		if strings.HasSuffix(f, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(filepath.Clean(f))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all.Write(text)
+	}
+	return all.String()
 }

@@ -159,7 +159,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		// Another run may have worked until now: read again.
 		r.Spec.Deployed = nil
 		var err error
-		stack, report, err = r.make(ctx, lock, nil)
+		stack, report, err = r.apply(ctx, lock, nil)
 		return err
 	})
 	return stack, report, err
@@ -184,7 +184,7 @@ func (r Run) first(ctx context.Context, stack *Stack) (*Stack, graph.Report, err
 			r.Spec.Deployed = nil
 		}
 		var err error
-		stack, report, err = r.make(ctx, lock, r.Allow)
+		stack, report, err = r.apply(ctx, lock, r.Allow)
 		return err
 	})
 	return stack, report, err
@@ -203,15 +203,15 @@ func (r Run) Change(ctx context.Context, decide func(context.Context, *runlock.L
 			return err
 		}
 		r.Spec = *spec
-		stack, report, err = r.make(ctx, lock, nil)
+		stack, report, err = r.apply(ctx, lock, nil)
 		return err
 	})
 	return stack, report, err
 }
 
-// make creates what is missing of the stack and repairs drift, under the lock. Allow, which
+// apply creates what is missing of the stack and repairs drift, under the lock. Allow, which
 // may be nil, is called with what was found.
-func (r Run) make(ctx context.Context, lock *runlock.Lock, allow func([]graph.Finding) error) (*Stack, graph.Report, error) {
+func (r Run) apply(ctx context.Context, lock *runlock.Lock, allow func([]graph.Finding) error) (*Stack, graph.Report, error) {
 	r.Spec.afterCutOff = lock.AfterDead()
 	stack, err := NewStack(r.Clients, r.Spec)
 	if err != nil {

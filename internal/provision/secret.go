@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"

@@ -112,11 +112,11 @@ func readTags[T any](tags []T, pair func(T) (key, value *string)) map[string]str
 }
 
 // writeTags turns a map into a service's own tag type, sorted by key.
-func writeTags[T any](tags map[string]string, make func(key, value *string) T) []T {
+func writeTags[T any](tags map[string]string, newTag func(key, value *string) T) []T {
 	var out []T
 	for _, k := range slices.Sorted(maps.Keys(tags)) {
 		v := tags[k]
-		out = append(out, make(&k, &v))
+		out = append(out, newTag(&k, &v))
 	}
 	return out
 }

@@ -3,10 +3,11 @@ package graph
 import (
 	"errors"
 	"fmt"
-	"github.com/bookctl/bookctl/internal/hint"
 	"slices"
 	"sort"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Kind describes what an Event reports.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -286,4 +287,71 @@ func failureIn(log string) string {
 		}
 	}
 	return strings.Join(said, " ")
+}
+
+// askedUpgrade is a change of the major version that RDS has taken.
+type askedUpgrade struct {
+	from, to string
+	at       time.Time
+}
+
+func major(version string) string {
+	m, _, _ := strings.Cut(version, ".")
+	return m
+}
+
+// versionAttribute compares versions of PostgreSQL. RDS raises the minor by itself,
+// so a higher one than wanted is no drift.
+func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[*liveDatabase] {
+	return graph.Compared("version", func(live, want *liveDatabase) (string, string, bool) {
+		return live.version, want.version, olderVersion(live, want)
+	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
+		switch {
+		case major(live.version) == major(want.version):
+			r = takesAlong(live, want)
+		case CompareVersions(live.version, want.version) > 0:
+			r = graph.Fixed("PostgreSQL can't be downgraded to an older major version").
+				Hint(hint.New("a snapshot of that version, which %s lists, can be restored into another stack", hint.Command("db", "snapshots")))
+		case d.upgraded == nil:
+			r = graph.Fixed("the database got another version a moment ago").Hint(hint.New("run the same command again"))
+		default:
+			r = takesAlong(live, want)
+		}
+		return r
+	})
+}
+
+// olderVersion reports whether the version is to be changed.
+func olderVersion(live, want *liveDatabase) bool {
+	return major(live.version) != major(want.version) || minor(live.version) < minor(want.version)
+}
+
+// minor is -1 for a version that names none.
+func minor(version string) int {
+	_, m, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(m)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// upgrading completes a change to another major version, nil for none: to which minor
+// one, of those that RDS upgrades to, and with the parameter group of its family.
+func (d *Database) upgrading(ctx context.Context, in *rds.ModifyDBInstanceInput) (*askedUpgrade, error) {
+	live := d.instanceSeen()
+	from := aws.ToString(live.EngineVersion)
+	if in.EngineVersion == nil || major(*in.EngineVersion) == major(from) {
+		return nil, nil
+	}
+	targets, err := UpgradeTargets(ctx, d.rds, from)
+	if err != nil {
+		return nil, err
+	}
+	if target := TargetFor(targets, *in.EngineVersion); target != "" {
+		in.EngineVersion = &target
+	}
+	in.AllowMajorVersionUpgrade = aws.Bool(true)
+	in.DBParameterGroupName = aws.String(d.parameters.groupName())
+	return &askedUpgrade{from, *in.EngineVersion, d.now()}, nil
 }

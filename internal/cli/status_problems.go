@@ -1,0 +1,112 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// judge finds problems and drift.
+func (o *statusOutput) judge(found []graph.Finding, g *globals) {
+	reported := false // of the database already
+	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
+	for _, f := range found {
+		switch {
+		case f.Phase == graph.Absent && f.Name == "image" && o.Service.Found && o.Image.Gone:
+			continue // reported below, with what it means
+		case f.Phase == graph.Absent && !f.Unwanted:
+			o.partial = true
+			problem("%s is missing%s", f.Name, prefixed(": ", f.Note, ""))
+			if f.Note == "" {
+				o.missing = append(o.missing, f.Name)
+			}
+			continue
+		case f.Phase == graph.Absent:
+			continue
+		case f.Owner != o.Stack:
+			problem("%s %s", f.Name, graph.ErrUnmanaged)
+			continue
+		case f.Phase == graph.Terminating:
+			problem("%s is being deleted", f.Name)
+		case f.Phase == graph.Unrecoverable:
+			o.broken, reported = true, reported || f.Name == "database"
+			problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
+		}
+		if changes := o.unreleased(f); len(changes) > 0 {
+			o.Drift = append(o.Drift, drifted{f.Name, g.shown(changes)})
+		}
+	}
+	s := o.Service
+	paused := !o.Paused.IsZero()
+	if paused {
+		problem("it is paused since %s", o.Paused.UTC().Format(minute))
+	}
+	if s.Found {
+		if s.Running < s.Desired {
+			problem("%d of %d tasks are running%s", s.Running, s.Desired, o.lastEvent())
+		}
+		if o.Image.Gone {
+			problem("the image that the service runs, %s, is no longer in the stack's repository, and no new task can start", digestOf(o.Image.Reference))
+		}
+		if s.Rollout == "FAILED" {
+			problem("the rollout of %s failed: %s", s.Revision, s.Reason)
+		}
+		for _, t := range o.Tasks {
+			if t.Health == "UNHEALTHY" {
+				problem("task %s fails its own health check", shortID(t.ID))
+			}
+		}
+		healthy := 0
+		for _, t := range o.Targets {
+			switch t.Health {
+			case "healthy":
+				healthy++
+			case "unhealthy":
+				problem("the load balancer finds %s unhealthy: %s", t.Address, firstOf(t.Description, t.Reason))
+			}
+		}
+		if healthy == 0 && s.Desired > 0 && !paused {
+			problem("no task is healthy behind the load balancer")
+		}
+	}
+	if d := o.Database; d != nil && !servingDatabase[d.State] && !reported && (!paused || !restingDatabase[d.State]) {
+		problem("the database is %s", d.State)
+	}
+	// Without a service, the load balancer's 503 says nothing new.
+	if a := o.Answer; a != nil && !a.Ready && !paused && (s.Found || a.Code < http.StatusInternalServerError) {
+		problem("%s", a.complaint())
+	}
+	o.Healthy = len(o.Problems) == 0
+}
+
+// unreleased is the drift of a resource without that of a failed release, which is reported
+// as such.
+func (o *statusOutput) unreleased(f graph.Finding) []graph.Change {
+	if o.Newer == nil || !o.Newer.Failed || f.Name != "service" {
+		return f.Drift
+	}
+	return slices.DeleteFunc(slices.Clone(f.Drift), func(c graph.Change) bool { return c.Field == "task-definition" })
+}
+
+// servingDatabase are the states in which RDS's databases take connections.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html#Overview.DBInstance.Status
+var servingDatabase = map[string]bool{
+	"available": true, "backing-up": true, "configuring-enhanced-monitoring": true, "configuring-log-exports": true,
+	"modifying": true, "moving-to-vpc": true, "resetting-master-credentials": true, "storage-optimization": true,
+	"storage-config-upgrade": true, "storage-initialization": true, "upgrading": true, "maintenance": true, "storage-full": false,
+}
+
+// restingDatabase are the states of a database whose stack is paused.
+var restingDatabase = map[string]bool{"stopping": true, "stopped": true}
+
+// resting reports whether the stack is paused and has no other problem.
+func (o *statusOutput) resting() bool { return !o.Paused.IsZero() && len(o.Problems) == 1 }
+
+func (o *statusOutput) lastEvent() string {
+	if len(o.Service.Events) == 0 {
+		return ""
+	}
+	return ": " + o.Service.Events[0].Message
+}

@@ -1,0 +1,333 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
+
+	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+func firstOf(texts ...string) string {
+	for _, t := range texts {
+		if t != "" {
+			return t
+		}
+	}
+	return "no reason given"
+}
+
+// shortID is the beginning of a task's id, as short as people need it.
+func shortID(id string) string { return id[:min(8, len(id))] }
+
+// show prints the status and returns the summary as exit code.
+func (o *statusOutput) show(w io.Writer, g *globals) error {
+	var err error
+	if g.output == "json" {
+		err = json.NewEncoder(w).Encode(o)
+	} else {
+		_, err = io.WriteString(w, o.text(g))
+	}
+	if err != nil {
+		return fmt.Errorf("print the status: %w", err)
+	}
+	if !o.Healthy {
+		return exitError{exitUnhealthy}
+	}
+	return nil
+}
+
+func (o *statusOutput) text(g *globals) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, o.summary())
+	o.allRows(func(name, format string, args ...any) {
+		fmt.Fprintf(&b, "  %-10s %s\n", name, g.text(format, args...))
+	})
+	if o.found && !o.Healthy && !o.resting() {
+		fmt.Fprintln(&b, "Not healthy:")
+		for _, p := range o.listed() {
+			fmt.Fprintln(&b, "  - "+p)
+		}
+	}
+	if next := o.next(); !next.Empty() {
+		fmt.Fprintln(&b, next.Show(g.show))
+	}
+	return b.String()
+}
+
+// mostMissing is how many missing resources have a line each, as a half destroyed stack lacks
+// dozens.
+const mostMissing = 8
+
+// listed are the problems for people, with many missing resources in one line.
+func (o *statusOutput) listed() []string {
+	if len(o.missing) <= mostMissing {
+		return o.Problems
+	}
+	out := []string{fmt.Sprintf("%d resources are missing: %s", len(o.missing), strings.Join(o.missing, ", "))}
+	for _, p := range o.Problems {
+		if name, is := strings.CutSuffix(p, " is missing"); !is || !slices.Contains(o.missing, name) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// summary is the state of the stack in a word or two.
+func (o *statusOutput) summary() string {
+	switch {
+	case !o.found:
+		return "nothing is deployed"
+	case o.resting():
+		return "paused"
+	case !o.Paused.IsZero():
+		return "paused, and not healthy"
+	case !o.Healthy:
+		return "not healthy"
+	}
+	return "healthy"
+}
+
+// next is the next step, if there is one.
+func (o *statusOutput) next() hint.Message {
+	switch {
+	case o.Lock != nil:
+		return hint.New("Another run is at work on the stack; %s shows when it is over.", hint.Command("status", "--watch"))
+	case !o.found && provision.Restorable(o.Snapshots) == "latest":
+		return hint.New("%s creates the stack again with the data of the newest snapshot.", hint.Command("up", "--restore", "latest"))
+	case !o.found && provision.Restorable(o.Snapshots) != "":
+		return hint.New("%s creates the stack again with the data of the newest copy.", hint.Command("up", "--restore", provision.Restorable(o.Snapshots)))
+	case len(o.kept) > 0:
+		return hint.New("%s creates it, and gives its tasks the secrets that are set: %s.", hint.Command("up"), strings.Join(o.kept, ", "))
+	case !o.found:
+		return hint.New("%s creates it.", hint.Command("up"))
+	case o.resting():
+		return hint.New("%s starts it again.", hint.Command("resume"))
+	case !o.Healthy:
+		next := hint.New("%s and %s show more; %s creates what is missing and repairs drift", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+		if o.broken {
+			next = hint.New("%s and %s show more; fix what failed first; %s then repairs the rest", hint.Command("logs"), hint.Command("events"), hint.Command("up"))
+		}
+		if o.Image.Gone {
+			next = hint.New("%s pushes what the source builds, or %s rolls back to a release whose image exists; %s and %s show more", hint.Command("up"), hint.Command("rollback"), hint.Command("logs"), hint.Command("events"))
+		}
+		if o.partial { // a destroy may have been cut off
+			next = hint.New("%s; %s removes what is there", next, hint.Command("destroy"))
+		}
+		return hint.New("%s.", next)
+	}
+	return hint.Message{}
+}
+
+// label is the name of the first of several rows.
+func label(i int, name string) string {
+	if i > 0 {
+		return ""
+	}
+	return name
+}
+
+// allRows are the rows that there are, each with its name; a row without one goes on with
+// what the row before it is of.
+func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
+	if o.found {
+		o.rows(row)
+	}
+	for i, x := range o.Snapshots {
+		row(label(i, "Snapshots"), "%s (%s, %s, %d GiB, %s)", x.ID, x.What(), x.Status, x.GiB, ago(x.Created))
+	}
+	if o.Lock != nil {
+		row("Locked", "by %s since %s", o.Lock.Holder, o.Lock.Since.UTC().Format("15:04:05Z"))
+	}
+	for i, d := range o.Drift {
+		row(label(i, "Drift"), "%s: %s", d.Resource, changesText(d.Changes))
+	}
+	var refused []string
+	for _, d := range o.Drift {
+		for _, change := range graph.Blocked(d.Changes) {
+			refused = append(refused, d.Resource+" "+change.String())
+		}
+	}
+	switch {
+	case o.Lock != nil: // printed at the end
+	case refused != nil:
+		row("", "%s refuses, with nothing touched, what can't be changed in place: %s", hint.Command("up"), strings.Join(refused, "; "))
+	case len(o.Drift) > 0 && !o.Paused.IsZero():
+		row("", "%s has the stack as it was paused again, and %s repairs it all and has it serve", hint.Command("pause"), hint.Command("up"))
+	case len(o.Drift) > 0:
+		row("", "%s repairs it, and %s says how", hint.Command("up"), hint.Command("plan"))
+	}
+	for i, e := range o.Service.Events {
+		if i < 3 {
+			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
+		}
+	}
+}
+
+// rows are those of what is deployed.
+func (o *statusOutput) rows(row func(string, string, ...any)) {
+	if !o.Paused.IsZero() {
+		row("Paused", "since %s", o.Paused.UTC().Format(minute))
+	}
+	switch a := o.Answer; {
+	case a == nil:
+		row("URL", "none yet")
+	case a.Error != "":
+		row("URL", "%s", a.complaint())
+	default:
+		row("URL", "%s answers %d in %.0f ms", o.URL, a.Code, a.Milliseconds)
+	}
+	if s := o.Service; s.Found {
+		rollout := strings.ToLower(strings.ReplaceAll(s.Rollout, "_", " "))
+		text := fmt.Sprintf("%d/%d running, %s", s.Running, s.Desired, s.Revision)
+		if rollout != "" {
+			text += ", rollout " + rollout
+		}
+		if s.Max != 0 {
+			text += fmt.Sprintf(", scales from %d to %d", s.Min, s.Max)
+		}
+		row("Service", "%s, began %s", text, ago(s.Started))
+		if r := s.Shifting; r != nil {
+			row("Release", "%s", r.Text())
+			if !r.Ends.IsZero() {
+				row("", "%s takes it back at once, without a rollout", hint.Command("rollback"))
+			}
+		}
+	} else {
+		row("Service", "missing")
+	}
+	for i, t := range o.Tasks {
+		started := "not started"
+		if !t.Started.IsZero() {
+			started = "started " + ago(t.Started)
+		}
+		on := ""
+		if t.Spot {
+			on = ", on Spot"
+		}
+		row(label(i, "Tasks"), "%s %s, %s, %s, %s%s", shortID(t.ID), strings.ToLower(t.Status), o.health(t), started, t.Revision, on)
+		if t.Reason != "" {
+			row("", "  %s", t.Reason)
+		}
+	}
+	if o.Spot != nil {
+		o.spotRows(row)
+	}
+	for i, t := range o.Targets {
+		text := t.Address + " " + t.Health
+		if reason := firstOf(t.Description, t.Reason, "-"); reason != "-" {
+			text += ": " + reason
+		}
+		row(label(i, "Targets"), "%s", text)
+	}
+	if d := o.Database; d != nil {
+		zones := ""
+		if d.MultiAZ {
+			zones = ", two zones"
+		}
+		if d.Protected {
+			zones += ", protected"
+		}
+		row("Database", "%s, PostgreSQL %s, %s, %d GiB%s", d.State, d.Version, d.Class, d.Storage, zones)
+		switch {
+		case !o.DatabaseStarts.IsZero():
+			row("", "RDS starts it by itself at %s", o.DatabaseStarts.UTC().Format(minute))
+		case !o.Paused.IsZero() && !restingDatabase[d.State]:
+			row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
+		}
+		if text := supportNote(d.Version, d.Class, o.Region, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
+			row("", "%s", text)
+		}
+		restorable := ""
+		if !d.Restorable.IsZero() {
+			restorable = ", restorable up to " + ago(d.Restorable)
+		}
+		row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
+	} else if o.databaseless {
+		row("Database", "none, as was asked for")
+	} else {
+		row("Database", "missing")
+	}
+	if a := o.Alarms; a != nil {
+		text := "none raised"
+		if len(a.Raised) > 0 {
+			text = strings.Join(a.Raised, ", ") + " raised"
+		}
+		row("Alarms", "%s, sent to %s", text, a.To)
+		for _, text := range undelivered(a.To, a.AlarmAudience) {
+			row("", "%s", text)
+		}
+	}
+	if n := o.Given; n != nil {
+		row("Network", "%s, given and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), prefixed(", database in ", strings.Join(n.DBSubnets, ", "), ""))
+	}
+	if ref := o.Image.Reference; ref != "" {
+		text := digestOf(ref)
+		if !o.Image.Pushed.IsZero() {
+			text += ", pushed " + ago(o.Image.Pushed)
+		}
+		row("Image", "%s", text)
+		if o.RolledBackFrom != "" {
+			row("", "rolled back from revision %s; %s deploys what the source builds", o.RolledBackFrom, hint.Command("up"))
+		}
+		if n := o.Newer; n != nil && n.Failed {
+			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
+			row("", "%s shows why, and the next %s tries again", hint.Command("events"), hint.Command("up"))
+		} else if n != nil {
+			row("", "%s, made %s, was never rolled out; %s goes on with it", n.Revision, ago(n.Created), hint.Command("up"))
+		}
+	}
+	if o.Monthly != nil {
+		row("Cost", "about $%.2f a month", *o.Monthly)
+	}
+}
+
+// spotInterruptions is how many interruptions a status shows.
+const spotInterruptions = 3
+
+// spotRows show what AWS took back, and what it could not give.
+func (o *statusOutput) spotRows(row func(string, string, ...any)) {
+	spot := o.Spot
+	row("Spot", "%d of the tasks on demand, those beyond on Fargate Spot", spot.Base)
+	for i, t := range spot.Interrupted {
+		if i == spotInterruptions {
+			row("", "and %d more were interrupted within the hour", len(spot.Interrupted)-i)
+			break
+		}
+		when := "ends now"
+		if !t.Stopped.IsZero() {
+			when = "ended " + ago(t.Stopped)
+		}
+		row("", "task %s %s, SpotInterruption: %s", t.ShortID(), when, t.Reason)
+	}
+	if spot.Unplaced != "" {
+		row("", "a task can't be placed: %s", spot.Unplaced)
+		row("", "ECS tries again by itself; a higher --spot-base runs more on demand")
+	}
+}
+
+// health is the state of a task by the health check of its container. Without one, only the
+// load balancer checks it; the targets show that.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Task.html#ECS-Type-Task-healthStatus
+func (o *statusOutput) health(t diagnosis.Task) string {
+	switch {
+	case t.Health != "UNKNOWN":
+		return strings.ToLower(t.Health)
+	case o.unchecked:
+		return "no health command"
+	}
+	return "not checked yet"
+}
+
+func prefixed(before, text, after string) string {
+	if text == "" {
+		return ""
+	}
+	return before + text + after
+}

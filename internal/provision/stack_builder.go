@@ -1,0 +1,458 @@
+package provision
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+
+	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/provision/graph"
+)
+
+// NewStack creates all resources of a stack, in dependency order. It makes no calls.
+func NewStack(c Clients, spec Spec) (*Stack, error) {
+	if err := spec.check(); err != nil {
+		return nil, err
+	}
+	b := newStackBuilder(c, spec)
+	b.securityGroups()
+	b.databases()
+	b.images()
+	b.roles()
+	b.loadBalancing()
+	b.tasks()
+	b.alarming()
+	b.services()
+	b.connect()
+	return &Stack{
+		spec: spec, resources: b.inOrder(),
+		logGroup: b.logGroup, repository: b.repository, image: b.image, database: b.db, balancer: b.balancer, targets: b.targets, service: b.service,
+		certificate: b.certificate, release: b.release, alarmTopic: b.topic, alarms: b.alarms,
+	}, nil
+}
+
+// stackBuilder creates the resources of a stack. Each method creates some, from those of the
+// methods before it in NewStack.
+type stackBuilder struct {
+	c    Clients
+	spec Spec
+	id   identity
+	have Deployed // empty where nothing was read
+	run  containers
+
+	linked  linkedRoles
+	rdsRole *ServiceLinkedRole
+	ecsRole *ServiceLinkedRole
+	elbRole *ServiceLinkedRole
+	// scalingRole is Application Auto Scaling's.
+	scalingRole *ServiceLinkedRole
+
+	net networkParts
+	// settled are what the ways to the database, and the roles, wait for in a given network.
+	settled []graph.Finder
+	// forBalancer, forTasks and forDatabase are the security groups.
+	forBalancer, forTasks, forDatabase *SecurityGroup
+
+	data         databases
+	secret       *Secret
+	dbSubnets    *DBSubnetGroup
+	dbParameters *DBParameterGroup
+	dbLogs       *LogGroup
+	upgraded     *UpgradeSnapshot
+	copied       *SnapshotCopy
+	want         databaseSpec
+	db           *Database
+
+	logGroup    *LogGroup
+	repository  *Repository
+	image       *Image
+	ready       string // the image that is not pushed by this run; "" else
+	environment *EnvironmentSecret
+
+	executionRole, taskRole *Role
+
+	balance         balancing
+	balancer        *LoadBalancer
+	targets, second *TargetGroup
+	listener        *Listener
+	serving         *Listener // the one that forwards
+	certificate     *Certificate
+	record          *DNSRecord
+	https           []Resource
+	listening       []Resource
+	shifters        []Resource
+	balancingRole   *Role
+
+	cluster    *Cluster
+	definition *TaskDefinition
+	release    *ReleaseCommand
+	notify     alarming // whom the alarms notify
+	topic      *AlarmTopic
+	failed     *ReleaseAlarm
+	alarms     *Alarms
+	service    *Service
+	scaling    *Scaling
+}
+
+func newStackBuilder(c Clients, spec Spec) *stackBuilder {
+	b := &stackBuilder{c: c, spec: spec}
+	b.id = identity{stack: spec.Stack, version: spec.Version, given: spec.Tags, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
+	b.id.settings[definitionPart][tagTaskPolicies] = policiesText(spec.TaskPolicies)
+	if spec.Released && spec.ReleaseCommand != "" {
+		b.id.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
+	}
+	if spec.RolledBackFrom != 0 {
+		b.id.settings[definitionPart][tagRolledBack], b.id.settings[definitionPart][tagRelease] = decimal(&spec.RolledBackFrom), decimal(&spec.Repeats)
+	}
+	if spec.Deployed != nil {
+		b.have = *spec.Deployed
+	}
+	if b.id.observation = b.have.observation; b.id.observation == nil {
+		b.id.observation = &observation{}
+	}
+	if !spec.afterCutOff { // else what a create call answers may have been made by another run
+		b.id.hints = newTagHints(b.have.hints)
+	}
+	b.run = containers{identity: b.id, ecs: c.ECS}
+	b.linked = linkedRoles{identity: b.id, iam: c.IAM}
+	b.ecsRole = newServiceLinkedRole(b.linked, "ecs", "ecs.amazonaws.com", true, b.have.exists.service)
+	b.elbRole = newServiceLinkedRole(b.linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.Balanced)
+	b.rdsRole = newServiceLinkedRole(b.linked, "rds", "rds.amazonaws.com", true, b.have.Database)
+	b.scalingRole = newServiceLinkedRole(b.linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
+	return b
+}
+
+// outOfBalancer are the rules by which the load balancer reaches tasks on a port: in its
+// subnets, and in others.
+func (b *stackBuilder) outOfBalancer(port int32, also []GivenRange) []rule {
+	return append(collect(b.net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} }),
+		collect(also, func(r GivenRange) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
+}
+
+// intoTasks is the rule by which the load balancer gets into the tasks.
+func (b *stackBuilder) intoTasks(port int32, _ []GivenRange) []rule {
+	return []rule{{port: port, peer: b.forBalancer.ID()}}
+}
+
+// securityGroups creates the network and the security groups in it. Allowed are internet to
+// load balancer, load balancer to tasks, tasks to database, HTTPS from the tasks to their
+// image, secret and log, what the user says that they connect to as well, and nothing else.
+// A rule that refers to a group which is created later has an address range instead, so
+// that the groups form no cycle.
+func (b *stackBuilder) securityGroups() {
+	n := newNetwork(b.id, b.c.EC2)
+	if b.net = newOwnNetwork(n, b.spec); b.spec.VPC != "" {
+		b.net = newGivenNetwork(n, b.spec)
+	}
+	b.forBalancer = newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", b.net.vpc, b.net.read(b.net.public), func() []rule {
+		rules := append([]rule{{port: b.spec.Port, peer: anywhere}}, b.outOfBalancer(b.spec.ContainerPort, nil)...)
+		if b.spec.Secure() {
+			rules = append(rules, rule{port: b.spec.HTTPSPort, peer: anywhere})
+		}
+		return rules
+	})
+	b.data = databases{identity: b.id, rds: b.c.RDS}
+	b.dbSubnets = newDBSubnetGroup(b.data, b.rdsRole, b.net.data...)
+	// Given subnets can change, and the database's are another way for the tasks, and recorded,
+	// only when RDS has taken them.
+	if b.net.given && !b.spec.NoDatabase && !b.spec.destroying {
+		b.settled = append(b.settled, b.dbSubnets)
+	}
+	b.forTasks = newSecurityGroup(n, "sg-task", "Tasks of the stack", b.net.vpc, slices.Concat(b.net.read(b.net.data), b.settled, []graph.Finder{b.forBalancer}), func() []rule {
+		rules := append(b.intoTasks(b.spec.ContainerPort, nil), b.spec.outgoing()...)
+		if b.spec.NoDatabase {
+			return rules
+		}
+		return append(rules, collect(b.net.data, func(s subnetwork) rule { return rule{egress: true, port: postgresPort, peer: s.addresses()} })...)
+	})
+	b.forDatabase = newSecurityGroup(n, "sg-database", "Database of the stack", b.net.vpc, []graph.Finder{b.forTasks}, func() []rule {
+		return []rule{{port: postgresPort, peer: b.forTasks.ID()}}
+	})
+}
+
+// databases creates the database and what it needs.
+func (b *stackBuilder) databases() {
+	b.secret = newSecret(b.id, b.c.Secrets, b.spec.DBName, b.spec.DBUser)
+	b.want = databaseSpecOf(b.spec.Settings)
+	family := b.want.family()
+	if b.spec.DBVersion == "" || b.spec.destroying { // not settled yet, so that the family of one that is there is right
+		family = ""
+	}
+	b.dbParameters = newDBParameterGroup(b.data, family)
+	retention := logRetention{days: b.spec.LogDays, said: b.spec.Said["log-days"]}
+	logs := logGroups{identity: b.id, logs: b.c.Logs, who: b.c.caller}
+	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, retention), newLogGroup(logs, retention)
+	if b.spec.UpgradeFrom != "" && !b.spec.destroying {
+		b.upgraded = newUpgradeSnapshot(b.data, b.want.version)
+	}
+	restore := b.spec.Restore
+	if b.spec.CopyFrom != nil && !b.spec.destroying {
+		b.copied = newSnapshotCopy(b.data, *b.spec.CopyFrom)
+		restore = b.copied.copyName()
+	}
+	b.db = newDatabase(b.data, b.c.Secrets, b.secret, b.forDatabase, b.dbSubnets, b.dbParameters, b.dbLogs, b.upgraded, b.copied, b.want, b.spec.Said, databaseOptions{
+		restore: restore, skipSnapshot: b.spec.SkipFinalSnapshot, beforeGoing: b.spec.beforeDatabaseGoes, destroying: b.spec.destroying, urls: !b.spec.LocatesDatabase, paused: b.spec.Paused,
+	})
+}
+
+// images creates the repository and the image in it.
+func (b *stackBuilder) images() {
+	served := servedImages{containers: b.run, ecr: b.c.ECR}
+	b.repository = newRepository(b.id, b.c.ECR, served)
+	source := b.spec.Source
+	if b.ready = b.spec.Image; b.ready != "" {
+		source = nil
+	} else if source == nil {
+		b.ready = b.spec.Running
+	}
+	b.image = newImage(b.id, b.c.ECR, b.repository, served, source, b.ready)
+}
+
+// roles creates the roles of the tasks.
+func (b *stackBuilder) roles() {
+	var credentialed []graph.Finder // what both name of the database
+	if !b.spec.NoDatabase {
+		credentialed = append(credentialed, b.secret)
+	}
+	credentialed = append(credentialed, b.settled...)
+	execution := append(slices.Clone(credentialed), b.repository)
+	if b.spec.destroying || len(b.spec.OwnSecrets()) > 0 {
+		b.environment = newEnvironmentSecret(b.id, b.c.Secrets)
+		execution = append(execution, b.environment)
+	}
+	b.executionRole, b.taskRole = b.roleOf(naming.ExecutionRole, execution, b.forExecution), b.roleOf(naming.TaskRole, credentialed, b.forTask)
+	b.taskRole.policies = b.spec.taskPolicies()
+}
+
+func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settings, string) []statement) *Role {
+	permissions := func() []statement { return may(b.spec.Settings, b.ready) }
+	r := newRole(b.id, b.c.IAM, name, b.spec.Boundary, b.logGroup, needs, permissions)
+	if !b.spec.destroying {
+		r.former = func(ctx context.Context) (need, error) {
+			former, err := b.run.formerNeeds(ctx, b.spec.Settings, may, permissions())
+			if name != naming.TaskRole {
+				former.policies = nil
+			}
+			return former, err
+		}
+	}
+	return r
+}
+
+// forExecution is what the execution role has to allow for a release of an image: of its
+// tasks that are started, and of those that run.
+func (b *stackBuilder) forExecution(s Settings, image string) []statement {
+	images := []string{b.repository.ID()}
+	if arn := RepositoryARN(image); arn != "" && arn != b.repository.ID() {
+		images = append(images, arn)
+	}
+	may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
+	if !b.spec.NoDatabase {
+		may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{b.secret.ID()}})
+	}
+	return append(may, []statement{
+		// GetAuthorizationToken supports no resources:
+		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerregistry.html
+		{Effect: "Allow", Action: []string{"ecr:GetAuthorizationToken"}, Resource: []string{"*"}},
+		{Effect: "Allow", Action: []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, Resource: images},
+		{Effect: "Allow", Action: []string{"logs:CreateLogStream", "logs:PutLogEvents"}, Resource: []string{b.logGroup.ID() + ":*"}},
+	}...)
+}
+
+// forTask is what the task role has to allow for a release.
+func (b *stackBuilder) forTask(s Settings, _ string) []statement {
+	// Tasks that start before the database read its address from the secret; they have
+	// the rest in their environment.
+	var may []statement
+	if s.LocatesDatabase && !b.spec.NoDatabase {
+		may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{b.secret.ID()}})
+	}
+	if b.spec.Exec {
+		// The actions for ECS Exec support no resources:
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html#ecs-exec-required-iam-permissions
+		may = append(may, statement{Effect: "Allow", Resource: []string{"*"}, Action: []string{
+			"ssmmessages:CreateControlChannel", "ssmmessages:CreateDataChannel", "ssmmessages:OpenControlChannel", "ssmmessages:OpenDataChannel",
+		}})
+	}
+	return may
+}
+
+// loadBalancing creates the load balancer with its target groups and listeners, the
+// certificate, and what shifts the traffic.
+func (b *stackBuilder) loadBalancing() {
+	b.balance = balancing{identity: b.id, elb: b.c.ELB}
+	b.balancer = newLoadBalancer(b.balance, b.elbRole, b.net.gateway, b.forBalancer, protection{on: b.spec.Protect, said: b.spec.Said["protect"]}, b.spec.IdleTimeout, b.net.public...)
+	b.targets = newTargetGroup(b.balance, b.net.vpc, targetSpec{port: b.spec.ContainerPort, path: b.spec.HealthPath, codes: b.spec.HealthStatus, sticky: b.spec.Sticky, drain: b.spec.drainTime()})
+	// What shifting the traffic needs stays with a stack that has it.
+	if b.spec.twoGroups() || b.spec.destroying {
+		b.second = newSecondTargetGroup(b.balance, b.net.vpc, b.targets.want)
+	}
+	plain := listenerSpec{port: b.spec.Port, protocol: elbtypes.ProtocolEnumHttp}
+	var redirected []graph.Finder
+	var zone *hostedZone
+	if b.spec.Secure() || b.spec.destroying { // which may not know any more how the stack was served
+		zone = &hostedZone{client: b.c.Route53, domain: b.spec.Domain, everywhere: b.spec.destroying}
+		b.serving = b.httpsListener(zone)
+		// HTTP is redirected only once HTTPS works.
+		plain.redirect, redirected = b.spec.HTTPSPort, []graph.Finder{b.serving}
+	}
+	b.listener = newListener(b.balance, "listener", b.balancer, b.targets, b.second, plain, true, []string{secureListener}, redirected...)
+	b.listening = []Resource{b.listener}
+	if b.spec.Domain != "" || b.spec.destroying {
+		b.record = newDNSRecord(b.id, zone, b.balancer, b.certificate, b.listener)
+		b.listening = append(b.listening, b.record)
+	}
+	if b.serving == nil {
+		b.serving = b.listener
+	}
+	b.serving.traffic = b.run.traffic
+	if b.second != nil {
+		b.balancingRole = newRole(b.id, b.c.IAM, naming.BalancingRole, b.spec.Boundary, b.logGroup, []graph.Finder{b.targets, b.second, b.serving}, func() []statement {
+			return mayShift(b.serving.ID(), b.targets.ID(), b.second.ID())
+		})
+		b.balancingRole.forECS = true
+		b.shifters = []Resource{b.second, b.balancingRole}
+	}
+}
+
+// httpsListener creates the HTTPS listener and, unless one was given, its certificate.
+func (b *stackBuilder) httpsListener(zone *hostedZone) *Listener {
+	secure := listenerSpec{port: b.spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return b.spec.Certificate }}
+	var needs []graph.Finder
+	if b.spec.Certificate == "" || b.spec.destroying {
+		b.certificate = newCertificate(b.id, b.c.ACM, b.c.EC2, zone, b.spec.Domain)
+		secure.certificate = b.certificate.ID
+		b.https, needs = append(b.https, b.certificate), append(needs, b.certificate)
+	}
+	listener := newListener(b.balance, secureListener, b.balancer, b.targets, b.second, secure, false, nil, needs...)
+	b.https = append(b.https, listener)
+	return listener
+}
+
+// tasks creates the cluster, the task definition and the release command.
+func (b *stackBuilder) tasks() {
+	b.cluster = newCluster(b.run, b.ecsRole, b.spec.Spot)
+	b.definition = newTaskDefinition(b.run, b.image, b.executionRole, b.taskRole, b.secret, b.logGroup, b.db, b.targets, earlyTasks{database: b.db, allowed: b.spec.startEarly}, taskSpec{
+		cpu: b.spec.CPU, memory: b.spec.Memory, storage: b.spec.EphemeralStorage, arch: b.spec.Arch, port: b.spec.ContainerPort, exec: b.spec.Exec, registrySecret: b.spec.RegistrySecret,
+		command: b.spec.Command, releaseCommand: b.spec.ReleaseCommand, user: b.spec.User, readOnly: b.spec.ReadOnlyRoot, stopTimeout: b.spec.StopTimeout,
+		healthCommand: b.spec.HealthCommand, healthGrace: b.spec.HealthGrace, settings: b.spec.Settings,
+	})
+	if b.spec.ReleaseCommand != "" && !b.spec.destroying {
+		words, _ := splitWords(b.spec.ReleaseCommand) // checked with the settings
+		b.release = newReleaseCommand(b.run, b.c.Logs, b.cluster, b.definition, b.net.routes, b.forTasks, b.net.public, words, time.Duration(b.spec.ReleaseTimeout)*time.Minute, b.spec.Release)
+	}
+}
+
+// alarming creates the alarms, and the topic that they notify. They come before the service,
+// which records who is notified.
+func (b *stackBuilder) alarming() {
+	b.notify = newAlarming(b.id, b.c, b.spec.Settings)
+	if !b.notify.wanted() && !b.spec.destroying && !b.spec.alarmed && !b.spec.Deployed.alarmed() {
+		return
+	}
+	var watched *databaseSpec
+	if !b.spec.NoDatabase {
+		watched = &b.want
+	}
+	b.topic = newAlarmTopic(b.notify)
+	b.failed = newReleaseAlarm(b.notify, b.topic)
+	b.alarms = newAlarms(b.notify, b.topic, b.balancer, b.targets, b.second, watched)
+}
+
+// services creates the service and its scaling.
+func (b *stackBuilder) services() {
+	var released []graph.Finder // what the service waits for in addition
+	if b.release != nil {
+		released = append(released, b.release)
+	}
+	if b.alarms != nil {
+		released = append(released, b.topic, b.failed, b.alarms)
+	}
+	if b.second != nil {
+		released = append(released, b.second, b.balancingRole, b.serving)
+	}
+	var judges []string
+	if b.notify.wanted() {
+		judges = []string{b.id.names().Alarm(alarmErrors), b.id.names().Alarm(alarmHealthy)}
+	}
+	limits := bounds{min: b.spec.Min, max: b.spec.Max}
+	b.service = newService(b.run, b.cluster, b.definition, b.listener, b.net.routes, b.targets, b.forTasks, released, serviceSpec{
+		count: b.spec.Count, bounds: limits, port: b.spec.ContainerPort, grace: b.spec.HealthGrace, exec: b.spec.Exec, paused: b.spec.Paused,
+		spot: b.spec.Spot, base: b.spec.SpotBase, deploy: b.spec.Strategy(), judges: judges,
+	}, b.spec.Wait, b.net.public...)
+	b.scaling = newScaling(b.id, b.c.Scaling, b.scalingRole, b.service, b.balancer, b.targets, b.second, limits, b.spec.Paused)
+}
+
+// connect gives resources what they ask of those that come after them.
+func (b *stackBuilder) connect() {
+	for _, g := range []*SecurityGroup{b.forBalancer, b.forTasks} {
+		g.ranges, g.serving = b.net.ranges, b.tasksAre
+	}
+	b.forBalancer.toTasks, b.forTasks.toTasks = b.outOfBalancer, b.intoTasks
+	if b.net.given && !b.spec.destroying {
+		b.balancer.serving = b.tasksAre
+	}
+	b.service.balancer = b.balancer
+	b.service.shift.second, b.service.shift.front, b.service.shift.role = b.second, b.serving, b.balancingRole
+	b.service.reached, b.service.roles = []*SecurityGroup{b.forBalancer, b.forTasks}, []*Role{b.executionRole, b.taskRole}
+	b.service.inForce = b.scaling.inForce
+	if b.record != nil {
+		b.record.service = b.service
+	}
+	for _, g := range b.service.groups() {
+		g.inForce = b.run.checkInForce
+	}
+}
+
+// tasksAre returns where the tasks are that are registered as targets.
+func (b *stackBuilder) tasksAre(ctx context.Context) (serving, error) {
+	at, err := b.targets.registered(ctx)
+	if err == nil && b.second != nil {
+		var more []elbtypes.TargetDescription
+		more, err = b.second.registered(ctx)
+		at = append(at, more...)
+	}
+	if err != nil || !b.net.given {
+		return newServing(at, nil, nil), err
+	}
+	subnets, err := b.run.taskSubnets(ctx)
+	return newServing(at, subnets, b.net.ranges()), err
+}
+
+// inOrder returns the resources of the stack, in dependency order.
+func (b *stackBuilder) inOrder() []Resource {
+	var releases []Resource
+	if b.release != nil {
+		releases = append(releases, b.release)
+	}
+	if b.alarms != nil {
+		releases = append(releases, b.topic, b.failed, b.alarms)
+	}
+	after := []Resource{b.service, b.scaling}
+	if b.notify.wanted() || b.spec.destroying { // else the alarms go
+		after = append(after, newAlarmActions(b.notify, b.alarms, b.service, !b.spec.Paused && !b.spec.destroying))
+	}
+	resources := slices.Concat(b.net.before, []Resource{b.forBalancer, b.forTasks, b.forDatabase}, b.net.after, []Resource{
+		b.ecsRole, b.elbRole, b.rdsRole, b.scalingRole,
+		b.secret, b.dbSubnets, b.dbParameters, b.dbLogs, b.db, b.logGroup, b.repository, b.image, b.executionRole, b.taskRole,
+		b.balancer, b.targets,
+	}, b.https, b.listening, b.shifters, []Resource{b.cluster, b.definition}, releases, after)
+	if b.environment != nil {
+		resources = append(resources, b.environment)
+	}
+	if b.upgraded != nil {
+		resources = slices.Insert(resources, slices.Index(resources, Resource(b.db)), Resource(b.upgraded))
+	}
+	if b.copied != nil {
+		// KMS rejects a copy before anything else is created.
+		graph.First(b.copied, resources...)
+		resources = slices.Insert(resources, 0, Resource(b.copied))
+	}
+	if b.spec.NoDatabase && !b.spec.destroying { // a destroy looks for all
+		dataParts := append(b.net.dataParts, b.forDatabase, b.rdsRole, b.secret, b.dbSubnets, b.dbParameters, b.dbLogs, b.db)
+		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })
+	}
+	return resources
+}
