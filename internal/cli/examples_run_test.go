@@ -29,6 +29,7 @@ var exampleRuns = []exampleRun{
 	{line: "bookctl man man1 && man ./man1/bookctl-up.1", says: "bookctl-up"},
 	{line: "bookctl policy > policy.json"},
 	{line: "bookctl policy --stack staging --account 111122223333 --region eu-central-1", says: "111122223333"},
+	{line: "bookctl policy --image 111122223333.dkr.ecr.eu-central-1.amazonaws.com/shop", says: "111122223333:repository/shop"},
 	{line: "bookctl policy --vpc vpc-0123456789abcdef0", says: "vpc/vpc-0123456789abcdef0"},
 	{line: "bookctl plan", code: 2, says: "to create"},
 	{line: "bookctl up --local", says: "created"},
