@@ -2,10 +2,7 @@ package architecture_test
 
 import (
 	"go/ast"
-	"go/parser"
 	"go/token"
-	"io/fs"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -17,45 +14,31 @@ import (
 func TestClientsOfTestsReadFastResponses(t *testing.T) {
 	t.Parallel()
 	clients := 0
-	for _, root := range []string{"..", "../../cmd"} {
-		err := filepath.WalkDir(root, func(path string, _ fs.DirEntry, err error) error {
-			if err != nil || !strings.HasSuffix(path, "_test.go") {
-				return err
+	eachFile(t, func(path string) bool { return strings.HasSuffix(path, "_test.go") }, func(files *token.FileSet, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			config, ok := n.(*ast.CompositeLit)
+			if !ok || name(config.Type) != "aws.Config" {
+				return true
 			}
-			files := token.NewFileSet()
-			file, err := parser.ParseFile(files, path, nil, parser.SkipObjectResolution)
-			if err != nil {
-				return err
-			}
-			ast.Inspect(file, func(n ast.Node) bool {
-				config, ok := n.(*ast.CompositeLit)
-				if !ok || name(config.Type) != "aws.Config" {
-					return true
-				}
-				local, readable := false, false
-				ast.Inspect(config, func(n ast.Node) bool {
-					if e, ok := n.(ast.Expr); ok {
-						key, _ := e.(*ast.Ident)
-						local = local || key != nil && key.Name == "BaseEndpoint"
-						readable = readable || name(e) == "requestbody.Readable"
-					}
-					return true
-				})
-				if !local {
-					return true
-				}
-				clients++
-				if !readable {
-					t.Errorf("%s: add requestbody.Readable to the client's APIOptions", files.Position(config.Pos()))
+			local, readable := false, false
+			ast.Inspect(config, func(n ast.Node) bool {
+				if e, ok := n.(ast.Expr); ok {
+					key, _ := e.(*ast.Ident)
+					local = local || key != nil && key.Name == "BaseEndpoint"
+					readable = readable || name(e) == "requestbody.Readable"
 				}
 				return true
 			})
-			return nil
+			if !local {
+				return true
+			}
+			clients++
+			if !readable {
+				t.Errorf("%s: add requestbody.Readable to the client's APIOptions", files.Position(config.Pos()))
+			}
+			return true
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	if clients < 20 {
 		t.Errorf("found only %d clients: the tests and this one have parted", clients)
 	}

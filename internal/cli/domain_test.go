@@ -135,9 +135,7 @@ func TestADomainThatTheZoneDelegatesIsRefused(t *testing.T) {
 	up("api.app.example.com").says(t, 0)
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-	if r := s.records(t, child); len(r) > 0 {
-		t.Errorf("destroy leaves %v in the zone", r)
-	}
+	s.noRecords(t, child)
 }
 
 // TestADomainThatNeverServedIsChanged has ACM refuse the certificate of a first domain, in a new
@@ -157,13 +155,7 @@ func TestADomainThatNeverServedIsChanged(t *testing.T) {
 	}
 	destroyed := func() {
 		t.Helper()
-		s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-		if r := s.records(t, zone); len(r) > 0 {
-			t.Errorf("destroy leaves %v in the zone", r)
-		}
-		if out := s.aws("acm", "list-certificates"); strings.Contains(out, "CertificateArn") {
-			t.Errorf("destroy leaves %s", out)
-		}
+		s.destroyed(t, zone)
 	}
 	for _, before := range []bool{false, true} {
 		if before {

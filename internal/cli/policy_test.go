@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"encoding/json"
 	"net/url"
 	"os"
 	"os/exec"
@@ -117,8 +116,6 @@ func TestThePrintedCommandsBringARolesPolicyUpToDate(t *testing.T) {
 
 func parsedJSON(t *testing.T, text string) (v any) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(text), &v); err != nil {
-		t.Fatal(err)
-	}
+	decode(t, text, &v)
 	return v
 }

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
@@ -112,22 +111,14 @@ func TestAReleaseIsWaitedForThatECSDoesNotNameYet(t *testing.T) {
 			t.Fatal(err)
 		}
 		client, direct := provision.NewClients(a.config(&wire{})).ECS, a.by
-		newest := func() types.ServiceDeploymentBrief {
-			t.Helper()
-			list, err := client.ListServiceDeployments(ctx, &ecs.ListServiceDeploymentsInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return list.ServiceDeployments[0]
-		}
-		known := aws.ToString(newest().ServiceDeploymentArn)
+		known := aws.ToString(newestRecord(t, client).ServiceDeploymentArn)
 		for i, way := range []*late{
 			{names: "before"},
 			{},
 			{names: "before", missing: true},
 			{missing: true},
 		} {
-			before := aws.ToString(newest().ServiceDeploymentArn)
+			before := aws.ToString(newestRecord(t, client).ServiceDeploymentArn)
 			known += " " + before
 			way.by, way.known = direct, known
 			if way.names != "" {
@@ -141,7 +132,7 @@ func TestAReleaseIsWaitedForThatECSDoesNotNameYet(t *testing.T) {
 			if way.until.IsZero() {
 				t.Errorf("%d: the service was not updated", i)
 			}
-			if d := newest(); aws.ToString(d.ServiceDeploymentArn) == before || d.Status != types.ServiceDeploymentStatusSuccessful {
+			if d := newestRecord(t, client); aws.ToString(d.ServiceDeploymentArn) == before || d.Status != types.ServiceDeploymentStatusSuccessful {
 				t.Fatalf("%d: the run has succeeded, and the release is %s", i, d.Status)
 			}
 			a.by = direct

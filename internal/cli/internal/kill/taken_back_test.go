@@ -33,11 +33,7 @@ func TestAReleaseThatIsTakenBackIsNotTheNextRuns(t *testing.T) {
 		client := provision.NewClients(a.config(&wire{})).ECS
 		newest := func() *types.ServiceDeployment {
 			t.Helper()
-			list, err := client.ListServiceDeployments(ctx, &ecs.ListServiceDeploymentsInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			out, err := client.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*list.ServiceDeployments[0].ServiceDeploymentArn}})
+			out, err := client.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*newestRecord(t, client).ServiceDeploymentArn}})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,4 +70,14 @@ func TestAReleaseThatIsTakenBackIsNotTheNextRuns(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// newestRecord is ECS's newest record of a deployment of the service.
+func newestRecord(t *testing.T, client *ecs.Client) types.ServiceDeploymentBrief {
+	t.Helper()
+	list, err := client.ListServiceDeployments(t.Context(), &ecs.ListServiceDeploymentsInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list.ServiceDeployments[0]
 }
