@@ -83,10 +83,7 @@ func (z *hostedZone) find(ctx context.Context) (publicZone, error) {
 	if err != nil {
 		return publicZone{}, err
 	}
-	z.mu.Lock()
-	chosen := z.chosen
-	z.mu.Unlock()
-	if chosen != (publicZone{}) {
+	if chosen := z.decided(); chosen != (publicZone{}) {
 		return chosen, nil
 	}
 	if len(all) == 1 {
@@ -104,6 +101,13 @@ func (z *hostedZone) find(ctx context.Context) (publicZone, error) {
 		"'dig NS %s' prints the name servers that the world asks; delete a zone only if none of its own are among them, or leave --domain out and point the domain to the load balancer yourself, with --certificate", all[0].name)
 }
 
+// decided is what choose has chosen, empty for nothing yet.
+func (z *hostedZone) decided() publicZone {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.chosen
+}
+
 // choose decides between zones of the same name by a record of the stack's. The stack made it
 // when there was one zone.
 func (z *hostedZone) choose(ctx context.Context, name string, kind types.RRType, own func(*types.ResourceRecordSet) bool) error {
@@ -111,10 +115,7 @@ func (z *hostedZone) choose(ctx context.Context, name string, kind types.RRType,
 	if len(all) < 2 || err != nil {
 		return err
 	}
-	z.mu.Lock()
-	known := z.chosen != (publicZone{})
-	z.mu.Unlock()
-	if known {
+	if z.decided() != (publicZone{}) {
 		return nil
 	}
 	_, err = z.each(ctx, func(one publicZone) (bool, error) { // without a choice, find fails

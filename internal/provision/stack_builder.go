@@ -42,7 +42,6 @@ type stackBuilder struct {
 	have Deployed // empty where nothing was read
 	run  containers
 
-	linked  linkedRoles
 	rdsRole *ServiceLinkedRole
 	ecsRole *ServiceLinkedRole
 	elbRole *ServiceLinkedRole
@@ -116,11 +115,11 @@ func newStackBuilder(c Clients, spec Spec) *stackBuilder {
 		b.id.hints = newTagHints(b.have.hints)
 	}
 	b.run = containers{identity: b.id, ecs: c.ECS}
-	b.linked = linkedRoles{identity: b.id, iam: c.IAM}
-	b.ecsRole = newServiceLinkedRole(b.linked, "ecs", "ecs.amazonaws.com", true, b.have.exists.service)
-	b.elbRole = newServiceLinkedRole(b.linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.Balanced)
-	b.rdsRole = newServiceLinkedRole(b.linked, "rds", "rds.amazonaws.com", true, b.have.Database)
-	b.scalingRole = newServiceLinkedRole(b.linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
+	linked := linkedRoles{identity: b.id, iam: c.IAM}
+	b.ecsRole = newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, b.have.exists.service)
+	b.elbRole = newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.Balanced)
+	b.rdsRole = newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, b.have.Database)
+	b.scalingRole = newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 	return b
 }
 
