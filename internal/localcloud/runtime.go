@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
 	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -205,13 +206,22 @@ func (p plain) Digest() string { return p.Image.Digest }
 func (p plain) Start(_ context.Context, spec task.Spec) (ecs.Container, error) {
 	spec.Image = p.Image
 	if err := spec.CheckStatic(); err != nil {
-		return nil, fmt.Errorf("CannotStartContainerError: %w: without a container engine the local cloud runs static programs only; install Docker or Podman, and start the local cloud anew (no engine: %w)", err, p.absent)
+		return nil, fmt.Errorf("CannotStartContainerError: %w: without a container engine the local cloud runs %s (no engine: %w)", err, withoutEngine(runtime.GOOS), p.absent)
 	}
 	c, err := task.Start(spec)
 	if err != nil {
 		return nil, err
 	}
 	return single{c}, nil
+}
+
+// withoutEngine is what runs without a container engine on a system, and what to do to run
+// the rest.
+func withoutEngine(system string) string {
+	if system != "linux" {
+		return "only programs that bookctl builds from Go; use Linux, for example in a virtual machine, for other images"
+	}
+	return "static programs only; install Docker or Podman, and start the local cloud anew"
 }
 
 // single is a process. It listens on one port, whatever the image says.

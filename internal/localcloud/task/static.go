@@ -47,12 +47,10 @@ func (r *Remote) ListensOnPORT() (bool, error) {
 	}
 }
 
-// CheckStatic returns the reason why a container can't be a plain process: its program needs
-// files that this machine does not have in their places.
+// CheckStatic returns the reason why a container can't be a plain process here: its program
+// needs files that this machine does not have in their places, or a script's interpreter of
+// this machine would run it, uncontained.
 func (s Spec) CheckStatic() error {
-	if runtime.GOOS != "linux" {
-		return nil // whatever runs here at all was compiled for this machine
-	}
 	args, err := arguments(s, environment(s, 0))
 	if err != nil {
 		return nil //nolint:nilerr // Start says that in its own words
@@ -63,11 +61,23 @@ func (s Spec) CheckStatic() error {
 	}
 	defer func() { _ = file.Close() }() // only read
 	head, err := io.ReadAll(io.LimitReader(file, headSize))
-	if err == nil && !isStatic(head) {
+	if err == nil && !runsAlone(head, runtime.GOOS) {
 		name, _ := strings.CutPrefix(args[0], s.Image.Root)
 		return fmt.Errorf("%s is not a static program", name)
 	}
 	return err
+}
+
+// runsAlone reports whether a system runs a program, of which the beginning is given,
+// without another one. No program of macOS is static, and bookctl builds those that it
+// runs there from Go.
+func runsAlone(head []byte, system string) bool {
+	if system != "darwin" {
+		return isStatic(head)
+	}
+	// https://github.com/apple-oss-distributions/xnu/blob/main/EXTERNAL_HEADERS/mach-o/loader.h:
+	// MH_MAGIC_64; what Go builds is for one architecture.
+	return bytes.HasPrefix(head, []byte("\xcf\xfa\xed\xfe"))
 }
 
 // isStatic reports whether a program, of which the beginning is given, is one that
