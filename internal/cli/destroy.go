@@ -30,8 +30,8 @@ of the data can be restored any more: to get one back, restore it into a stack o
 another name before ('bookctl up --stack NAME --restore ID').
 
 With --purge-snapshots no final snapshot is taken, and every snapshot and backup of
-the stack is deleted as well: the data is lost. Only snapshots of AWS Backup stay,
-because only AWS Backup can delete them, and what was copied from another region,
+the stack is deleted as well: the data is lost. Only what AWS Backup holds stays,
+because only AWS Backup can delete it, and what was copied from another region,
 because it may be another stack's, and backups that RDS has replicated to another
 region, which are deleted there.`,
 		Example: `  bookctl destroy
@@ -233,6 +233,9 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 	}
 	if !purge {
 		question := fmt.Sprintf("Destroy stack %s in %s. A final snapshot of the data as it is now is kept.", g.stack, t.place)
+		if earlier.RecoveryPoint != "" {
+			return question + "\n" + heldText(earlier) + elsewhere
+		}
 		if !earlier.Latest.IsZero() || len(earlier.Snapshots) > 0 {
 			question += "\nThe automated backups of the database go: no earlier state of the data can be restored after that."
 		}
@@ -245,7 +248,8 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
 	otherRegion := selected(snapshots, isOfAnotherRegion)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
-	if len(stay)+len(otherRegion)+len(replicated) > 0 {
+	held := earlier.RecoveryPoint != ""
+	if len(stay)+len(otherRegion)+len(replicated) > 0 || held {
 		question = fmt.Sprintf("Destroy stack %s in %s with its data.", g.stack, t.place)
 	}
 	if len(stay) > 0 {
@@ -253,6 +257,12 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 	}
 	if len(otherRegion) > 0 {
 		question += "\nThese stay, as they are of another region and may be another stack's:\n" + snapshotLines(otherRegion)
+	}
+	if held { // with the daily snapshots
+		question += "\n" + heldText(earlier)
+		going = slices.DeleteFunc(going, func(s provision.Snapshot) bool {
+			return slices.ContainsFunc(earlier.Snapshots, func(e provision.Snapshot) bool { return e.ID == s.ID })
+		})
 	}
 	question += elsewhere
 	if len(going) > 0 {
@@ -278,6 +288,11 @@ func byRDS(s provision.Snapshot, before provision.Deployed) bool {
 
 // isOfAnotherRegion reports whether a snapshot is from another region.
 func isOfAnotherRegion(s provision.Snapshot) bool { return s.Region != "" }
+
+// heldText describes the automated backups that AWS Backup keeps of a deleted database.
+func heldText(earlier provision.AutomatedBackups) string {
+	return "AWS Backup keeps the automated backups of the database, and alone deletes them:\n  " + earlier.RecoveryPoint
+}
 
 func replicatedText(all []provision.ReplicatedBackup) string {
 	lines := []string{"RDS keeps the backups that it has replicated to other regions:"}
@@ -439,8 +454,8 @@ func onward(kept []provision.Snapshot) hint.Message {
 			otherRegion = hint.New("%s, and its snapshots %s", otherRegion, copied)
 		}
 	}
-	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Kind == provision.BackupSnapshot }) {
-		backups = hint.New("only %s deletes the snapshots of AWS Backup", hint.AWS("backup", "delete-recovery-point", "…"))
+	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Stays() && !isOfAnotherRegion(s) }) {
+		backups = hint.New("only %s deletes what AWS Backup holds", hint.AWS("backup", "delete-recovery-point", "…"))
 	}
 	return hint.New("%s.", hint.Join("; ", restore, purge, backups, otherRegion))
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -48,5 +49,19 @@ func TestOnlyWhatRestoreTakesIsOffered(t *testing.T) {
 	}
 	if said := emptyNote([]provision.Snapshot{failed}).String(); said != "" {
 		t.Errorf("of a snapshot that failed: %s", said)
+	}
+}
+
+// TestADestroySaysWhatAWSBackupKeeps has AWS Backup hold the automated backups of the database.
+func TestADestroySaysWhatAWSBackupKeeps(t *testing.T) {
+	t.Parallel()
+	daily := provision.Snapshot{ID: "rds:book-database-1", Kind: provision.AutomatedSnapshot, Status: "available"}
+	held := provision.AutomatedBackups{Snapshots: []provision.Snapshot{daily}, Latest: time.Now(), RecoveryPoint: "arn:aws:backup:us-east-1:000000000000:recovery-point:continuous:x"}
+	for _, purge := range []bool{false, true} {
+		said := destroyQuestion(&globals{stack: "book"}, &target{place: "here"}, held.Snapshots, held, nil, purge)
+		if !strings.Contains(said, "AWS Backup keeps the automated backups of the database, and alone deletes them:\n  "+held.RecoveryPoint) ||
+			strings.Contains(said, "no earlier state") || strings.Contains(said, daily.ID) || strings.Contains(said, "no backup is kept") {
+			t.Errorf("the question, purging %t: %s", purge, said)
+		}
 	}
 }

@@ -26,7 +26,8 @@ func (d *Database) ExpectDeleted() time.Duration {
 // snapshot is named by the instance's immutable resource id and the time, so
 // that the name can collide with no other, not even one of a namesake. The
 // automated backups go with the instance, and with them every earlier state of the data:
-// retained ones would be billed, and the snapshot has only what there is now.
+// retained ones would be billed, and the snapshot has only what there is now. What AWS Backup
+// holds of them stays: without that RDS does not delete the instance.
 //
 // The instance is read again unless this run has just done so. RDS itself refuses to delete
 // one that somebody has protected since.
@@ -47,7 +48,8 @@ func (d *Database) Delete(ctx context.Context) error {
 		}
 	}
 	in := &rds.DeleteDBInstanceInput{
-		DBInstanceIdentifier: d.identifier(), SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(true),
+		DBInstanceIdentifier: d.identifier(), SkipFinalSnapshot: aws.Bool(true),
+		DeleteAutomatedBackups: aws.Bool(db.AwsBackupRecoveryPointArn == nil),
 	}
 	if !d.options.skipSnapshot {
 		if !aws.ToBool(db.CopyTagsToSnapshot) {

@@ -68,6 +68,8 @@ type Snapshot struct {
 	// account.
 	elsewhere string
 	shared    bool
+	// held reports whether AWS Backup holds a RetainedBackup, which it alone deletes then.
+	held bool
 	// tagged reports whether it has the stack's tag.
 	tagged bool
 	// stored is when RDS had it: for a copy, when that was complete.
@@ -121,6 +123,8 @@ func FromBackup(all []Snapshot) hint.Message {
 // What describes the snapshot to people: its kind, or where it is from.
 func (s Snapshot) What() string {
 	switch {
+	case s.held && s.Region == "":
+		return string(s.Kind) + " of " + string(BackupSnapshot)
 	case s.Region == "":
 		return string(s.Kind)
 	case s.Kind == RetainedBackup:
@@ -223,6 +227,9 @@ type AutomatedBackups struct {
 	Snapshots []Snapshot
 	// Latest is the newest time that the data can be restored to; zero for none.
 	Latest time.Time
+	// RecoveryPoint is the ARN under which AWS Backup holds them, and keeps them when the
+	// database is deleted; "" for none.
+	RecoveryPoint string
 }
 
 // AutomatedBackups returns those of the stack's database, which are also among all, its
@@ -232,7 +239,7 @@ func (d Deployed) AutomatedBackups(ctx context.Context, client *rds.Client, stac
 	if db == nil || err != nil || rdsTagMap(db.TagList)[TagStack] != stack {
 		return AutomatedBackups{}, err
 	}
-	out := AutomatedBackups{Latest: aws.ToTime(db.LatestRestorableTime)}
+	out := AutomatedBackups{Latest: aws.ToTime(db.LatestRestorableTime), RecoveryPoint: aws.ToString(db.AwsBackupRecoveryPointArn)}
 	for _, s := range all {
 		if s.Kind == AutomatedSnapshot && s.Region == "" && s.Resource == aws.ToString(db.DbiResourceId) {
 			out.Snapshots = append(out.Snapshots, s)
@@ -467,6 +474,7 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 			found = append(found, candidate{owner: rdsTagMap(b.TagList)[TagStack], region: backupRegion(b, region), Snapshot: Snapshot{
 				ID: aws.ToString(b.DBInstanceAutomatedBackupsArn), Kind: RetainedBackup, Status: "retained", Created: aws.ToTime(b.InstanceCreateTime),
 				GiB: aws.ToInt32(b.AllocatedStorage), Version: aws.ToString(b.EngineVersion), Resource: aws.ToString(b.DbiResourceId),
+				held: b.AwsBackupRecoveryPointArn != nil,
 			}})
 		}
 	}
@@ -629,6 +637,6 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 // their instance.
 func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && !s.Stays() }
 
-// Stays reports whether no command deletes the snapshot: AWS Backup alone deletes its own,
-// and what is from another region may be the only copy of another stack's data.
-func (s Snapshot) Stays() bool { return s.Kind == BackupSnapshot || s.Region != "" }
+// Stays reports whether no command deletes the snapshot: AWS Backup alone deletes what it
+// holds, and what is from another region may be the only copy of another stack's data.
+func (s Snapshot) Stays() bool { return s.Kind == BackupSnapshot || s.held || s.Region != "" }

@@ -111,8 +111,9 @@ type Faults struct {
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
 	StorageOptimizing bool `json:"storageOptimizing,omitempty"`
 	// BackupPlan makes AWS Backup hold continuous backups of all databases, so that nothing but
-	// its plan changes their backup retention.
+	// its plan changes their backup retention, and only AWS Backup deletes the backups.
 	// https://github.com/crossplane-contrib/provider-aws/issues/1356
+	// https://github.com/cloudposse/terraform-aws-rds-cluster/pull/283
 	BackupPlan bool `json:"backupPlan,omitempty"`
 	// ExpireAfter is the number of calls after which the credentials have expired,
 	// until faults are set again. 0 means never.

@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -93,6 +94,37 @@ func TestAPurgeDeletesTheCopiesThatPeopleMade(t *testing.T) {
 			t.Errorf("there are still %d snapshots: %v", len(out.DBSnapshots), err)
 		}
 	})
+}
+
+// TestADestroyLeavesToAWSBackupWhatItHolds has AWS Backup hold continuous backups of the database,
+// without which RDS does not delete it and which only AWS Backup deletes.
+func TestADestroyLeavesToAWSBackupWhatItHolds(t *testing.T) {
+	t.Parallel()
+	for _, purge := range []bool{false, true} {
+		withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+			a.SetFaults(localcloud.Faults{BackupPlan: true})
+			have, err := provision.ReadDeployed(t.Context(), c, "book")
+			if err != nil {
+				t.Fatal(err)
+			}
+			earlier, err := have.AutomatedBackups(t.Context(), c.RDS, "book", nil)
+			if err != nil || !strings.Contains(earlier.RecoveryPoint, ":recovery-point:continuous:") {
+				t.Errorf("what a destroy asks about: %+v, %v", earlier, err)
+			}
+			for range 2 { // the second finds nothing else
+				if err := a.run(&wire{}, a.spec, func(r provision.Run) error {
+					done, err := r.Destroy(t.Context(), purge, time.Minute)
+					backup := slices.IndexFunc(done.Kept, func(s provision.Snapshot) bool { return s.Kind == provision.RetainedBackup })
+					if backup < 0 || !done.Kept[backup].Stays() || done.Kept[backup].What() != "retained backup of AWS Backup" {
+						t.Errorf("kept are %+v", done.Kept)
+					}
+					return err
+				}); err != nil {
+					t.Errorf("destroy, purging %t: %v", purge, err)
+				}
+			}
+		})
+	}
 }
 
 // refusing answers the calls that contain a text with an error.

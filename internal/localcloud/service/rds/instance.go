@@ -95,6 +95,8 @@ type instance struct {
 	Replicated []string `json:"replicated,omitempty"`
 	// KeepBackups is for an instance that is being deleted.
 	KeepBackups bool `json:"keepBackups,omitempty"`
+	// RecoveryPoint is the ARN under which AWS Backup held its backups when it was deleted.
+	RecoveryPoint string `json:"recoveryPoint,omitempty"`
 	// Final is the snapshot without which it is not deleted.
 	Final string `json:"final,omitempty"`
 	// Reports are the logs of upgrades that were refused.
@@ -216,7 +218,7 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 // recoveryPoint is the ARN of the continuous backups that AWS Backup holds of an instance, or "".
 func (a tx) recoveryPoint(db *instance) string {
 	if !a.Faults().BackupPlan {
-		return ""
+		return db.RecoveryPoint
 	}
 	return a.ARN("backup", "recovery-point:continuous:"+strings.ToLower(db.Resource))
 }
@@ -404,12 +406,14 @@ func (a tx) DeleteDBInstance(in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstan
 	if err != nil {
 		return nil, err
 	}
-	skip := aws.ToBool(in.SkipFinalSnapshot)
-	switch {
+	skip, keep := aws.ToBool(in.SkipFinalSnapshot), in.DeleteAutomatedBackups != nil && !*in.DeleteAutomatedBackups
+	switch point := a.recoveryPoint(db); {
 	case db.Status == dbDeleting:
 		return nil, kernel.Fail("InvalidDBInstanceState", "Instance %s is already being deleted.", db.ID)
 	case db.Protected:
 		return nil, kernel.Fail("InvalidParameterCombination", "Cannot delete protected DB Instance, please disable deletion protection and try again.")
+	case point != "" && !keep: // https://github.com/cloudposse/terraform-aws-rds-cluster/pull/283
+		return nil, kernel.Fail("InvalidParameterCombination", "RDS instance %s is associated with the following AwsBackupRecoveryPointArn: %s. NoDeleteAutomatedBackups must be specified. For more details, see the AWS Backup documentation.", db.ID, point)
 	case skip && in.FinalDBSnapshotIdentifier != nil:
 		return nil, kernel.Fail("InvalidParameterCombination", "You cannot specify both FinalDBSnapshotIdentifier and SkipFinalSnapshot")
 	case !skip && in.FinalDBSnapshotIdentifier == nil:
@@ -422,7 +426,7 @@ func (a tx) DeleteDBInstance(in *rds.DeleteDBInstanceInput) (*rds.DeleteDBInstan
 		db.Final = s.ID
 	}
 	db.Status = dbDeleting
-	db.KeepBackups = in.DeleteAutomatedBackups != nil && !*in.DeleteAutomatedBackups
+	db.KeepBackups, db.RecoveryPoint = keep, a.recoveryPoint(db)
 	a.endWork(db.Resource)
 	a.beginWork(db.Resource, a.remove)
 	out := a.describeInstance(db)

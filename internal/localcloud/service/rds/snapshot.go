@@ -416,7 +416,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
 			Engine: aws.String(engineName), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license),
 			MasterUsername: aws.String(db.User), Region: aws.String(a.Region()), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
-			BackupTarget: aws.String("region"), TagList: kernel.TagList(db.Tags, newTag),
+			BackupTarget: aws.String("region"), TagList: kernel.TagList(db.Tags, newTag), AwsBackupRecoveryPointArn: kernel.NonEmpty(a.recoveryPoint(db)),
 		}
 		if !db.Created.IsZero() {
 			b.InstanceCreateTime = aws.Time(db.Created)
@@ -450,7 +450,8 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 }
 
 // DeleteDBInstanceAutomatedBackup deletes what was retained of a deleted
-// instance.
+// instance. What AWS Backup holds is deleted with its recovery point. No page has the words of
+// that error: https://docs.aws.amazon.com/aws-backup/latest/devguide/point-in-time-recovery-stopping.html
 func (a tx) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBackupInput) (*rds.DeleteDBInstanceAutomatedBackupOutput, error) {
 	is := func(db *instance) bool {
 		return db.Resource == aws.ToString(in.DbiResourceId) || a.backupARN(db) == aws.ToString(in.DBInstanceAutomatedBackupsArn)
@@ -463,6 +464,9 @@ func (a tx) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBac
 		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup not found: %s%s", aws.ToString(in.DbiResourceId), aws.ToString(in.DBInstanceAutomatedBackupsArn))
 	}
 	db := a.state().Retained[at]
+	if point := a.recoveryPoint(db); point != "" {
+		return nil, kernel.Fail("InvalidDBInstanceAutomatedBackupState", "The automated backup is associated with the following AwsBackupRecoveryPointArn: %s", point)
+	}
 	a.state().Retained = slices.Delete(a.state().Retained, at, at+1)
 	a.dropBackups(db.Resource)
 	return &rds.DeleteDBInstanceAutomatedBackupOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
