@@ -235,8 +235,11 @@ func (l *listing) clusters(ctx context.Context) error {
 			for _, x := range v.SecurityGroups {
 				guards = append(guards, l.names[x])
 			}
-			l.add("service %s %s %d tasks in %v groups %v public=%s targets %s", *s.ServiceName, s.LaunchType, s.DesiredCount, in, guards, v.AssignPublicIp,
-				l.names[*s.LoadBalancers[0].TargetGroupArn])
+			targets := "none"
+			if len(s.LoadBalancers) > 0 {
+				targets = l.names[*s.LoadBalancers[0].TargetGroupArn]
+			}
+			l.add("service %s %s %d tasks in %v groups %v public=%s targets %s", *s.ServiceName, s.LaunchType, s.DesiredCount, in, guards, v.AssignPublicIp, targets)
 		}
 	}
 	return nil

@@ -219,7 +219,7 @@ var grants = []grant{
 	// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ECR_on_ECS.html
 	{sid: "ImagesOf", service: "ecr", only: withRepository, actions: "BatchGetImage GetDownloadUrlForLayer", resources: []string{"{repository}"}},
 
-	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListTaskDefinitions ListTasks"},
+	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListServices ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for
 	// by the name of the family alone.
 	{sid: "Containers", service: "ecs", actions: "CreateCluster CreateService DeleteCluster DeleteService DeleteTaskDefinitions DescribeClusters DescribeServiceDeployments DescribeServiceRevisions DescribeServices DescribeTasks ExecuteCommand ListServiceDeployments " +

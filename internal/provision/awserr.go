@@ -85,7 +85,7 @@ var passing = []struct{ code, text, reason string }{
 	{"ServiceNotActiveException", "", "the service is not active yet"},
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 	{"ClusterContainsTasksException", "", "tasks are still stopping"},
-	{"ClusterContainsServicesException", "", "the service is still draining"},
+	{"ClusterContainsServicesException", "", "a service is still in it: the stack's own, which is draining, or another one"},
 	{"UpdateInProgressException", "", "the cluster is being changed"},
 
 	// https://docs.aws.amazon.com/acm/latest/APIReference/API_DeleteCertificate.html

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -179,26 +180,51 @@ func (c *Cluster) copyDrift(by string) []graph.Change {
 	return c.recordDrift(live.tags, by)
 }
 
-// Delete stops what somebody started in the cluster by hand, which would hold
-// it for ever, and removes it.
-func (c *Cluster) Delete(ctx context.Context) error {
-	pages := ecs.NewListTasksPaginator(c.ecs, &ecs.ListTasksInput{Cluster: aws.String(c.clusterName())})
+// otherServices returns the names of the services in a cluster that are not the stack's. It makes
+// no call if the number of services says that there are none.
+func (c containers) otherServices(ctx context.Context, live *types.Cluster) ([]string, error) {
+	own := int32(0)
+	if s := c.observed().service.seen(); s != nil && aws.ToString(s.Status) == "ACTIVE" {
+		own = 1
+	}
+	if live.ActiveServicesCount <= own {
+		return nil, nil
+	}
+	var out []string
+	pages := ecs.NewListServicesPaginator(c.ecs, &ecs.ListServicesInput{Cluster: live.ClusterName})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if isCode(err, "ClusterNotFoundException") {
-			return nil
-		}
 		if err != nil {
-			return fmt.Errorf("list the tasks of cluster %s: %w", c.clusterName(), err)
+			return nil, fmt.Errorf("list the services of cluster %s: %w", aws.ToString(live.ClusterName), err)
 		}
-		for _, arn := range page.TaskArns {
-			_, err := c.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(c.clusterName()), Task: &arn, Reason: aws.String("bookctl destroys the stack")})
-			if err != nil && !isCode(err, "InvalidParameterException") { // it is gone
-				return fmt.Errorf("stop task %s: %w", arn, err)
+		for _, arn := range page.ServiceArns {
+			if name := arn[strings.LastIndex(arn, "/")+1:]; name != c.names().Service() {
+				out = append(out, name)
 			}
 		}
 	}
-	_, err := c.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String(c.clusterName())})
+	return out, nil
+}
+
+// Delete stops what somebody started in the cluster by hand, which would hold
+// it for ever, and removes it. The tasks of another service stay: the service would start them
+// again.
+func (c *Cluster) Delete(ctx context.Context) error {
+	tasks, err := c.listTasks(ctx, "tasks of cluster "+c.clusterName(), &ecs.ListTasksInput{})
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		if name, kept := strings.CutPrefix(aws.ToString(t.Group), "service:"); kept && name != c.names().Service() {
+			continue
+		}
+		arn := aws.ToString(t.TaskArn)
+		_, err := c.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(c.clusterName()), Task: &arn, Reason: aws.String("bookctl destroys the stack")})
+		if err != nil && !isCode(err, "InvalidParameterException") { // it is gone
+			return fmt.Errorf("stop task %s: %w", arn, err)
+		}
+	}
+	_, err = c.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String(c.clusterName())})
 	if err != nil && !isCode(err, "ClusterNotFoundException") {
 		return fmt.Errorf("delete cluster %s: %w", c.clusterName(), err)
 	}
@@ -215,8 +241,16 @@ func (c containers) clusterKind() inventory.Kind {
 		}
 		var out []inventory.Item
 		for _, x := range clusters.Clusters {
-			if aws.ToString(x.Status) != "INACTIVE" && ecsTagMap(x.Tags)[TagStack] == c.stack {
-				out = append(out, inventory.Item{ID: aws.ToString(x.ClusterArn)})
+			if aws.ToString(x.Status) == "INACTIVE" || ecsTagMap(x.Tags)[TagStack] != c.stack {
+				continue
+			}
+			item := inventory.Item{ID: aws.ToString(x.ClusterArn)}
+			others, err := c.otherServices(ctx, &x)
+			if others != nil {
+				item.HeldBy = serviceHolder + " " + strings.Join(others, ", ")
+			}
+			if out = append(out, item); err != nil {
+				return out, err
 			}
 		}
 		return out, nil

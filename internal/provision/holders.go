@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
@@ -62,15 +63,15 @@ func (h Holder) String() string {
 	return text + " " + h.Where
 }
 
-// HeldError reports that a stack can't be destroyed since others use its network or have
-// its tag.
+// HeldError reports that a stack can't be destroyed since others use its network or cluster, or
+// have its tag.
 type HeldError struct {
 	Stack   string
 	Holders []Holder
 }
 
 func (e *HeldError) Error() string {
-	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: resources that it did not create use its network or parameter group, or have its tag", e.Stack)}
+	lines := []string{fmt.Sprintf("stack %s can't be destroyed, and nothing was touched: resources that it did not create use its network, cluster or parameter group, or have its tag", e.Stack)}
 	for _, h := range e.Holders {
 		lines = append(lines, "  "+h.String())
 	}
@@ -102,7 +103,7 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 	if err != nil {
 		return err
 	}
-	s.rds, s.gateways = c.RDS, have.VPC == ""
+	s.rds, s.ecs, s.gateways = c.RDS, c.ECS, have.VPC == ""
 	holders, err := s.holders(ctx)
 	if err != nil {
 		return err
@@ -116,8 +117,10 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 			hint.AWS("ec2", "detach-internet-gateway", "--internet-gateway-id", h.ID, "--vpc-id", h.Holds[0])))
 	}
 	next := hint.New("delete them, or move them out of the stack's network and remove its tag from them; then run the same command again")
-	if others := parameterGroupHint(holders); !others.Empty() {
-		next = hint.Join("; ", others, next)
+	for _, others := range []hint.Message{parameterGroupHint(holders), servicesHint(holders)} {
+		if !others.Empty() {
+			next = hint.Join("; ", others, next)
+		}
 	}
 	return hint.Add(&HeldError{stack, holders}, hint.Join("; ", guardDutyHint(holders), next))
 }
@@ -159,8 +162,24 @@ func parameterGroupHint(holders []Holder) hint.Message {
 	return hint.New("another parameter group is given by %s", hint.Join(" and ", steps...))
 }
 
+// servicesHint returns how services of others are deleted, empty where there are none. A service
+// can't be moved to another cluster.
+func servicesHint(holders []Holder) hint.Message {
+	var steps []hint.Message
+	for _, h := range holders {
+		if h.Kind == serviceHolder {
+			steps = append(steps, hint.New("%s", hint.AWS("ecs", "delete-service", "--cluster", h.Holds[0], "--service", h.ID, "--force")))
+		}
+	}
+	if steps == nil {
+		return hint.Message{}
+	}
+	return hint.New("a service is deleted, and its tasks stopped, by %s", hint.Join(" and ", steps...))
+}
+
 // Kinds of holders.
 const (
+	serviceHolder  = "ECS service"
 	endpointHolder = "VPC endpoint"
 	groupHolder    = "security group"
 )
@@ -195,6 +214,7 @@ func filter(name string, values ...string) types.Filter {
 type holderSearch struct {
 	network
 	rds      *rds.Client           // nil does not look for databases
+	ecs      *ecs.Client           // nil does not look for services
 	gateways bool                  // looks for the stack's internet gateways in VPCs of others
 	vpcs     []string              // the stack's own; nil where it is in one that was given
 	groups   []types.SecurityGroup // those of the VPCs, or the stack's
@@ -207,6 +227,9 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 	var finds []func(context.Context) ([]Holder, error)
 	if s.rds != nil {
 		finds = append(finds, s.databases)
+	}
+	if s.ecs != nil {
+		finds = append(finds, s.services)
 	}
 	if s.gateways {
 		finds = append(finds, s.lentGateways)
@@ -225,8 +248,10 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 	for _, find := range finds {
 		each.Go(func() error {
 			found, err := find(ctx)
-			if action, _ := Denied(err); action == "ec2:DescribeNetworkInterfaces" {
-				return err // a destroy that can't ask for them can't say what holds it
+			// A destroy that can't ask for interfaces can't say what holds it. Services are listed
+			// only if there are some.
+			if action, _ := Denied(err); action == "ec2:DescribeNetworkInterfaces" || action == "ecs:ListServices" {
+				return err
 			}
 			if err != nil {
 				return nil
@@ -431,6 +456,23 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 	}
 	of := interfaceOwner(description, "", "")
 	return (of == "a database" || of == "a task") && slices.ContainsFunc(x.Groups, func(g types.GroupIdentifier) bool { return own(aws.ToString(g.GroupId)) })
+}
+
+// services are those that somebody created in the stack's cluster. ECS deletes no cluster that
+// has any, and a service starts each task again that is stopped.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
+func (s holderSearch) services(ctx context.Context) ([]Holder, error) {
+	c := &Cluster{containers: containers{identity: s.identity, ecs: s.ecs}}
+	live, err := c.describe(ctx)
+	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != s.stack {
+		return nil, err
+	}
+	names, err := c.otherServices(ctx, live)
+	var out []Holder
+	for _, name := range names {
+		out = append(out, Holder{Kind: serviceHolder, ID: name, Where: "is in cluster " + c.clusterName(), Holds: []string{c.clusterName()}})
+	}
+	return out, err
 }
 
 // databases are the instances of RDS that are in the stack's network, or have its tag, and

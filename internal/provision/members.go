@@ -146,6 +146,8 @@ func missing(answer any) string {
 		return unless(len(a.Tasks)+len(a.Failures) > 0, "tasks")
 	case *ecs.ListTaskDefinitionsOutput:
 		return present("taskDefinitionArns", a.TaskDefinitionArns)
+	case *ecs.ListServicesOutput:
+		return present("serviceArns", a.ServiceArns)
 	case *ecs.ListTasksOutput:
 		return present("taskArns", a.TaskArns)
 
