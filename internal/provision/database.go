@@ -366,8 +366,8 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 		live.current = live.secretVersion
 	}
 	st.Retained = d.retain(live, want)
-	if st.Phase == graph.Ready && live.parameters == want.parameters && major(live.version) == major(want.version) {
-		free, kept, err := d.oldParameters(ctx)
+	if st.Phase == graph.Ready && !d.options.destroying {
+		free, kept, err := d.oldParameters(ctx, live, want)
 		if err != nil {
 			return nil, graph.State{}, err
 		}
@@ -379,10 +379,24 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 
 // oldParameters are the stack's parameter groups that the database has no more. Those that
 // another instance has, such as a copy that was restored by hand, or that RDS keeps, are kept:
-// they cost nothing, and a later run deletes them.
-func (d *Database) oldParameters(ctx context.Context) (free []string, kept []graph.Change, err error) {
+// they cost nothing, and a later run deletes them. So is one with parameters that people have
+// set and the new one lacks, which an upgrade leaves behind: nothing else has them.
+func (d *Database) oldParameters(ctx context.Context, live, want *liveDatabase) (free []string, kept []graph.Change, err error) {
+	keep := func(name, why string) {
+		kept = append(kept, graph.Change{Field: "old-parameter-group", Have: name, Want: "none", Blocked: why})
+	}
+	if live.parameters != want.parameters {
+		if major(live.version) == major(want.version) {
+			return nil, nil, nil
+		}
+		why, err := d.parameters.lacks(ctx, live.parameters)
+		if why != "" {
+			keep(live.parameters, "after the upgrade "+why)
+		}
+		return nil, kept, err
+	}
 	groups := d.parameters.others()
-	if len(groups) == 0 {
+	if len(groups) == 0 || major(live.version) != major(want.version) {
 		return nil, nil, nil
 	}
 	all, err := allInstances(ctx, d.rds)
@@ -402,11 +416,17 @@ func (d *Database) oldParameters(ctx context.Context) (free []string, kept []gra
 		if len(users[name]) > 0 {
 			why = "database " + strings.Join(users[name], ", ") + " has it"
 		}
-		if why == "" {
+		lost, err := d.parameters.lacks(ctx, name)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case why != "":
+			keep(name, why+"; it costs nothing, and goes with the first up after that")
+		case lost != "":
+			keep(name, lost)
+		default:
 			free = append(free, name)
-			continue
 		}
-		kept = append(kept, graph.Change{Field: "old-parameter-group", Have: name, Want: "none", Blocked: why + "; it costs nothing, and goes with the first up after that"})
 	}
 	return free, kept, nil
 }

@@ -99,7 +99,9 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 		graph.Field("user", func(l *liveDatabase) string { return l.user }, graph.Fixed("a database keeps the user that it was made with")),
 		d.versionAttribute(putNow(func(in *rds.ModifyDBInstanceInput) { in.EngineVersion = &d.want.version })).Down(down),
 		// RDS deletes none that the database has.
-		graph.Field("old-parameter-group", func(l *liveDatabase) string { return inAnyOrder(l.oldParameters) }, graph.SetBy(d.parameters.deleteOthers)),
+		graph.Field("old-parameter-group", func(l *liveDatabase) string { return inAnyOrder(l.oldParameters) }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+			return d.parameters.deleteOthers(ctx, d.Last().oldParameters)
+		})),
 		graph.Compared("password", func(live, want *liveDatabase) (string, string, bool) {
 			return cmp.Or(live.password, "that of another version of the secret"), "the secret's",
 				live.unusable != "" || want.secretVersion != "" && live.secretVersion != want.secretVersion

@@ -5,12 +5,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -20,13 +22,15 @@ import (
 // A group keeps its family for good, and a database of another major version needs one
 // of another family. So a stack has two while its database is upgraded: the one that it
 // began with, and one that is called after its family. The one that the database had is
-// deleted when that has the other (see Database).
+// deleted when that has the other and lacks nothing that people have set (see Database).
 type DBParameterGroup struct {
 	graph.NodeOf[*liveParameters]
 	databases
 	family string // "" for any that is there, or else the default version's
 	// refused are the groups that RDS did not delete in this run, and why.
 	refused map[string]string
+	// changed are the parameters that people have set, by group, as this run has read them.
+	changed map[string][]string
 	// made is what the call answered that created it, until that is looked at.
 	made *types.DBParameterGroup
 }
@@ -217,13 +221,61 @@ func (g *DBParameterGroup) others() []string {
 	return nil
 }
 
-// deleteOthers removes the stack's groups of other families, which the database had
-// before it was upgraded. RDS is asked once: it keeps a group as long as an instance has it, and
+// changedIn are the names of the parameters that people have set in a group. One that has its
+// family's default is not among them.
+func (g *DBParameterGroup) changedIn(ctx context.Context, name string) (found []string, err error) {
+	if found, read := g.changed[name]; read {
+		return found, nil
+	}
+	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{DBParameterGroupName: &name, Source: aws.String("user")})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if isCode(err, "DBParameterGroupNotFound") {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("describe the parameters of %s: %w", name, err)
+		}
+		for _, p := range page.Parameters {
+			if set := aws.ToString(p.ParameterName); set != forceTLS {
+				found = append(found, set)
+			}
+		}
+	}
+	if g.changed == nil {
+		g.changed = map[string][]string{}
+	}
+	g.changed[name] = found
+	return found, nil
+}
+
+// lacks says which parameters that people have set in another group this one lacks; "" for
+// none.
+func (g *DBParameterGroup) lacks(ctx context.Context, other string) (string, error) {
+	theirs, err := g.changedIn(ctx, other)
+	if err != nil || len(theirs) == 0 {
+		return "", err
+	}
+	ours, err := g.changedIn(ctx, g.groupName())
+	theirs = slices.DeleteFunc(slices.Clone(theirs), func(name string) bool { return slices.Contains(ours, name) })
+	if err != nil || len(theirs) == 0 {
+		return "", err
+	}
+	return fmt.Sprintf("%s has no %s, which somebody has set in this one: set it there too, or delete this one with %s; it costs nothing",
+		g.groupName(), strings.Join(theirs, ", "), hint.AWS("rds", "delete-db-parameter-group", "--db-parameter-group-name", other)), nil
+}
+
+// deleteOthers removes the stack's groups of other families that are in free, which the database
+// had before it was upgraded. RDS is asked once: it keeps a group as long as an instance has it, and
 // that is nothing to wait for.
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DeleteDBParameterGroup.html
-func (g *DBParameterGroup) deleteOthers(ctx context.Context, _ []graph.Change) error {
+func (g *DBParameterGroup) deleteOthers(ctx context.Context, free []string) error {
 	var kept []string
 	for _, name := range g.others() {
+		if !slices.Contains(free, name) {
+			kept = append(kept, name)
+			continue
+		}
 		err := g.deleteGroup(ctx, name)
 		if isCode(err, "InvalidDBParameterGroupState") {
 			if g.refused == nil {

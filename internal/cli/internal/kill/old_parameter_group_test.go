@@ -1,14 +1,17 @@
 package kill_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
 	"github.com/bookctl/bookctl/internal/provision"
+	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
 // TestAnOldParameterGroupIsLeftToItsDatabases upgrades the database while another one, which
@@ -61,6 +64,67 @@ func TestAnOldParameterGroupIsLeftToItsDatabases(t *testing.T) {
 		time.Sleep(time.Hour)
 		if err := a.up(t.Context(), &wire{}); err != nil || groups() != 1 {
 			t.Errorf("once that is gone, there are %d: %v", groups(), err)
+		}
+	})
+}
+
+// TestAnUpgradeKeepsTheParametersThatPeopleSet has somebody set a parameter in the stack's group,
+// which the group of another major version does not have.
+func TestAnUpgradeKeepsTheParametersThatPeopleSet(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		set := func(group string) {
+			t.Helper()
+			if _, err := c.RDS.ModifyDBParameterGroup(t.Context(), &rds.ModifyDBParameterGroupInput{DBParameterGroupName: &group, Parameters: []types.Parameter{{
+				ParameterName: aws.String("max_connections"), ParameterValue: aws.String("222"), ApplyMethod: types.ApplyMethodPendingReboot,
+			}}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kept := func() (said string) {
+			t.Helper()
+			if err := a.run(&wire{}, a.spec, func(r provision.Run) error {
+				stack, err := provision.NewStack(r.Clients, r.Spec)
+				if err != nil {
+					return err
+				}
+				for _, f := range graph.Observe(t.Context(), stack.Resources(), stack.Options()) {
+					for _, x := range f.Retained {
+						if x.Field == "old-parameter-group" {
+							said = x.Have + ": " + x.Blocked
+						}
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return said
+		}
+		set("book-database")
+		a.spec.UpgradeFrom, a.spec.DBVersion = *databaseOf(t, c).EngineVersion, "18"
+		for _, when := range []string{"before the upgrade", "after it", "after another up"} {
+			if said := kept(); !strings.HasPrefix(said, "book-database: ") || !strings.Contains(said, "max_connections") {
+				t.Errorf("%s, what is kept: %q", when, said)
+			}
+			if err := a.up(t.Context(), &wire{}); err != nil {
+				t.Fatalf("%s: %v", when, err)
+			}
+			a.spec.UpgradeFrom = ""
+		}
+		groups, err := c.RDS.DescribeDBParameters(t.Context(), &rds.DescribeDBParametersInput{DBParameterGroupName: aws.String("book-database"), Source: aws.String("user")})
+		if err != nil || !slices.ContainsFunc(groups.Parameters, func(p types.Parameter) bool { return aws.ToString(p.ParameterValue) == "222" }) {
+			t.Fatalf("the old group: %v", err)
+		}
+		set("book-database-postgres18")
+		if err := a.up(t.Context(), &wire{}); err != nil {
+			t.Error(err)
+		}
+		if said := kept(); said != "" {
+			t.Errorf("once the new group has it, what is kept: %s", said)
+		}
+		if _, err := c.RDS.DescribeDBParameters(t.Context(), &rds.DescribeDBParametersInput{DBParameterGroupName: aws.String("book-database")}); err == nil {
+			t.Error("the old group is still there")
 		}
 	})
 }
