@@ -99,7 +99,7 @@ func readModel(t *testing.T, dir, service string) apiModel {
 
 // fitModels holds each request of whole runs against AWS's model of it, and
 // against the rules that the models lack, each of which has to be met.
-func fitModels(t *testing.T, asked []localcloud.Asked) {
+func fitModels(t *testing.T, asked []localcloud.AuthorizedCall) {
 	t.Helper()
 	c := checkModels(t, asked)
 	for _, wrong := range c.wrong {
@@ -116,7 +116,7 @@ func fitModels(t *testing.T, asked []localcloud.Asked) {
 	}
 }
 
-func checkModels(t *testing.T, asked []localcloud.Asked) *modelCheck {
+func checkModels(t *testing.T, asked []localcloud.AuthorizedCall) *modelCheck {
 	t.Helper()
 	dir := modelDir(t)
 	c := &modelCheck{met: map[int]bool{}, odd: map[string]bool{}}
@@ -157,7 +157,7 @@ func TestTheModelsRefuse(t *testing.T) {
 		{"ssm:GetParametersByPath", &ssm.GetParametersByPathInput{Path: aws.String("/a"), MaxResults: aws.Int32(11)}, "GetParametersByPath.MaxResults: 11 as a number, outside 1 to 10"},
 		{"rds:DeleteDBInstance", &rds.DeleteDBInstanceInput{DBInstanceIdentifier: aws.String("book-")}, `"book-" is against https://docs.aws.amazon.com/`},
 	} {
-		c := checkModels(t, []localcloud.Asked{{Call: localcloud.Call{Action: tc.action}, Input: tc.input}})
+		c := checkModels(t, []localcloud.AuthorizedCall{{Call: localcloud.Call{Action: tc.action}, Input: tc.input}})
 		if !slices.ContainsFunc(c.wrong, func(w string) bool { return strings.Contains(w, tc.says) }) {
 			t.Errorf("%s: %q, want %q", tc.action, c.wrong, tc.says)
 		}

@@ -26,7 +26,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/access"
-	"github.com/bookctl/bookctl/internal/localcloud/judge"
+	"github.com/bookctl/bookctl/internal/localcloud/iamcheck"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/requestbody"
 )
@@ -42,7 +42,7 @@ type judgedRun struct {
 	documents     []string
 
 	mu    sync.Mutex
-	asked []localcloud.Asked
+	asked []localcloud.AuthorizedCall
 }
 
 const localAccount = "000000000000"
@@ -52,7 +52,7 @@ const localAccount = "000000000000"
 func newJudgedRun(t *testing.T, stack, region string) *judgedRun {
 	t.Helper()
 	j := &judgedRun{shell: newShell(t, "BOOKCTL_STACK="+stack), stack: stack, region: region}
-	j.cfg = localcloud.Config{StateDir: filepath.Join(j.dir, ".local", "state", "bookctl", "local"), Region: region, Watch: func(a localcloud.Asked) {
+	j.cfg = localcloud.Config{StateDir: filepath.Join(j.dir, ".local", "state", "bookctl", "local"), Region: region, Watch: func(a localcloud.AuthorizedCall) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		j.asked = append(j.asked, a)
@@ -140,7 +140,7 @@ func (j *judgedRun) ends(code int, args ...string) string {
 	return r.out
 }
 
-func (j *judgedRun) recorded() []localcloud.Asked {
+func (j *judgedRun) recorded() []localcloud.AuthorizedCall {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.asked)
@@ -336,7 +336,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	for _, a := range j.recorded() {
 		requests = append(requests, a.Requests...)
 	}
-	tunnel, _ := judge.Requests(bareWorld{}, "ssm:StartSession", &ssm.StartSessionInput{
+	tunnel, _ := iamcheck.Requests(emptyAccount{}, "ssm:StartSession", &ssm.StartSessionInput{
 		Target: aws.String("ecs:book-cluster_0123_0123-1"), DocumentName: aws.String("AWS-StartPortForwardingSessionToRemoteHost"),
 	})
 	requests = append(requests, tunnel...)
@@ -392,14 +392,14 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	}
 }
 
-// bareWorld is a world in which nothing exists.
-type bareWorld struct{ judge.World }
+// emptyAccount is an account in which nothing exists.
+type emptyAccount struct{ iamcheck.Account }
 
-func (bareWorld) ARN(service, resource string) string {
+func (emptyAccount) ARN(service, resource string) string {
 	return "arn:aws:" + service + ":us-east-1:" + localAccount + ":" + resource
 }
 
-func (bareWorld) Tags(string) map[string]string { return nil }
+func (emptyAccount) Tags(string) map[string]string { return nil }
 
 // others makes what is not the stack's before anybody is judged: another stack,
 // and a hosted zone, whose id it returns.

@@ -62,9 +62,9 @@ type Config struct {
 	// Neighbour is the share of these limits, from 0 to less than 1, that other callers
 	// use up.
 	Neighbour float64
-	// Watch receives what each judged call asks of IAM, before it is done; nil for
+	// Watch receives the requests to IAM of each call that is checked, before it is done; nil for
 	// nobody. It is called with the cloud locked, and must not call it.
-	Watch func(Asked)
+	Watch func(AuthorizedCall)
 	// Before and After are asked before and after the work of each call. Their
 	// error ends the connection without an answer, as a crash on the way would.
 	Before, After func(Call) error
@@ -78,8 +78,8 @@ type Config struct {
 // Call is one API call, for Config.Journal, Before and After.
 type Call = kernel.Call
 
-// Asked is one call with what IAM is asked because of it, for Config.Watch.
-type Asked = kernel.Asked
+// AuthorizedCall is a call with the requests to IAM that it causes, for Config.Watch.
+type AuthorizedCall = kernel.AuthorizedCall
 
 // Faults are what goes wrong, beyond what a request deserves.
 type Faults = kernel.Faults

@@ -21,7 +21,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud/container"
-	"github.com/bookctl/bookctl/internal/localcloud/judge"
+	"github.com/bookctl/bookctl/internal/localcloud/iamcheck"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
@@ -79,12 +79,12 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.kernel.Serve(c.apis()...); err != nil {
 		return nil, err
 	}
-	c.kernel.Authorizes(c.tasks, underRoles{c}, func(t *kernel.Tx) judge.World { return world{t, c} })
+	c.kernel.SetAuthorization(c.tasks, underRoles{c}, func(t *kernel.Tx) iamcheck.Account { return accountState{t, c} })
 	serve, port, err := c.listen()
 	if err != nil {
 		return nil, err
 	}
-	c.kernel.ListensOn("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
+	c.kernel.SetEndpoint("http://"+net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), port, func(t *kernel.Tx) {
 		if !cfg.Faults.NoServiceLinkedRoles {
 			c.roles.SeedLinkedRoles(t)
 		}
@@ -131,7 +131,7 @@ func (c *Cloud) TrustBundle() string { return c.kept.authority.BundleFile() }
 // Close ends everything that runs and keeps the state for the next Open. ctx
 // bounds how long things may take to end in good order.
 func (c *Cloud) Close(ctx context.Context) error {
-	err := c.hangUp(ctx)
+	err := c.closeEndpoint(ctx)
 	c.kernel.Stop()
 	c.tasks.Close(ctx)
 	c.balancers.Close()
@@ -150,8 +150,8 @@ func (c *Cloud) Close(ctx context.Context) error {
 	return nil
 }
 
-// hangUp ends the endpoint.
-func (c *Cloud) hangUp(ctx context.Context) error {
+// closeEndpoint ends the endpoint.
+func (c *Cloud) closeEndpoint(ctx context.Context) error {
 	if c.server == nil {
 		return nil
 	}

@@ -48,7 +48,7 @@ type Config struct {
 // Engine is Docker or Podman, as far as one cloud uses it.
 type Engine struct {
 	cfg   Config
-	place place
+	place engineAddress
 	id    string // of the cloud
 
 	mu        sync.Mutex
@@ -91,7 +91,7 @@ func Open(ctx context.Context, cfg Config) (e *Engine, absent, err error) {
 	return e, nil, err
 }
 
-func at(cfg Config, p place) (*Engine, error) {
+func at(cfg Config, p engineAddress) (*Engine, error) {
 	dir, err := filepath.Abs(cfg.StateDir)
 	if err != nil {
 		return nil, err
@@ -260,7 +260,7 @@ func clean(ctx context.Context, stateDir string, all bool) (err error) {
 	}
 	var e *Engine
 	if err == nil {
-		e, err = at(Config{StateDir: stateDir}, place{u.Kind, u.Socket, u.Command})
+		e, err = at(Config{StateDir: stateDir}, engineAddress{u.Kind, u.Socket, u.Command})
 	}
 	if err != nil {
 		return fmt.Errorf("find the engine that was used: %w", err)

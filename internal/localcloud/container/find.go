@@ -30,10 +30,10 @@ const (
 // Choices are all of them.
 func Choices() []string { return []string{Auto, Docker, Podman, None} }
 
-// place is where an engine may be: a socket, or the command that serves one.
-type place struct{ kind, socket, command string }
+// engineAddress is where an engine may be: a socket, or the command that serves one.
+type engineAddress struct{ kind, socket, command string }
 
-func (p place) String() string {
+func (p engineAddress) String() string {
 	if p.socket != "" {
 		return p.socket
 	}
@@ -43,11 +43,11 @@ func (p place) String() string {
 // errOnlyHere is of an engine of another machine, or in a virtual one.
 var errOnlyHere = errors.New("only an engine of this machine can run tasks: they reach their databases through its file system")
 
-// find returns the first place of the choice where an engine is. Its error says
+// find returns the first address of the choice at which an engine is. Its error says
 // what is wrong with each.
-func find(ctx context.Context, choice string) (place, error) {
+func find(ctx context.Context, choice string) (engineAddress, error) {
 	if runtime.GOOS != "linux" {
-		return place{}, errOnlyHere
+		return engineAddress{}, errOnlyHere
 	}
 	var errs []error
 	for _, kind := range []string{Docker, Podman} {
@@ -56,7 +56,7 @@ func find(ctx context.Context, choice string) (place, error) {
 		}
 		places, err := candidates(ctx, kind)
 		if err != nil {
-			return place{}, err
+			return engineAddress{}, err
 		}
 		for _, p := range places {
 			if err := p.try(ctx); err != nil {
@@ -69,11 +69,11 @@ func find(ctx context.Context, choice string) (place, error) {
 	if len(errs) == 0 {
 		errs = append(errs, errors.New("neither is installed"))
 	}
-	return place{}, errors.Join(errs...)
+	return engineAddress{}, errors.Join(errs...)
 }
 
-// try returns the reason why no engine can be used at a place.
-func (p place) try(ctx context.Context) error {
+// try returns the reason why no engine can be used at an address.
+func (p engineAddress) try(ctx context.Context) error {
 	if p.socket == "" {
 		return nil // found on PATH; it is started when it is needed
 	}
@@ -101,15 +101,15 @@ func (p place) try(ctx context.Context) error {
 
 // candidates are where engines of a kind listen, best first. The address that a
 // user named is the only one.
-func candidates(ctx context.Context, kind string) ([]place, error) {
+func candidates(ctx context.Context, kind string) ([]engineAddress, error) {
 	variable := "DOCKER_HOST"
 	if kind == Podman {
 		variable = "CONTAINER_HOST"
 	}
-	at := func(sockets ...string) (out []place) {
+	at := func(sockets ...string) (out []engineAddress) {
 		for _, s := range sockets {
 			if s = strings.TrimPrefix(s, "unix://"); filepath.IsAbs(s) {
-				out = append(out, place{kind: kind, socket: s})
+				out = append(out, engineAddress{kind: kind, socket: s})
 			}
 		}
 		return out
@@ -123,9 +123,9 @@ func candidates(ctx context.Context, kind string) ([]place, error) {
 	}
 	user := os.Getenv("XDG_RUNTIME_DIR")
 	if kind == Podman {
-		var places []place
+		var places []engineAddress
 		if program, err := exec.LookPath("podman"); err == nil {
-			places = append(places, place{kind: kind, command: program})
+			places = append(places, engineAddress{kind: kind, command: program})
 		}
 		if user != "" {
 			places = append(places, at(filepath.Join(user, "podman", "podman.sock"))...)
@@ -149,8 +149,8 @@ func candidates(ctx context.Context, kind string) ([]place, error) {
 	return existing(at(slices.Compact(sockets)...)), nil
 }
 
-func existing(places []place) []place {
-	return slices.DeleteFunc(places, func(p place) bool {
+func existing(places []engineAddress) []engineAddress {
+	return slices.DeleteFunc(places, func(p engineAddress) bool {
 		_, err := os.Lstat(p.socket)
 		return err != nil
 	})

@@ -7,11 +7,11 @@ import (
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
-	"github.com/bookctl/bookctl/internal/localcloud/judge"
+	"github.com/bookctl/bookctl/internal/localcloud/iamcheck"
 )
 
-// Asked is a call with the requests to IAM that it causes, for Config.Watch.
-type Asked struct {
+// AuthorizedCall is a call with the requests to IAM that it causes, for Config.Watch.
+type AuthorizedCall struct {
 	Call
 	// Input is the SDK's input struct. It is nil for a request in the protocol of
 	// image registries.
@@ -59,11 +59,11 @@ func (p Principal) may(r access.Request) access.Decision {
 	return access.Allowed
 }
 
-// Authorizes sets what is needed to check calls: the sessions of tasks, the sessions of
+// SetAuthorization sets what is needed to check calls: the sessions of tasks, the sessions of
 // callers that assumed a role, and the state of the account, on which conditions of
 // policies depend.
-func (k *Kernel) Authorizes(sessions Sessions, assumed Assumed, world func(*Tx) judge.World) {
-	k.sessions, k.assumed, k.world = sessions, assumed, world
+func (k *Kernel) SetAuthorization(sessions Sessions, assumed Assumed, accountOf func(*Tx) iamcheck.Account) {
+	k.sessions, k.assumed, k.accountOf = sessions, assumed, accountOf
 }
 
 // Caller returns the caller of the transaction's call: a session of a role, or the
@@ -72,7 +72,7 @@ func (tx *Tx) Caller() Principal { return tx.kernel.principal(tx, tx.key) }
 
 // CallerMay reports whether the caller's own policies allow an action on a resource.
 func (tx *Tx) CallerMay(action, resource string) bool {
-	return tx.key == administrator || tx.kernel.asks(tx.Caller(), access.Request{Action: action, Resource: resource}) == access.Allowed
+	return tx.key == administrator || tx.kernel.evaluate(tx.Caller(), access.Request{Action: action, Resource: resource}) == access.Allowed
 }
 
 func (k *Kernel) principal(tx *Tx, key string) Principal {
@@ -88,8 +88,8 @@ func (k *Kernel) principal(tx *Tx, key string) Principal {
 	return p
 }
 
-// asks evaluates a request against the policies of its caller.
-func (k *Kernel) asks(p Principal, r access.Request) access.Decision {
+// evaluate evaluates a request against the policies of its caller.
+func (k *Kernel) evaluate(p Principal, r access.Request) access.Decision {
 	of := access.Request{Action: r.Action, Resource: r.Resource, Context: map[string][]string{
 		"aws:userid": {p.ID}, "aws:PrincipalArn": p.Names[:1], "aws:PrincipalAccount": {k.account},
 	}}
@@ -115,10 +115,10 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	if caller.Ended {
 		return s.Protocol.expired()
 	}
-	if !caller.Session && !k.checks(key) {
+	if !caller.Session && !k.policiesApply(key) {
 		return nil
 	}
-	requests, known := judge.Requests(k.world(tx), call.Action, input)
+	requests, known := iamcheck.Requests(k.accountOf(tx), call.Action, input)
 	switch {
 	case known:
 	case caller.Session: // a session may do only what its policies allow
@@ -128,7 +128,7 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	}
 	refused, message := k.decide(caller, requests)
 	if k.cfg.Watch != nil {
-		k.cfg.Watch(Asked{Call: call, Input: input, Requests: requests})
+		k.cfg.Watch(AuthorizedCall{Call: call, Input: input, Requests: requests})
 	}
 	switch {
 	case refused == nil:
@@ -141,8 +141,8 @@ func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) 
 	return s.Protocol.refused(message)
 }
 
-// checks reports whether the policies apply to this caller.
-func (k *Kernel) checks(key string) bool {
+// policiesApply reports whether the policies apply to this caller.
+func (k *Kernel) policiesApply(key string) bool {
 	return (k.cfg.Policies != nil || k.cfg.Watch != nil) && key != administrator
 }
 
@@ -150,8 +150,8 @@ func (k *Kernel) checks(key string) bool {
 // message, or nil.
 func (k *Kernel) decide(caller Principal, requests []access.Request) (*access.Request, string) {
 	for _, r := range requests {
-		if d := k.asks(caller, r); d != access.Allowed {
-			return &r, judge.Refusal(caller.ARN, r, d)
+		if d := k.evaluate(caller, r); d != access.Allowed {
+			return &r, iamcheck.DenialMessage(caller.ARN, r, d)
 		}
 	}
 	return nil, ""
@@ -160,20 +160,20 @@ func (k *Kernel) decide(caller Principal, requests []access.Request) (*access.Re
 // AuthorizeTransfer checks a request to the image registry. If the policies don't allow
 // it, it writes the response and returns false.
 func (k *Kernel) AuthorizeTransfer(w http.ResponseWriter, r *http.Request) bool {
-	action, repository := judge.Registry(r)
+	action, repository := iamcheck.RegistryAction(r)
 	// Tasks pull without a login; their permissions were checked before.
-	if action == "" || !k.checks("") || r.Header.Get("Authorization") == "" {
+	if action == "" || !k.policiesApply("") || r.Header.Get("Authorization") == "" {
 		return true
 	}
 	var refused *access.Request
 	var message string
 	k.View(func(tx *Tx) {
-		requests := []access.Request{judge.RegistryRequest(k.world(tx), action, repository)}
+		requests := []access.Request{iamcheck.RegistryRequest(k.accountOf(tx), action, repository)}
 		refused, message = k.decide(k.principal(tx, ""), requests)
 		if k.cfg.Watch != nil {
 			_, operation, _ := strings.Cut(action, ":")
 			call := Call{Service: "ecr", Operation: operation, Action: action, Writes: r.Method != http.MethodGet && r.Method != http.MethodHead, Started: k.Now()}
-			k.cfg.Watch(Asked{Call: call, Requests: requests})
+			k.cfg.Watch(AuthorizedCall{Call: call, Requests: requests})
 		}
 	})
 	if refused == nil {

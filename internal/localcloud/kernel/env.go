@@ -22,10 +22,10 @@ type Env struct {
 	log                                 *slog.Logger
 	seals                               cipher.AEAD // encrypts the secrets in the state
 
-	faulty sync.Mutex // guards the fields below
-	faults Faults
-	calls  map[string]uint64 // by action, since the faults were set
-	total  int
+	faultsMu sync.Mutex // guards the fields below
+	faults   Faults
+	calls    map[string]uint64 // by action, since the faults were set
+	total    int
 }
 
 // Account is the number of the account.
@@ -35,7 +35,7 @@ func (e *Env) Account() string { return e.account }
 func (e *Env) Region() string { return e.region }
 
 // Endpoint is the address of all services, such as "http://127.0.0.1:4567". It is
-// empty until Kernel.ListensOn.
+// empty until Kernel.SetEndpoint.
 func (e *Env) Endpoint() string { return e.endpoint }
 
 // StateDir is the directory of everything that survives a restart.

@@ -180,8 +180,8 @@ func ParseFaults(r io.Reader) (Faults, error) {
 
 // Faults returns the current faults.
 func (e *Env) Faults() Faults {
-	e.faulty.Lock()
-	defer e.faulty.Unlock()
+	e.faultsMu.Lock()
+	defer e.faultsMu.Unlock()
 	return e.faults
 }
 
@@ -190,8 +190,8 @@ func (e *Env) MetricsLate() int { return max(e.latencies.MetricMinutes, e.Faults
 
 // SetFaults replaces the faults and resets the counters of calls.
 func (e *Env) SetFaults(f Faults) {
-	e.faulty.Lock()
-	defer e.faulty.Unlock()
+	e.faultsMu.Lock()
+	defer e.faultsMu.Unlock()
 	e.faults, e.calls, e.total = f, map[string]uint64{}, 0
 }
 
@@ -203,8 +203,8 @@ type injected struct {
 
 // inject counts a call and decides what the faults do to it.
 func (e *Env) inject(p Protocol, action string) injected {
-	e.faulty.Lock()
-	defer e.faulty.Unlock()
+	e.faultsMu.Lock()
+	defer e.faultsMu.Unlock()
 	f := e.faults
 	e.total++
 	e.calls[action]++
@@ -230,8 +230,8 @@ func (e *Env) inject(p Protocol, action string) injected {
 // Hits reports whether a fault with that share of the action's calls affects the
 // current one, as the seed decides. Kind separates several faults of one action.
 func (e *Env) Hits(kind, action string, share float64) bool {
-	e.faulty.Lock()
-	defer e.faulty.Unlock()
+	e.faultsMu.Lock()
+	defer e.faultsMu.Unlock()
 	return hit(e.faults.Seed, kind, action, e.calls[action]) < share
 }
 
@@ -291,19 +291,19 @@ func (p Protocol) refused(message string) error {
 	return &Error{http.StatusForbidden, "AccessDenied", message}
 }
 
-// birth is when a resource that is not visible yet was created, and for how many
+// hiddenResource is when a resource that is not visible yet was created, and for how many
 // more reads it is invisible.
-type birth struct {
+type hiddenResource struct {
 	at    time.Time
 	reads int
 }
 
-// Born records that a resource was created now. Every operation that creates one
+// Created records that a resource was created now. Every operation that creates one
 // calls it.
-func (tx *Tx) Born(id string) {
+func (tx *Tx) Created(id string) {
 	f := tx.Faults()
 	if f.HiddenReads > 0 || f.HiddenSeconds > 0 {
-		tx.kernel.hidden[id] = birth{at: time.Now(), reads: f.HiddenReads}
+		tx.kernel.hidden[id] = hiddenResource{at: time.Now(), reads: f.HiddenReads}
 	}
 }
 

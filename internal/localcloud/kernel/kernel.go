@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/localcloud/access"
-	"github.com/bookctl/bookctl/internal/localcloud/judge"
+	"github.com/bookctl/bookctl/internal/localcloud/iamcheck"
 )
 
 // Config configures a kernel. StateDir, Account, Log and Seals are required.
@@ -45,7 +45,7 @@ type Config struct {
 	// Watch, which may be nil, is called with the requests to IAM of each call that is
 	// checked, before the call is carried out. The lock is held then, so Watch must
 	// not call the cloud.
-	Watch func(Asked)
+	Watch func(AuthorizedCall)
 }
 
 // Call is one API call, for Config.Journal, Before and After.
@@ -79,27 +79,27 @@ func (c Call) Throttled() bool {
 // Kernel is an account in one region, without its services.
 type Kernel struct {
 	*Env
-	cfg      Config
-	started  time.Time
-	services map[string]Service // by signing name
-	taggers  map[string]Tagger  // by the name of the service in ARNs
-	world    func(*Tx) judge.World
-	sessions Sessions
-	assumed  Assumed
+	cfg       Config
+	started   time.Time
+	services  map[string]Service // by signing name
+	taggers   map[string]Tagger  // by the name of the service in ARNs
+	accountOf func(*Tx) iamcheck.Account
+	sessions  Sessions
+	assumed   Assumed
 
-	limited sync.Mutex         // guards buckets
-	buckets map[string]*tokens // by what they limit
+	bucketsMu sync.Mutex         // guards buckets
+	buckets   map[string]*tokens // by what they limit
 
 	ctx    context.Context // ends at Stop
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	mu     sync.Mutex // held by every transaction
-	place  place
-	stores map[string]saved
-	dirty  bool // a save has failed
+	mu         sync.Mutex // held by every transaction
+	saved      savedEndpoint
+	stores     map[string]savedStore
+	saveFailed bool // a save has failed
 	// hidden are new resources that reads don't return yet, by id.
-	hidden map[string]birth
+	hidden map[string]hiddenResource
 	// deleted are the tags of deleted resources, by ARN; see Faults.StaleTags.
 	deleted map[string]map[string]string
 }
@@ -111,7 +111,7 @@ func New(ctx context.Context, cfg Config) *Kernel {
 			stateDir: cfg.StateDir, account: cfg.Account, region: cfg.Region, latencies: cfg.Latencies, log: cfg.Log, seals: cfg.Seals,
 			calls: map[string]uint64{},
 		},
-		cfg: cfg, started: time.Now().UTC(), services: map[string]Service{}, taggers: map[string]Tagger{}, stores: map[string]saved{}, hidden: map[string]birth{}, buckets: map[string]*tokens{},
+		cfg: cfg, started: time.Now().UTC(), services: map[string]Service{}, taggers: map[string]Tagger{}, stores: map[string]savedStore{}, hidden: map[string]hiddenResource{}, buckets: map[string]*tokens{},
 	}
 	k.ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return k

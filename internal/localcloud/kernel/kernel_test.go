@@ -29,7 +29,7 @@ func TestAStateIsSavedAtTheEndOfATransactionThatChangedIt(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	k, store := open(t, dir)
-	k.ListensOn("http://127.0.0.1:1", 1, func(tx *kernel.Tx) { store.In(tx).N = 1 })
+	k.SetEndpoint("http://127.0.0.1:1", 1, func(tx *kernel.Tx) { store.In(tx).N = 1 })
 	k.Update(func(tx *kernel.Tx) { store.In(tx).N++ })
 	k.View(func(tx *kernel.Tx) { store.In(tx).N += 10 }) // not saved: nobody said so
 	read := func() (n int) {

@@ -88,8 +88,8 @@ func (k *Kernel) take(s Service, operation string, input any) bool {
 		needs = append(needs, need{key, c.Bucket})
 		break
 	}
-	k.limited.Lock()
-	defer k.limited.Unlock()
+	k.bucketsMu.Lock()
+	defer k.bucketsMu.Unlock()
 	now, free := time.Now(), true
 	for _, n := range needs {
 		free = k.refill(n.key, n.size, now).left >= 1 && free

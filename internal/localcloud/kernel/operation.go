@@ -34,8 +34,8 @@ type Service struct {
 	Operations map[string]Operation
 	// Limits are its limits of requests. They apply with Config.Throttle.
 	Limits Limits
-	// Abroad are the operations that it serves for other regions too.
-	Abroad []string
+	// CrossRegion are the operations that it serves for other regions too.
+	CrossRegion []string
 
 	table *wire.Model // loaded by Serve
 }

@@ -109,14 +109,14 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	if err == nil && !known {
 		err = Fail("UnknownService", "The local cloud has no service %q; it has %s", sc.service, strings.Join(k.serviceNames(), ", "))
 	}
-	if err == nil && sc.region != k.region && len(s.Abroad) == 0 && (sc.region != partitionOf(k.region).global || !slices.Contains(global, sc.service)) {
+	if err == nil && sc.region != k.region && len(s.CrossRegion) == 0 && (sc.region != partitionOf(k.region).global || !slices.Contains(global, sc.service)) {
 		err = k.otherRegion(sc)
 	}
 	if err == nil {
 		err = s.Protocol.stale(r.Header.Get("X-Amz-Date"), started)
 	}
 	if err != nil {
-		k.answerError(w, k.guess(s, r), err, id)
+		k.answerError(w, k.errorModel(s, r), err, id)
 		return
 	}
 	s.table = s.table.For(r)
@@ -134,7 +134,7 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 		k.answerError(w, s.table, err, id)
 		return
 	}
-	if sc.region != k.region && len(s.Abroad) > 0 && !slices.Contains(s.Abroad, call.Operation) {
+	if sc.region != k.region && len(s.CrossRegion) > 0 && !slices.Contains(s.CrossRegion, call.Operation) {
 		k.answerError(w, s.table, k.otherRegion(sc), id)
 		return
 	}
@@ -148,7 +148,7 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 	call.Lost, call.Duration = done.lost, time.Since(started)
 	k.report(call, done.err)
 	if done.lost {
-		hangUp(w)
+		closeConnection(w)
 		return
 	}
 	if done.err != nil {
@@ -220,7 +220,7 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 // run calls the operation in a transaction of its own.
 func (k *Kernel) run(sc scope, s Service, o Operation, call Call, input any) (output any, err error) {
 	k.View(func(tx *Tx) {
-		tx.key, tx.asked = sc.key, sc.region
+		tx.key, tx.requestRegion = sc.key, sc.region
 		defer func() {
 			if p := recover(); p != nil {
 				k.log.Error("an operation panicked", "operation", o.name, "panic", p, "stack", string(debug.Stack()))
@@ -246,8 +246,8 @@ func unknownOperation(p Protocol) string {
 	return "InvalidAction"
 }
 
-// guess returns the table with which an error is encoded if the service is not known.
-func (k *Kernel) guess(s Service, r *http.Request) *wire.Model {
+// errorModel returns the table with which an error is encoded if the service is not known.
+func (k *Kernel) errorModel(s Service, r *http.Request) *wire.Model {
 	switch {
 	case s.table != nil:
 		return s.table
@@ -289,8 +289,8 @@ func (k *Kernel) answerError(w http.ResponseWriter, table *wire.Model, err error
 	_, _ = w.Write(body) // the client may have disconnected
 }
 
-// hangUp closes the connection without a response.
-func hangUp(w http.ResponseWriter) {
+// closeConnection closes the connection without a response.
+func closeConnection(w http.ResponseWriter) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		panic(http.ErrAbortHandler) // makes net/http close the connection

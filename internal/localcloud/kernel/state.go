@@ -16,9 +16,9 @@ import (
 // StateFile returns the path of the file with the state.
 func StateFile(stateDir string) string { return filepath.Join(stateDir, "state.json") }
 
-// place is the port of a cloud's endpoint and its region. The state file contains them
+// savedEndpoint is the port of a cloud's endpoint and its region. The state file contains them
 // next to the stores.
-type place struct {
+type savedEndpoint struct {
 	Port   int    `json:"port"`
 	Region string `json:"region,omitempty"`
 }
@@ -29,8 +29,8 @@ func (k *Kernel) Load() error {
 	if err := k.read(); err != nil {
 		return err
 	}
-	had := k.place.Region
-	if had == "" && k.place.Port != 0 {
+	had := k.saved.Region
+	if had == "" && k.saved.Port != 0 {
 		had = "us-east-1" // the state is of a version that had no other region
 	}
 	if k.region != "" && had != "" && k.region != had {
@@ -62,7 +62,7 @@ func (k *Kernel) read() error {
 	if err := json.Unmarshal(text, &parts); err != nil {
 		return failed(err)
 	}
-	if err := json.Unmarshal(text, &k.place); err != nil {
+	if err := json.Unmarshal(text, &k.saved); err != nil {
 		return failed(err)
 	}
 	delete(parts, "port")
@@ -85,9 +85,9 @@ func (k *Kernel) save() {
 	if k.cfg.Ephemeral {
 		return
 	}
-	parts := map[string]any{"port": k.place.Port}
-	if k.place.Region != "" {
-		parts["region"] = k.place.Region
+	parts := map[string]any{"port": k.saved.Port}
+	if k.saved.Region != "" {
+		parts["region"] = k.saved.Region
 	}
 	for name, s := range k.stores {
 		parts[name] = s.pointer()
@@ -99,23 +99,23 @@ func (k *Kernel) save() {
 			err = os.Rename(file+".new", file)
 		}
 	}
-	k.dirty = err != nil
+	k.saveFailed = err != nil
 	if err != nil {
 		k.log.Error("the state could not be saved", "error", err)
 	}
 }
 
 // Port is the port in the saved state, or 0 for a new state.
-func (k *Kernel) Port() int { return k.place.Port }
+func (k *Kernel) Port() int { return k.saved.Port }
 
-// ListensOn sets the endpoint. It must be called once, before the first call. If the
+// SetEndpoint sets the endpoint. It must be called once, before the first call. If the
 // state is new, it calls seed, which may be nil, to create what every account has.
-func (k *Kernel) ListensOn(endpoint string, port int, seed func(*Tx)) {
+func (k *Kernel) SetEndpoint(endpoint string, port int, seed func(*Tx)) {
 	k.endpoint = endpoint
 	k.Update(func(tx *Tx) {
-		if k.place.Port == 0 && seed != nil {
+		if k.saved.Port == 0 && seed != nil {
 			seed(tx)
 		}
-		k.place = place{Port: port, Region: k.region}
+		k.saved = savedEndpoint{Port: port, Region: k.region}
 	})
 }

@@ -11,15 +11,15 @@ import (
 // Tx, or a pointer into a Store, must not be used after that.
 type Tx struct {
 	*Env
-	kernel  *Kernel
-	key     string // the access key of its API call, if any
-	asked   string // the region that its API call is for
-	over    atomic.Bool
-	changed bool
+	kernel        *Kernel
+	key           string // the access key of its API call, if any
+	requestRegion string // the region that its API call is for
+	over          atomic.Bool
+	changed       bool
 }
 
-// Asked is the region that the API call is for; see Service.Abroad.
-func (tx *Tx) Asked() string { return tx.asked }
+// RequestRegion is the region that the API call is for; see Service.CrossRegion.
+func (tx *Tx) RequestRegion() string { return tx.requestRegion }
 
 // Update runs f in a transaction and saves the state. It must not be called within
 // another transaction.
@@ -37,7 +37,7 @@ func (k *Kernel) View(f func(*Tx)) {
 	tx := &Tx{Env: k.Env, kernel: k}
 	defer func() {
 		tx.over.Store(true)
-		if tx.changed || k.dirty {
+		if tx.changed || k.saveFailed {
 			k.save()
 		}
 	}()
@@ -81,7 +81,7 @@ func (s *Store[T]) In(tx *Tx) *T {
 	return &s.value
 }
 
-// saved is a store in the state file.
-type saved interface{ pointer() any }
+// savedStore is a store in the state file.
+type savedStore interface{ pointer() any }
 
 func (s *Store[T]) pointer() any { return &s.value }

@@ -120,7 +120,7 @@ func (a tx) RequestCertificate(in *acm.RequestCertificateInput) (*acm.RequestCer
 		a.state().Certificates = map[string]*certificate{}
 	}
 	a.state().Certificates[cert.ARN] = cert
-	a.Born(cert.ARN)
+	a.Created(cert.ARN)
 	a.issuePending() // the records may be there from an earlier one
 	return &acm.RequestCertificateOutput{CertificateArn: aws.String(cert.ARN)}, nil
 }

@@ -80,7 +80,7 @@ func (a tx) PutMetricAlarm(in *cloudwatch.PutMetricAlarmInput) (*cloudwatch.PutM
 			a.state().Alarms = map[string]*alarm{}
 		}
 		a.state().Alarms[name] = x
-		a.Born(*x.AlarmArn)
+		a.Created(*x.AlarmArn)
 	}
 	x.AlarmConfigurationUpdatedTimestamp = &now
 	x.AlarmDescription, x.Namespace, x.MetricName, x.Dimensions, x.Metrics = in.AlarmDescription, in.Namespace, in.MetricName, in.Dimensions, in.Metrics

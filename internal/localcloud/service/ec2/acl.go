@@ -97,7 +97,7 @@ func (a tx) CreateNetworkAcl(in *ec2.CreateNetworkAclInput) (*ec2.CreateNetworkA
 	}
 	l := newACL(v.ID, false, tags)
 	a.state().ACLs = append(a.state().ACLs, l)
-	a.Born(l.ID)
+	a.Created(l.ID)
 	out := a.acl(l)
 	return &ec2.CreateNetworkAclOutput{NetworkAcl: &out}, nil
 }

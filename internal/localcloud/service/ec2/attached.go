@@ -78,7 +78,7 @@ func (a tx) attach(kind resourceKind, x attachment, interfaces, description stri
 		x.Interfaces = append(x.Interfaces, i.ID)
 	}
 	a.state().Attached = append(a.state().Attached, &x)
-	a.Born(x.ID)
+	a.Created(x.ID)
 	return &x, nil
 }
 

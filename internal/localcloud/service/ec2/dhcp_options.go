@@ -56,7 +56,7 @@ func (a tx) CreateDhcpOptions(in *ec2.CreateDhcpOptionsInput) (*ec2.CreateDhcpOp
 		d.Values[aws.ToString(c.Key)] = c.Values
 	}
 	a.state().DHCPOptions = append(a.state().DHCPOptions, d)
-	a.Born(d.ID)
+	a.Created(d.ID)
 	out := dhcpOptions(a.Account(), d)
 	return &ec2.CreateDhcpOptionsOutput{DhcpOptions: &out}, nil
 }

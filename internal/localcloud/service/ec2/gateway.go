@@ -40,7 +40,7 @@ func (a tx) CreateInternetGateway(in *ec2.CreateInternetGatewayInput) (*ec2.Crea
 	}
 	g := &gateway{resource: resource{kernel.NewID("igw"), tags}}
 	a.state().Gateways = append(a.state().Gateways, g)
-	a.Born(g.ID)
+	a.Created(g.ID)
 	out := a.gateway(g)
 	return &ec2.CreateInternetGatewayOutput{InternetGateway: &out}, nil
 }

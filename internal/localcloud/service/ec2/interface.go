@@ -214,7 +214,7 @@ func (a tx) CreateNetworkInterface(in *ec2.CreateNetworkInterfaceInput) (*ec2.Cr
 		}
 		i.Tags = tags
 		done(i.ID)
-		a.Born(i.ID)
+		a.Created(i.ID)
 	}
 	out := a.networkInterface(i)
 	return &ec2.CreateNetworkInterfaceOutput{NetworkInterface: &out, ClientToken: in.ClientToken}, nil

@@ -131,7 +131,7 @@ func (a tx) CreateRouteTable(in *ec2.CreateRouteTableInput) (*ec2.CreateRouteTab
 	}
 	t := a.makeTable(v, tags)
 	done(t.ID)
-	a.Born(t.ID)
+	a.Created(t.ID)
 	out := a.table(t)
 	return &ec2.CreateRouteTableOutput{RouteTable: &out, ClientToken: token}, nil
 }

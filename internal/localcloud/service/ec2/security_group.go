@@ -206,7 +206,7 @@ func (a tx) CreateSecurityGroup(in *ec2.CreateSecurityGroupInput) (*ec2.CreateSe
 	}
 	g := &securityGroup{resource: resource{kernel.NewID("sg"), tags}, Name: name, Description: description, VPC: vpc, Rules: []*groupRule{allowAllEgress()}}
 	st.Groups = append(st.Groups, g)
-	a.Born(g.ID)
+	a.Created(g.ID)
 	return &ec2.CreateSecurityGroupOutput{GroupId: aws.String(g.ID), SecurityGroupArn: aws.String(a.ARN("ec2", "security-group/"+g.ID)), Tags: writeTags(tags)}, nil
 }
 

@@ -95,7 +95,7 @@ func (a tx) CreateSubnet(in *ec2.CreateSubnetInput) (*ec2.CreateSubnetOutput, er
 	}
 	s := &subnet{resource: resource{kernel.NewID("subnet"), tags}, VPC: v.ID, Zone: zone, CIDR: cidr.String()}
 	st.Subnets = append(st.Subnets, s)
-	a.Born(s.ID)
+	a.Created(s.ID)
 	out := a.subnet(s)
 	return &ec2.CreateSubnetOutput{Subnet: &out}, nil
 }

@@ -76,7 +76,7 @@ func (a tx) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 		return nil, kernel.Fail("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 	}
 	v := a.makeVPC(cidr.String(), tags)
-	a.Born(v.ID)
+	a.Created(v.ID)
 	out := a.vpc(v)
 	return &ec2.CreateVpcOutput{Vpc: &out}, nil
 }

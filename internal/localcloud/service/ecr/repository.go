@@ -174,7 +174,7 @@ func (a tx) CreateRepository(in *ecr.CreateRepositoryInput) (*ecr.CreateReposito
 		a.state().Repositories = map[string]*repository{}
 	}
 	a.state().Repositories[name] = r
-	a.Born(a.RepositoryARN(name))
+	a.Created(a.RepositoryARN(name))
 	described := a.describe(r)
 	return &ecr.CreateRepositoryOutput{Repository: &described}, nil
 }

@@ -134,7 +134,7 @@ func (a tx) CreateCluster(in *ecs.CreateClusterInput) (*ecs.CreateClusterOutput,
 			a.state().Clusters = map[string]*cluster{}
 		}
 		a.state().Clusters[name] = cl
-		a.Born(a.clusterARN(name))
+		a.Created(a.clusterARN(name))
 	}
 	described := a.describeCluster(cl, types.ClusterFieldTags, types.ClusterFieldSettings, types.ClusterFieldConfigurations)
 	return &ecs.CreateClusterOutput{Cluster: &described}, nil

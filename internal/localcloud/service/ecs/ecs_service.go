@@ -249,7 +249,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 		a.state().Services = map[string]*service{}
 	}
 	a.state().Services[s.key()] = s
-	a.Born(a.serviceARN(s))
+	a.Created(a.serviceARN(s))
 	a.wakeScheduler()
 	described := a.describeService(s, true)
 	return &ecs.CreateServiceOutput{Service: &described}, nil

@@ -119,7 +119,7 @@ func (a tx) CreateListener(in *elb.CreateListenerInput) (*elb.CreateListenerOutp
 		a.state().Listeners = map[string]*listener{}
 	}
 	a.state().Listeners[*l.ListenerArn] = l
-	a.Born(*l.ListenerArn)
+	a.Created(*l.ListenerArn)
 	a.configureListeners()
 	return &elb.CreateListenerOutput{Listeners: []types.Listener{l.Listener}}, nil
 }

@@ -106,7 +106,7 @@ func (a tx) CreateLoadBalancer(in *elb.CreateLoadBalancerInput) (*elb.CreateLoad
 	}
 	arn := *lb.LoadBalancerArn
 	a.state().LoadBalancers[arn] = lb
-	a.Born(arn)
+	a.Created(arn)
 	created := lb.LoadBalancer // still provisioning, as AWS answers
 	if a.Latencies().LoadBalancer == 0 {
 		a.activate(arn)

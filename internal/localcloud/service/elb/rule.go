@@ -125,7 +125,7 @@ func (a tx) CreateRule(in *elb.CreateRuleInput) (*elb.CreateRuleOutput, error) {
 		a.state().Rules = map[string]*rule{}
 	}
 	a.state().Rules[*r.RuleArn] = r
-	a.Born(*r.RuleArn)
+	a.Created(*r.RuleArn)
 	a.configureListeners()
 	return &elb.CreateRuleOutput{Rules: []types.Rule{r.Rule}}, nil
 }

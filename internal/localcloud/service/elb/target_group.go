@@ -133,7 +133,7 @@ func (a tx) CreateTargetGroup(in *elb.CreateTargetGroupInput) (*elb.CreateTarget
 	}
 	a.state().TargetGroups[arn] = tg
 	a.openGroup(tg)
-	a.Born(arn)
+	a.Created(arn)
 	return &elb.CreateTargetGroupOutput{TargetGroups: []types.TargetGroup{described}}, nil
 }
 

@@ -58,7 +58,7 @@ func (a tx) PutRule(in *eventbridge.PutRuleInput) (*eventbridge.PutRuleOutput, e
 			a.state().Rules = map[string]*rule{}
 		}
 		a.state().Rules[name] = r
-		a.Born(r.ARN)
+		a.Created(r.ARN)
 	}
 	r.Pattern, r.Description, r.State = *in.EventPattern, aws.ToString(in.Description), cmp.Or(in.State, types.RuleStateEnabled)
 	return &eventbridge.PutRuleOutput{RuleArn: &r.ARN}, nil

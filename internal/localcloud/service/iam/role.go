@@ -189,7 +189,7 @@ func (a tx) CreateRole(in *iam.CreateRoleInput) (*iam.CreateRoleOutput, error) {
 		Created: a.Now(), Tags: tags,
 	}
 	a.putRole(r)
-	a.Born(r.ARN)
+	a.Created(r.ARN)
 	return &iam.CreateRoleOutput{Role: r.sdk(true)}, nil
 }
 

@@ -101,7 +101,7 @@ func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOu
 		a.state().Groups = map[string]*group{}
 	}
 	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*stream{}}
-	a.Born(a.GroupARN(name))
+	a.Created(a.GroupARN(name))
 	return &logs.CreateLogGroupOutput{}, nil
 }
 

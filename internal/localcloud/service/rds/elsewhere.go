@@ -91,12 +91,12 @@ func (a tx) abroad(arn *string) *snapshot {
 // shown only to who asks for shared ones, by its ARN.
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBSnapshots.html
 func (a tx) described(in *rds.DescribeDBSnapshotsInput) (*snapshot, error) {
-	if s := a.abroad(in.DBSnapshotIdentifier); s != nil && s.Elsewhere.Region == a.Asked() && (s.Elsewhere.Account == a.Account() || aws.ToBool(in.IncludeShared)) {
+	if s := a.abroad(in.DBSnapshotIdentifier); s != nil && s.Elsewhere.Region == a.RequestRegion() && (s.Elsewhere.Account == a.Account() || aws.ToBool(in.IncludeShared)) {
 		return s, nil
 	}
-	if a.Asked() != a.Region() {
+	if a.RequestRegion() != a.Region() {
 		for _, s := range a.state().Snapshots { // the account's own by its name
-			if e := s.Elsewhere; e != nil && e.Region == a.Asked() && e.Account == a.Account() && strings.EqualFold(s.ID, aws.ToString(in.DBSnapshotIdentifier)) {
+			if e := s.Elsewhere; e != nil && e.Region == a.RequestRegion() && e.Account == a.Account() && strings.EqualFold(s.ID, aws.ToString(in.DBSnapshotIdentifier)) {
 				return s, nil
 			}
 		}

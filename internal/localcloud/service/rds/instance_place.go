@@ -83,7 +83,7 @@ func (a tx) place(db *instance, p placement) error {
 	db.Resource = "db-" + kernel.RandomText(26, kernel.Capitals+kernel.Digits)
 	db.Status = dbCreating
 	a.state().Instances = append(a.state().Instances, db)
-	a.Born(db.Resource)
+	a.Created(db.Resource)
 	a.beginWork(db.Resource, a.create)
 	return nil
 }

@@ -104,7 +104,7 @@ func (a tx) CreateDBParameterGroup(in *rds.CreateDBParameterGroupInput) (*rds.Cr
 	}
 	g := &parameterGroup{Name: name, Family: family, Description: aws.ToString(in.Description), Tags: tags, Values: map[string]string{}}
 	a.state().ParameterGroups = append(a.state().ParameterGroups, g)
-	a.Born(g.key())
+	a.Created(g.key())
 	out := a.describeParameterGroup(g)
 	return &rds.CreateDBParameterGroupOutput{DBParameterGroup: &out}, nil
 }

@@ -36,7 +36,7 @@ type running struct {
 
 // API is the service's operations.
 func (s *Service) API() kernel.Service {
-	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, Abroad: []string{"DescribeDBSnapshots", "StartDBInstanceAutomatedBackupsReplication"}, Operations: kernel.Operations(s.in,
+	return kernel.Service{Model: "rds", Signing: "rds", Protocol: kernel.Query, CrossRegion: []string{"DescribeDBSnapshots", "StartDBInstanceAutomatedBackupsReplication"}, Operations: kernel.Operations(s.in,
 		kernel.Op("AddTagsToResource", tx.AddTagsToResource),
 		kernel.Op("CopyDBSnapshot", tx.CopyDBSnapshot),
 		kernel.Op("CreateDBInstance", tx.CreateDBInstance),

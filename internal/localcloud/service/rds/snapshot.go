@@ -100,7 +100,7 @@ func (a tx) addSnapshot(db *instance, id, kind string, tags map[string]string) *
 	s := &snapshot{ID: id, Key: "snapshot-" + kernel.HexDigits(16), Type: kind, Status: dbCreating, Created: a.Now(), Instance: *db, Tags: tags}
 	s.Instance.Verifier, s.Instance.Pending.Verifier = "", ""
 	a.state().Snapshots = append(a.state().Snapshots, s)
-	a.Born(s.Key)
+	a.Created(s.Key)
 	return s
 }
 
@@ -208,7 +208,7 @@ func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Describe
 			return nil, err
 		}
 		all = append(all, a.describeSnapshot(s))
-	} else if a.Asked() == a.Region() {
+	} else if a.RequestRegion() == a.Region() {
 		for _, s := range a.state().Snapshots {
 			if s.Elsewhere != nil {
 				continue
@@ -383,12 +383,12 @@ func (a tx) StartDBInstanceAutomatedBackupsReplication(in *rds.StartDBInstanceAu
 	if err != nil {
 		return nil, err
 	}
-	if a.Asked() == a.Region() || slices.Contains(db.Replicated, a.Asked()) {
-		return nil, kernel.Fail("InvalidDBInstanceState", "The automated backups of %s can't be replicated to %s.", db.ID, a.Asked())
+	if a.RequestRegion() == a.Region() || slices.Contains(db.Replicated, a.RequestRegion()) {
+		return nil, kernel.Fail("InvalidDBInstanceState", "The automated backups of %s can't be replicated to %s.", db.ID, a.RequestRegion())
 	}
-	db.Replicated = append(db.Replicated, a.Asked())
+	db.Replicated = append(db.Replicated, a.RequestRegion())
 	return &rds.StartDBInstanceAutomatedBackupsReplicationOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
-		DBInstanceAutomatedBackupsArn: aws.String(a.replicatedARN(db, a.Asked())), DBInstanceArn: in.SourceDBInstanceArn, Region: aws.String(a.Region()), Status: aws.String("pending"),
+		DBInstanceAutomatedBackupsArn: aws.String(a.replicatedARN(db, a.RequestRegion())), DBInstanceArn: in.SourceDBInstanceArn, Region: aws.String(a.Region()), Status: aws.String("pending"),
 	}}, nil
 }
 

@@ -91,7 +91,7 @@ func (a tx) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.CreateDB
 	}
 	g := &subnetGroup{Name: name, Description: aws.ToString(in.DBSubnetGroupDescription), VPC: vpc, Subnets: slices.Clone(in.SubnetIds), Tags: tags}
 	a.state().SubnetGroups = append(a.state().SubnetGroups, g)
-	a.Born(g.key())
+	a.Created(g.key())
 	out := a.describeSubnetGroup(g)
 	return &rds.CreateDBSubnetGroupOutput{DBSubnetGroup: &out}, nil
 }

@@ -136,7 +136,7 @@ func (a tx) CreateHostedZone(in *route53.CreateHostedZoneInput) (*route53.Create
 		a.state().Zones = map[string]*zone{}
 	}
 	a.state().Zones[z.ID] = z
-	a.Born(z.ID)
+	a.Created(z.ID)
 	return &route53.CreateHostedZoneOutput{
 		HostedZone: z.sdk(), ChangeInfo: a.change(nil),
 		DelegationSet: &types.DelegationSet{NameServers: servers},

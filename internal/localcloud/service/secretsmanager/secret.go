@@ -162,7 +162,7 @@ func (a tx) CreateSecret(in *secretsmanager.CreateSecretInput) (*secretsmanager.
 		a.addVersion(s, token, value, nil)
 	}
 	a.state().Secrets = append(a.state().Secrets, s)
-	a.Born(s.ARN)
+	a.Created(s.ARN)
 	return created(s), nil
 }
 

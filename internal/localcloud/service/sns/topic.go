@@ -86,7 +86,7 @@ func (a tx) CreateTopic(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error
 		a.state().Topics = map[string]*topic{}
 	}
 	a.state().Topics[arn] = t
-	a.Born(arn)
+	a.Created(arn)
 	return &sns.CreateTopicOutput{TopicArn: &arn}, nil
 }
 

@@ -193,7 +193,7 @@ func (a tx) PutParameter(in *ssm.PutParameterInput) (*ssm.PutParameterOutput, er
 		p := &parameter{Name: name, Type: in.Type, Description: aws.ToString(in.Description), Tags: tags, Advanced: a.advances(in)}
 		p.Versions = []parameterVersion{{Number: 1, Sealed: a.Seal(value), Changed: a.Now()}}
 		a.state().Parameters = append(a.state().Parameters, p)
-		a.Born(a.parameterARN(name))
+		a.Created(a.parameterARN(name))
 		return &ssm.PutParameterOutput{Version: 1, Tier: p.tier()}, nil
 	}
 	if !overwrite {

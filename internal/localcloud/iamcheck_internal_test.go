@@ -4,12 +4,12 @@ import (
 	"log/slog"
 	"testing"
 
-	"github.com/bookctl/bookctl/internal/localcloud/judge"
+	"github.com/bookctl/bookctl/internal/localcloud/iamcheck"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// TestEveryOperationHasItsPermissions makes sure that no call goes unjudged for
-// want of a rule, and that each rule names fields that the call has.
+// TestEveryOperationHasItsPermissions makes sure that no call is allowed because
+// it has no rule, and that each rule names fields that the call has.
 func TestEveryOperationHasItsPermissions(t *testing.T) {
 	t.Parallel()
 	k := kernel.New(t.Context(), kernel.Config{StateDir: t.TempDir(), Account: "000000000000", Region: "us-east-1", Log: slog.New(slog.DiscardHandler)})
@@ -20,8 +20,8 @@ func TestEveryOperationHasItsPermissions(t *testing.T) {
 		for _, s := range c.apis() {
 			for name, o := range s.Operations {
 				total++
-				if _, known := judge.Requests(world{tx, c}, s.Action(name), o.NewInput()); !known {
-					t.Errorf("what AWS asks for %s is not in the judge's table", s.Action(name))
+				if _, known := iamcheck.Requests(accountState{tx, c}, s.Action(name), o.NewInput()); !known {
+					t.Errorf("what AWS checks for %s is not in the table of iamcheck", s.Action(name))
 				}
 			}
 		}

@@ -1,4 +1,4 @@
-package judge
+package iamcheck
 
 import (
 	"encoding/json"

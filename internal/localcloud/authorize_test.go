@@ -22,8 +22,8 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
-// judged opens a cloud whose deployer may do what the statements say.
-func judged(t *testing.T, statements string) *localcloud.Cloud {
+// openWithPolicy opens a cloud whose deployer may do what the statements say.
+func openWithPolicy(t *testing.T, statements string) *localcloud.Cloud {
 	t.Helper()
 	p, err := access.Parse([]byte(`{"Version":"2012-10-17","Statement":[` + statements + `]}`))
 	if err != nil {
@@ -45,7 +45,7 @@ func refusedBy(t *testing.T, what string, err error, code, words string) {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
 func TestADenialReadsAsTheServiceWritesIt(t *testing.T) {
 	t.Parallel()
-	c := judged(t, `{"Effect":"Allow","Action":["ec2:DescribeVpcs","application-autoscaling:*","ecs:*"],"Resource":"*"},{"Effect":"Deny","Action":"ec2:DescribeSubnets","Resource":"*"}`)
+	c := openWithPolicy(t, `{"Effect":"Allow","Action":["ec2:DescribeVpcs","application-autoscaling:*","ecs:*"],"Resource":"*"},{"Effect":"Deny","Action":"ec2:DescribeSubnets","Resource":"*"}`)
 	ctx, cfg := t.Context(), once(c)
 	const user = "User: arn:aws:iam::000000000000:user/local is not authorized to perform: "
 
@@ -70,7 +70,7 @@ func TestADenialReadsAsTheServiceWritesIt(t *testing.T) {
 	if _, err := ec2.NewFromConfig(cfg).DescribeVpcs(ctx, &ec2.DescribeVpcsInput{}); err != nil {
 		t.Errorf("what is allowed: %v", err)
 	}
-	// Whoever looks at the cloud from outside is not judged.
+	// Whoever looks at the cloud from outside is not checked.
 	cfg.Credentials = credentials.NewStaticCredentialsProvider("root", "root", "")
 	if _, err := ec2.NewFromConfig(cfg).CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16")}); err != nil {
 		t.Errorf("the administrator: %v", err)
@@ -81,7 +81,7 @@ func TestADenialReadsAsTheServiceWritesIt(t *testing.T) {
 // request's tags, which then hold for the resource.
 func TestTagsAreJudgedAsTheyAreAtThatMoment(t *testing.T) {
 	t.Parallel()
-	c := judged(t, `{"Effect":"Allow","Action":"ec2:CreateVpc","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/owner":"me"}}},
+	c := openWithPolicy(t, `{"Effect":"Allow","Action":"ec2:CreateVpc","Resource":"*","Condition":{"StringEquals":{"aws:RequestTag/owner":"me"}}},
 		{"Effect":"Allow","Action":"ec2:CreateTags","Resource":"*","Condition":{"StringEquals":{"ec2:CreateAction":"CreateVpc"}}},
 		{"Effect":"Allow","Action":"ec2:DeleteVpc","Resource":"*","Condition":{"StringEquals":{"aws:ResourceTag/owner":"me"}}}`)
 	ctx, client := t.Context(), ec2.NewFromConfig(once(c))
@@ -126,8 +126,8 @@ func rootConfig(c *localcloud.Cloud) aws.Config {
 // TestWhatAWSChecksInAddition has the actions that are no calls of their own.
 func TestWhatAWSChecksInAddition(t *testing.T) {
 	t.Parallel()
-	asked := map[string]localcloud.Asked{}
-	c := openCloud(t, localcloud.Config{Region: "us-gov-west-1", Watch: func(a localcloud.Asked) { asked[a.Action] = a }})
+	asked := map[string]localcloud.AuthorizedCall{}
+	c := openCloud(t, localcloud.Config{Region: "us-gov-west-1", Watch: func(a localcloud.AuthorizedCall) { asked[a.Action] = a }})
 	cfg := once(c)
 	cfg.Region = "us-gov-west-1"
 	ctx := t.Context()

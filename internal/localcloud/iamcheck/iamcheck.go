@@ -1,11 +1,12 @@
-// Package judge knows what IAM must allow for each API call: the action on each
+// Package iamcheck lists what IAM checks for each API call: the action on each
 // resource of the call, with its condition keys, and the other actions that AWS
-// checks. The rules are a table (rules.go), from the service authorization reference:
+// checks. The rules are a table (rules.go) of functions (rule_kinds.go), from the
+// service authorization reference:
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
 //
 // If two sources name a resource differently, both names must be allowed, so that a
 // policy that passes here is right in either case.
-package judge
+package iamcheck
 
 import (
 	"fmt"
@@ -18,16 +19,16 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
-// World is the current state of the account, as far as rules need it.
-type World interface {
+// Account is the current state of the account, as far as rules need it.
+type Account interface {
 	// ARN returns the ARN of a resource in the account and region.
 	ARN(service, resource string) string
 	// Tags returns the tags of a resource, or nil if it does not exist.
 	Tags(arn string) map[string]string
 	// Boundary returns the permissions boundary of a role, or "".
 	Boundary(role string) string
-	// Lacks returns the ARN of a service-linked role, and whether it is missing.
-	Lacks(service string) (arn string, missing bool)
+	// LinkedRole returns the ARN of a service-linked role, and whether it is missing.
+	LinkedRole(service string) (arn string, missing bool)
 	// Secret returns the ARN of the secret with that name, Target that of the scalable
 	// target of that resource id, and Backups that of the automated backups of a
 	// database, or "" if it does not exist. Association returns the ARNs of both ends of
@@ -43,20 +44,20 @@ type World interface {
 // Requests returns the requests to IAM for a call. The action is, for example,
 // "ec2:CreateVpc", and the input is the SDK's input struct. Known is false if the
 // action has no rule.
-func Requests(w World, action string, input any) (requests []access.Request, known bool) {
-	asks, known := table()[action]
-	a := ask{World: w, input: reflect.Indirect(reflect.ValueOf(input))}
+func Requests(w Account, action string, input any) (requests []access.Request, known bool) {
+	rules, known := table()[action]
+	a := collector{Account: w, input: reflect.Indirect(reflect.ValueOf(input))}
 	a.service, a.operation, _ = strings.Cut(action, ":")
-	for _, r := range asks {
+	for _, r := range rules {
 		r(&a)
 	}
 	return a.requests, known
 }
 
-// Registry returns the ECR action and the repository of a request in the OCI
+// RegistryAction returns the ECR action and the repository of a request in the OCI
 // distribution protocol. The action is "" if the request needs no permission
 // (https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html).
-func Registry(r *http.Request) (action, repository string) {
+func RegistryAction(r *http.Request) (action, repository string) {
 	path := strings.TrimPrefix(r.URL.Path, "/v2/")
 	if name, _, ok := strings.Cut(path, "/manifests/"); ok {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
@@ -85,15 +86,15 @@ func Registry(r *http.Request) (action, repository string) {
 }
 
 // RegistryRequest returns the request to IAM for such an action.
-func RegistryRequest(w World, action, repository string) access.Request {
-	a := ask{World: w}
+func RegistryRequest(w Account, action, repository string) access.Request {
+	a := collector{Account: w}
 	a.add(action, w.ARN("ecr", "repository/"+repository), nil)
 	return a.requests[0]
 }
 
-// Refusal returns the message of a denial, as in
+// DenialMessage returns the message of a denial, as in
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html.
-func Refusal(caller string, r access.Request, d access.Decision) string {
+func DenialMessage(caller string, r access.Request, d access.Decision) string {
 	on := " on resource: " + r.Resource
 	if r.Resource == "*" && (strings.HasPrefix(r.Action, "ec2:") || strings.HasPrefix(r.Action, "elasticloadbalancing:")) {
 		on = "" // these two services leave it out
@@ -105,9 +106,9 @@ func Refusal(caller string, r access.Request, d access.Decision) string {
 	return fmt.Sprintf("User: %s is not authorized to perform: %s%s %s", caller, r.Action, on, why)
 }
 
-// ask collects the requests to IAM for a call.
-type ask struct {
-	World
+// collector collects the requests to IAM for a call.
+type collector struct {
+	Account
 	service, operation string
 	input              reflect.Value // a struct
 	requests           []access.Request
@@ -118,7 +119,7 @@ type keys = map[string][]string
 
 // add adds a request for an action on a resource. The tags of the resource become
 // condition keys of the request.
-func (a *ask) add(action, resource string, of keys) {
+func (a *collector) add(action, resource string, of keys) {
 	r := access.Request{Action: action, Resource: resource, Context: keys{}}
 	for key, values := range of {
 		if len(values) > 0 {
@@ -144,12 +145,14 @@ func (a *ask) add(action, resource string, of keys) {
 	}
 }
 
-// own adds a request for the call's own action.
-func (a *ask) own(resource string, of keys) { a.add(a.service+":"+a.operation, resource, of) }
+// addOwnAction adds a request for the call's own action.
+func (a *collector) addOwnAction(resource string, of keys) {
+	a.add(a.service+":"+a.operation, resource, of)
+}
 
 // arn returns the ARN that a value names: "kind/" or "kind:" followed by the value,
 // unless the value is an ARN.
-func (a *ask) arn(service, kind, value string) string {
+func (a *collector) arn(service, kind, value string) string {
 	if strings.HasPrefix(value, "arn:") {
 		return value
 	}
@@ -158,7 +161,7 @@ func (a *ask) arn(service, kind, value string) string {
 
 // field returns the values at a path of field names, through pointers and lists. It
 // panics if the input has no such field, which is a mistake in the table.
-func (a *ask) field(path string) []reflect.Value {
+func (a *collector) field(path string) []reflect.Value {
 	values := []reflect.Value{a.input}
 	for name := range strings.SplitSeq(path, ".") {
 		var next []reflect.Value
@@ -192,7 +195,7 @@ func spread(v reflect.Value) []reflect.Value {
 }
 
 // texts returns the values of a field that is a string or a list of strings.
-func (a *ask) texts(path string) []string {
+func (a *collector) texts(path string) []string {
 	var out []string
 	for _, v := range a.field(path) {
 		if s := fmt.Sprint(v.Interface()); s != "" {
@@ -202,17 +205,17 @@ func (a *ask) texts(path string) []string {
 	return out
 }
 
-func (a *ask) text(path string) string {
+func (a *collector) text(path string) string {
 	for _, s := range a.texts(path) {
 		return s
 	}
 	return ""
 }
 
-func (a *ask) has(field string) bool { return a.input.FieldByName(field).IsValid() }
+func (a *collector) has(field string) bool { return a.input.FieldByName(field).IsValid() }
 
-// given returns the condition keys for the tags that a request sets or removes.
-func (a *ask) given() keys {
+// tagKeys returns the condition keys for the tags that a request sets or removes.
+func (a *collector) tagKeys() keys {
 	tags := map[string]string{}
 	switch {
 	case a.has("Tags") && a.input.FieldByName("Tags").Kind() == reflect.Map:
