@@ -446,6 +446,10 @@ func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
 		switch more := pendingStorage(live.instance); {
 		case status == storageFull && hasField(st.Drift, "storage"), status == dbStopped:
 			st.Phase, st.Next = graph.Ready, hint.Message{}
+		case status == storageFull && more == 0 && d.sent.busy != "":
+			st.Note += ", RDS gives it no more storage now: " + d.sent.busy
+			st.Next = hint.New("RDS takes another change of the storage six hours after the last one, or when it has optimized that: run the same command again then; if the database takes connections, %s can delete what it does not need",
+				hint.Command("db", "psql"))
 		case status == storageFull && more > 0 && (d.sent.changed || d.sent.busy != ""):
 			// It is shown as full until it has the storage that this run gave it. What
 			// somebody has scheduled would come in the maintenance window only.

@@ -185,7 +185,7 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 	_, err = d.rds.ModifyDBInstance(ctx, in)
 	if in.AllocatedStorage != nil && optimizing(err) {
 		// That passes after hours, and the rest need not wait for it.
-		d.sent.busy = err.Error()
+		d.sent.busy = message(err)
 		if err = nil; more {
 			in.AllocatedStorage, in.Iops = nil, nil
 			_, err = d.rds.ModifyDBInstance(ctx, in)
