@@ -93,7 +93,12 @@ const deviceSession = time.Hour
 
 // assumeRole completes what the SDK has read of the profile.
 func assumeRole(o *stscreds.AssumeRoleOptions, s streams, g *globals) {
-	o.TokenProvider = func() (string, error) { return askForCode(s, aws.ToString(o.SerialNumber), g.prompt.Load()) }
+	o.TokenProvider = func() (string, error) {
+		if g.unattended.Load() {
+			return "", errNoTerminal
+		}
+		return askForCode(s, aws.ToString(o.SerialNumber), g.prompt.Load())
+	}
 	if o.SerialNumber != nil && o.Duration == 0 {
 		o.Duration = deviceSession
 	}

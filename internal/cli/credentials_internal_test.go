@@ -9,9 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
+
+	"github.com/bookctl/bookctl/internal/ui"
 )
 
 // TestWhatSTSRefuses explains errors as the SDK hands them on when it could not get
@@ -93,5 +96,20 @@ func TestASessionThatBeganWithACodeLastsAnHour(t *testing.T) {
 		if _, err := provider.Retrieve(t.Context()); err == nil || client.asked == nil || *client.asked.DurationSeconds != c.want {
 			t.Errorf("device %q, duration_seconds %s: %+v, %v; want %d s", c.device, c.said, client.asked, err, c.want)
 		}
+	}
+}
+
+// TestAPageSaysHowASessionOfADeviceBeginsAgain has the session of a page end: the page can't
+// ask for the next code.
+func TestAPageSaysHowASessionOfADeviceBeginsAgain(t *testing.T) {
+	t.Parallel()
+	g := &globals{stack: "book"}
+	page := newLiveStack(&target{}, g)
+	options := &stscreds.AssumeRoleOptions{SerialNumber: aws.String("arn:aws:iam::111122223333:mfa/ann")}
+	assumeRole(options, streams{}, g)
+	_, err := options.TokenProvider()
+	var failure ui.Failure
+	if !errors.As(page.worded(authError{noAccess{err}}), &failure) || !strings.Contains(failure.Text, "the page can't ask for it") || failure.Next != "end this page, and run 'bookctl ui' again" {
+		t.Errorf("the page shows %+v", failure)
 	}
 }

@@ -38,6 +38,8 @@ type globals struct {
 	answers provision.Answers
 	// prompt prints a question's line while a run is drawn on a terminal; nil while none is.
 	prompt atomic.Pointer[func(format string, args ...any)]
+	// unattended is set when nobody is asked on the terminal any more.
+	unattended atomic.Bool
 	// config, if it is not nil, replaces the user's AWS configuration.
 	config *aws.Config
 	// empty is a local cloud in this process; see planBeforeStart. Nil is none.

@@ -89,8 +89,9 @@ type liveStack struct {
 	g *globals
 
 	mu sync.Mutex
-	// target is nil after a failed read. The next one connects again: the user may have
-	// signed in again, and a restarted local cloud has another address.
+	// target is nil after its credentials failed. The next read connects again: the user may
+	// have signed in again. A session that is still valid is kept, since it may not be had
+	// again: it may have begun with the code of an MFA device.
 	target          *target
 	account, region string
 
@@ -99,6 +100,7 @@ type liveStack struct {
 
 func newLiveStack(t *target, g *globals) *liveStack {
 	g.answers.Slow = func(string, string, time.Duration) {} // the page shows how old it is
+	g.unattended.Store(true)
 	return &liveStack{g: g, target: t, account: t.account, region: t.region}
 }
 
@@ -118,7 +120,7 @@ func (l *liveStack) connected(ctx context.Context) (*target, error) {
 	if l.target != nil {
 		return l.target, nil
 	}
-	// Nobody can be asked on the terminal, and nothing is printed there.
+	// Nothing is printed on the terminal.
 	t, err := connect(ctx, streams{in: strings.NewReader(""), out: io.Discard, err: io.Discard}, l.g)
 	if err != nil {
 		return nil, err
@@ -133,6 +135,12 @@ func (l *liveStack) connected(ctx context.Context) (*target, error) {
 
 // worded replaces an error by its explanation.
 func (l *liveStack) worded(err error) error {
+	if errors.Is(err, errNoTerminal) {
+		return ui.Failure{
+			Text: "The AWS profile asks for the code of an MFA device (mfa_serial) again, and the page can't ask for it.",
+			Next: hint.New("end this page, and run %s again", hint.Command("ui")).Show(l.g.show),
+		}
+	}
 	err = clarified(err)
 	return ui.Failure{Text: hint.Text(err, l.g.show), Next: judge(err).next.Show(l.g.show)}
 }
@@ -141,9 +149,11 @@ func (l *liveStack) worded(err error) error {
 func (l *liveStack) Look(ctx context.Context) (ui.Stack, error) {
 	seen, err := l.look(ctx)
 	if err != nil {
-		l.mu.Lock()
-		l.target = nil
-		l.mu.Unlock()
+		if l.g.local || noCredentials(err) || provision.Expired(err) {
+			l.mu.Lock()
+			l.target = nil
+			l.mu.Unlock()
+		}
 		return ui.Stack{}, l.worded(err)
 	}
 	return seen, nil

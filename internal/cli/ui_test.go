@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -162,6 +163,40 @@ func TestThePageIsOfAWSToo(t *testing.T) {
 			t.Errorf("the page, %d, lacks %q:\n%s", code, want, body)
 		}
 	}
+	end()
+}
+
+// TestAPageKeepsASessionThatIsStillValid gets its credentials once, as those are that begin
+// with the code of an MFA device, and has a read fail for another reason.
+func TestAPageKeepsASessionThatIsStillValid(t *testing.T) {
+	t.Parallel()
+	s := newShell(t, "AWS_PROFILE=once", "AWS_REGION=us-east-1")
+	h := s.byHand(t, nil)
+	s.env = append(s.env, "AWS_ENDPOINT_URL="+h.endpoint)
+	once := filepath.Join(s.dir, "once")
+	h.must(os.WriteFile(once, []byte("#!/bin/sh\nrm \"$0\"; echo '{\"Version\": 1, \"AccessKeyId\": \"AKIAEXAMPLE\", \"SecretAccessKey\": \"secret\"}'\n"), 0o700))
+	h.must(os.MkdirAll(filepath.Join(s.dir, ".aws"), 0o700))
+	h.must(os.WriteFile(filepath.Join(s.dir, ".aws", "config"), []byte("[profile once]\ncredential_process = "+once+"\n"), 0o600))
+	url, end := s.page(t)
+	var body string
+	shows := func(want, not string) {
+		t.Helper()
+		defer func() {
+			if t.Failed() {
+				t.Log(body)
+			}
+		}()
+		until(t, "the page shows "+want, func() bool {
+			_, body = call(t, http.MethodGet, url, "")
+			return strings.Contains(body, want) && !strings.Contains(body, not)
+		})
+	}
+	const failed = "The stack can't be read"
+	shows("nothing is deployed", failed)
+	h.faults(map[string]any{"deny": []string{"ec2:DescribeVpcs", "tag:GetResources"}})
+	shows(failed, "credential_process")
+	h.faults(map[string]any{})
+	shows("nothing is deployed", failed)
 	end()
 }
 
