@@ -293,3 +293,71 @@ func TestThePageKeepsUpWithManyLines(t *testing.T) {
 		t.Errorf("the console says: %v", wrong)
 	}
 }
+
+// TestWhoReadsTheLogsKeepsThePlace filters while it reads, and has more lines come than are
+// kept.
+func TestWhoReadsTheLogsKeepsThePlace(t *testing.T) {
+	t.Parallel()
+	b := browser.Open(t)
+	s := &source{stack: busy()}
+	at, path, _ := serve(t, s)
+	b.Go("http://" + at + path)
+	b.Resize(1280, 900)
+	written := 0
+	write := func(n int) {
+		t.Helper()
+		s.set(func(s *source) {
+			for range n {
+				written++
+				s.lines = append(s.lines, ui.Line{Time: time.Now(), Task: "3f2a1b9c", Text: fmt.Sprintf("line %d is %s", written, []string{"even", "odd"}[written%2])})
+			}
+		})
+		b.Until("the last line is there", func() bool {
+			var last string
+			b.Run(`return document.querySelector("#lines").lastChild?.textContent || ""`, &last)
+			return strings.Contains(last, fmt.Sprintf("line %d is", written))
+		})
+	}
+	type state struct {
+		Line    string
+		Below   int
+		Follows bool
+	}
+	// reads is what is at the top, when the browser has sent all events of what was done.
+	reads := func() (have state) {
+		t.Helper()
+		b.Run(`return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => {
+			const lines = document.querySelector("#lines"), top = lines.getBoundingClientRect().top + lines.clientTop;
+			const p = [...lines.children].find((p) => !p.hidden && p.getBoundingClientRect().bottom > top);
+			done({line: p ? p.querySelector("span").textContent : "", below: p ? Math.round(p.getBoundingClientRect().top - top) : 0, follows: document.querySelector("#follow").checked});
+		})))`, &have)
+		return have
+	}
+	write(900)
+	b.Run(`const lines = document.querySelector("#lines"); lines.scrollTop += lines.children[499].getBoundingClientRect().top - lines.getBoundingClientRect().top - lines.clientTop`, nil)
+	begin := reads()
+	if begin != (state{"line 500 is even", 0, false}) {
+		t.Fatalf("it begins with %+v", begin)
+	}
+	for _, f := range []struct{ filter, line string }{{"odd", "line 501 is odd"}, {"line 500", "line 500 is even"}, {"no such line", ""}, {"", "line 500 is even"}} {
+		b.Fill("#filter", f.filter)
+		b.Run(`document.querySelector("#filter").dispatchEvent(new Event("input"))`, nil) // the driver sends none of what it clears
+		if got := reads(); got.Line != f.line || got.Follows {
+			t.Errorf("with the filter %q: %+v, want %s", f.filter, got, f.line)
+		}
+	}
+	for range 3 {
+		write(800)
+	}
+	b.Run(`const lines = document.querySelector("#lines"); lines.scrollTop += lines.children[2999].getBoundingClientRect().top - lines.getBoundingClientRect().top - lines.clientTop`, nil)
+	begin = reads()
+	write(800) // of these 4,100 lines the page drops the first
+	var kept int
+	b.Run(`return document.querySelectorAll("#lines p").length`, &kept)
+	if got := reads(); kept != 2000 || got != begin || got.Line != "line 3000 is even" {
+		t.Errorf("%d lines are kept; it reads %+v, and read %+v", kept, got, begin)
+	}
+	if wrong := b.Errors(); len(wrong) > 0 {
+		t.Errorf("the console says: %v", wrong)
+	}
+}

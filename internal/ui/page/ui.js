@@ -94,21 +94,45 @@ function addLines({ anew, missed, lines: more }) {
   }
   lines.append(added);
   const extra = lines.childElementCount - mostLines;
-  if (extra > 0 && (follow.checked || extra > mostLines)) for (let i = 0; i < extra; i++) lines.firstChild.remove();
+  if (extra > 0 && (follow.checked || extra > mostLines)) {
+    const top = lines.scrollTop, height = lines.scrollHeight;
+    for (let i = 0; i < extra; i++) lines.firstChild.remove();
+    lines.scrollTop = top - (height - lines.scrollHeight); // what is read stays where it is
+  }
   toEnd();
 }
+
+// settled is where the page itself scrolled the lines to, and place the line that was read
+// when the filter began to change.
+let settled, place;
 
 function toEnd() {
   if (follow.checked) lines.scrollTop = lines.scrollHeight;
+  settled = lines.scrollTop;
 }
 
+// below is how far below the top of what is seen a line begins.
+const below = (p) => p.getBoundingClientRect().top - lines.getBoundingClientRect().top - lines.clientTop;
+
 filter.addEventListener("input", () => {
-  for (const p of lines.children) p.hidden = !wanted(p);
+  const all = [...lines.children];
+  if (!place || !place.line.isConnected) {
+    const line = all.find((p) => !p.hidden && below(p) > -p.offsetHeight);
+    place = line && { line, below: below(line) };
+  }
+  for (const p of all) p.hidden = !wanted(p);
+  if (place) {
+    const at = all.indexOf(place.line);
+    const line = all.slice(at).find((p) => !p.hidden) || all.slice(0, at).findLast((p) => !p.hidden);
+    if (line) lines.scrollTop += below(line) - place.below;
+  }
   toEnd();
 });
 follow.addEventListener("change", toEnd);
-// To scroll up is to read; to scroll to the end is to follow.
+// To scroll up is to read; to scroll to the end is to follow. The page's own scrolling is neither.
 lines.addEventListener("scroll", () => {
+  if (lines.scrollTop === settled) return;
+  settled = place = undefined;
   follow.checked = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 24;
 });
 at("controls").hidden = false;
