@@ -25,7 +25,7 @@ type view struct {
 	failure *Failure
 	failing time.Time
 	// silent is the reason why the logs can't be read, or is empty.
-	silent string
+	silent Failure
 	// every is the time between looks.
 	every time.Duration
 }
@@ -82,14 +82,28 @@ func (v view) title() string {
 	switch {
 	case v.stack == nil && v.failure == nil:
 		return "bookctl"
-	case v.failure != nil:
+	case v.stack == nil:
 		return "can't be read · bookctl"
+	case v.failure != nil:
+		return v.stack.Name + ": can't be read · bookctl"
 	}
 	return v.stack.Name + ": " + v.stack.Summary + " · bookctl"
 }
 
+// summary is how the stack is, or how it was when it could be read.
+func (v view) summary(s Stack) string {
+	if v.stack != nil && v.failure != nil {
+		return s.Summary + " when last read"
+	}
+	return s.Summary
+}
+
 func (v view) top(s Stack) markup {
-	out := element("h1", nil, "Stack ", element("span", class("stack"), text(s.Name)), " ", chip(s.Summary, moodLooks[s.Mood]))
+	looks := moodLooks[s.Mood]
+	if v.failure != nil {
+		looks = "quiet"
+	}
+	out := element("h1", nil, "Stack ", element("span", class("stack"), text(s.Name)), " ", chip(v.summary(s), looks))
 	out += element("p", class("place"), text(s.Place))
 	if s.Lock != nil {
 		out += element("p", nil, chip("at work", "busy"), " ", text(s.Lock.Holder), ", since ", moment(s.Lock.Since, v.read))
@@ -122,7 +136,7 @@ func (v view) news(s Stack) markup {
 	if v.stack == nil {
 		return ""
 	}
-	out := fmt.Sprintf("Stack %s: %s", s.Name, s.Summary)
+	out := fmt.Sprintf("Stack %s: %s", s.Name, v.summary(s))
 	if n := len(s.Problems); n > 0 {
 		out += ", " + counted(n, "problem")
 	}
@@ -353,10 +367,14 @@ func events(s Stack) markup {
 }
 
 func (v view) silence() markup {
-	if v.silent == "" {
+	if v.silent == (Failure{}) {
 		return ""
 	}
-	return "The logs can't be read: " + prose(v.silent)
+	out := "The logs can't be read: " + prose(v.silent.Text)
+	if v.silent.Next != "" {
+		out += " " + element("strong", nil, "next:") + " " + prose(v.silent.Next)
+	}
+	return out
 }
 
 // heading is a section's; its id is what the section is labelled by.

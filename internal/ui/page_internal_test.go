@@ -1,6 +1,8 @@
 package ui
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -121,5 +123,49 @@ func TestWordsThatNobodyKnewAreShownAllTheSame(t *testing.T) {
 		if !strings.Contains(all.String(), want) {
 			t.Errorf("%s is not in\n%s", want, &all)
 		}
+	}
+}
+
+// written is a source of which the logs may fail.
+type written struct {
+	Source
+
+	err     error
+	anew    bool // the last read started over
+	limited bool
+}
+
+func (w *written) Lines(ctx context.Context, anew *time.Time, each func(Line)) error {
+	_, w.limited = ctx.Deadline()
+	if w.anew = anew != nil; w.err == nil {
+		each(Line{Time: time.Now(), Text: "a line"})
+	}
+	return w.err
+}
+
+// TestAfterALongOutageTheLogsAreReadAnew has reads of the logs fail for an hour: there may be
+// millions of lines in between. What the page shows stays meanwhile.
+func TestAfterALongOutageTheLogsAreReadAnew(t *testing.T) {
+	t.Parallel()
+	s := &written{}
+	w := newWatcher(s, 0)
+	read := func(anew bool, shown int) {
+		t.Helper()
+		w.readLines(t.Context())
+		if got := w.since(position{}); s.anew != anew || len(got.lines) != shown || !s.limited {
+			t.Errorf("with %v: read anew %t, want %t; %d lines are shown, want %d; with a limit %t", s.err, s.anew, anew, len(got.lines), shown, s.limited)
+		}
+	}
+	read(true, 1)
+	read(false, 2)
+	s.err = errors.New("no network")
+	read(false, 2)
+	w.read = w.read.Add(-time.Hour)
+	read(true, 2)
+	s.err = nil
+	read(true, 1)
+	read(false, 2)
+	if w.read != w.read.Round(0) || w.tried != w.tried.Round(0) {
+		t.Error("the times stand still while the machine sleeps")
 	}
 }

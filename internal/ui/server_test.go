@@ -437,13 +437,15 @@ func TestAStackThatCantBeReadIsShownAsItWasAndHeals(t *testing.T) {
 	}
 	s.set(func(s *source) {
 		s.err = ui.Failure{Text: "The AWS credentials have expired.", Next: "sign in with 'aws sso login'"}
+		s.quiet = ui.Failure{Text: "AWS does not allow logs:FilterLogEvents.", Next: "allow the action"}
 	})
+	shows("AWS does not allow logs:FilterLogEvents. <strong>next:</strong> allow the action", "\x00")
 	shows("The AWS credentials have expired.", "\x00")
-	for _, want := range []string{"<code>aws sso login</code>", "What is below is how it was at", "This page tries again every 200ms", "demo"} {
+	for _, want := range []string{"<code>aws sso login</code>", "What is below is how it was at", "This page tries again every 200ms", "<title>demo: can&#39;t be read", "chip quiet", "> healthy when last read<", "Stack demo: healthy when last read"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("%q is not in\n%s", want, page)
 		}
 	}
-	s.set(func(s *source) { s.err = nil; s.stack.Summary = "paused" })
+	s.set(func(s *source) { s.err = nil; s.quiet = nil; s.stack.Summary = "paused" })
 	shows("paused", "tries again")
 }

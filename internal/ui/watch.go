@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	// lookLimit is how long one look may take.
+	// lookLimit is how long one look may take, and one read of the logs.
 	lookLimit = 45 * time.Second
 	// linePause is the time between two reads of the logs.
 	linePause = time.Second
@@ -31,7 +31,8 @@ type watcher struct {
 	parts   []section // of the view
 	tail    tail
 	looked  time.Time     // when the last look ended
-	read    time.Time     // when the last read of the logs ended
+	tried   time.Time     // when the last read of the logs ended
+	read    time.Time     // when the last read of the logs ended that did not fail
 	viewers int           // how many pages are open
 	changed chan struct{} // closed when there is news, and made anew
 }
@@ -112,7 +113,7 @@ func (w *watcher) lookAtStack(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // it is to end
 	}
-	now := time.Now()
+	now := wallClock()
 	w.mu.Lock()
 	v := w.view
 	w.mu.Unlock()
@@ -143,13 +144,16 @@ func failureOf(limited context.Context, err error) Failure {
 	return Failure{Text: err.Error()}
 }
 
+// wallClock is the time without the monotonic clock, which stands still while the machine
+// sleeps (https://pkg.go.dev/time#hdr-Monotonic_Clocks).
+func wallClock() time.Time { return time.Now().Round(0) }
+
 func (w *watcher) readLines(ctx context.Context) {
 	w.mu.Lock()
-	ago := time.Since(w.read)
-	rested := ago > linesRest
-	failing := w.view.silent != ""
+	rested := time.Since(w.read) > linesRest
+	wait := w.view.silent != Failure{} && time.Since(w.tried) < w.view.every
 	w.mu.Unlock()
-	if failing && ago < w.view.every {
+	if wait {
 		return // as often as the stack
 	}
 	var (
@@ -162,30 +166,37 @@ func (w *watcher) readLines(ctx context.Context) {
 			lines, dropped = append([]shownLine(nil), lines[keptLines:]...), dropped+keptLines
 		}
 	}
+	limited, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
 	if rested {
 		for _, back := range lookBack {
 			lines, dropped = nil, 0
 			from := time.Now().Add(-back)
-			if err = w.source.Lines(ctx, &from, each); err != nil || len(lines) >= someLines {
+			if err = w.source.Lines(limited, &from, each); err != nil || len(lines) >= someLines {
 				break
 			}
 		}
 	} else {
-		err = w.source.Lines(ctx, nil, each)
+		err = w.source.Lines(limited, nil, each)
 	}
 	if ctx.Err() != nil {
 		return // it is to end
 	}
-	silent := ""
+	var silent Failure
 	if err != nil {
-		silent = failureOf(ctx, err).Text
+		silent = failureOf(limited, err)
 	}
 	w.mu.Lock()
 	same := w.view.silent == silent
-	w.read = time.Now()
+	if w.tried = wallClock(); err == nil {
+		w.read = w.tried
+	}
 	w.mu.Unlock()
 	if rested {
 		dropped = 0 // what was before the beginning is not missed
+	}
+	if rested && err != nil {
+		rested, lines = false, nil // what is shown stays until there is something else
 	}
 	if same && !rested && len(lines) == 0 {
 		return
@@ -230,7 +241,7 @@ func (w *watcher) fresh(ctx context.Context, limit time.Duration) {
 	defer timeout.Stop()
 	for {
 		w.mu.Lock()
-		done, changed := w.looked.After(oldest) && w.read.After(oldest), w.changed
+		done, changed := w.looked.After(oldest) && w.tried.After(oldest), w.changed
 		w.mu.Unlock()
 		if done {
 			return
