@@ -205,7 +205,7 @@ func stopped(ran, purged bool) hint.Message {
 
 // confirmPurge asks before everything is deleted, if there is anything.
 func confirmPurge(ctx context.Context, s streams, g *globals, dir string) error {
-	kept, err := localcloud.Kept(dir)
+	kept, err := localcloud.StateDirs(dir)
 	if err != nil || len(kept) == 0 {
 		return err
 	}

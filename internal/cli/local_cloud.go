@@ -79,7 +79,7 @@ func (g *globals) planBeforeStart(ctx context.Context) (end func(), err error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, running, err := localcloud.Running(ctx, dir); err != nil || running || localcloud.Used(dir) {
+	if _, running, err := localcloud.Running(ctx, dir); err != nil || running || localcloud.HasState(dir) {
 		return func() {}, err // what a stopped one has is not known
 	}
 	scratch, err := os.MkdirTemp("", "bookctl-plan-")

@@ -58,7 +58,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		if err != nil {
 			return err
 		}
-		fresh = !localcloud.Used(dir)
+		fresh = !localcloud.HasState(dir)
 	}
 	if err := u.check(flags, fresh); err != nil {
 		return err

@@ -99,12 +99,12 @@ func TypicalLatencies() Latencies { return kernel.TypicalLatencies() }
 
 // Cloud is one account in one region.
 type Cloud struct {
-	kernel *kernel.Kernel
-	cfg    Config
-	behind Runtimes
-	kept   keepers
-	lock   *os.File     // held while open: one cloud per state directory
-	server *http.Server // nil where nothing listens
+	kernel   *kernel.Kernel
+	cfg      Config
+	runtimes Runtimes
+	storage  fileServices
+	lock     *os.File     // held while open: one cloud per state directory
+	server   *http.Server // nil where nothing listens
 
 	services
 }

@@ -61,7 +61,7 @@ func infoFile(stateDir string) string { return filepath.Join(stateDir, "running.
 func (c *Cloud) info() Info {
 	return Info{
 		PID: os.Getpid(), Endpoint: c.Endpoint(), Started: c.kernel.Started(), Version: c.cfg.Version,
-		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.TrustBundle(), Engine: c.behind.Containers.Runs(),
+		Account: c.kernel.Account(), Region: c.kernel.Region(), TrustBundle: c.TrustBundle(), Engine: c.runtimes.Containers.EngineName(),
 	}
 }
 
@@ -161,8 +161,8 @@ func Interrupt(ctx context.Context, info Info, task string) (id string, err erro
 	return out.Task, nil
 }
 
-// Used reports whether anything was ever made in the cloud of the state directory.
-func Used(stateDir string) bool {
+// HasState reports whether anything was ever made in the cloud of the state directory.
+func HasState(stateDir string) bool {
 	_, err := os.Stat(kernel.StateFile(stateDir))
 	return err == nil
 }

@@ -111,7 +111,7 @@ func TestACloudInTheBackgroundIsFoundAndStopped(t *testing.T) {
 	}
 }
 
-func TestAKilledCloudIsNoneAndComesBack(t *testing.T) {
+func TestAKilledCloudIsNotFoundAndCanRestart(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(stateDir(t), "state")
 	cmd := startDaemon(t, dir)

@@ -73,7 +73,7 @@ func TestANewAccountHasADefaultVPC(t *testing.T) {
 	}
 }
 
-func TestAVPCIsBornWithItsDefaultsAndKeptByWhatIsInIt(t *testing.T) {
+func TestAVPCHasDefaultsAndIsNotDeletedWhileInUse(t *testing.T) {
 	t.Parallel()
 	n, ctx := newNetwork(t, localcloud.Config{}), t.Context()
 	in := ec2Filter("vpc-id", *n.vpc)

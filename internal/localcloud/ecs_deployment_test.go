@@ -86,13 +86,13 @@ func TestTheHistoryOfAServiceIsKept(t *testing.T) {
 		t.Errorf("%d deployments succeeded, want 2", len(good))
 	}
 
-	told := must[*ecs.DescribeServiceDeploymentsOutput](t)(s.ecs.DescribeServiceDeployments(t.Context(), &ecs.DescribeServiceDeploymentsInput{
+	described := must[*ecs.DescribeServiceDeploymentsOutput](t)(s.ecs.DescribeServiceDeployments(t.Context(), &ecs.DescribeServiceDeploymentsInput{
 		ServiceDeploymentArns: append(slices.Clone(arns), arns[0]+"x"),
 	}))
-	if len(told.ServiceDeployments) != 5 || len(told.Failures) != 1 {
-		t.Fatalf("%d deployments are described and %d are not", len(told.ServiceDeployments), len(told.Failures))
+	if len(described.ServiceDeployments) != 5 || len(described.Failures) != 1 {
+		t.Fatalf("%d deployments are described and %d are not", len(described.ServiceDeployments), len(described.Failures))
 	}
-	for i, d := range told.ServiceDeployments {
+	for i, d := range described.ServiceDeployments {
 		back := d.Rollback
 		switch {
 		case (i == 2 || i == 3) != (back != nil):
@@ -103,7 +103,7 @@ func TestTheHistoryOfAServiceIsKept(t *testing.T) {
 			t.Errorf("deployment %d began with the revisions %+v", i, d.SourceServiceRevisions)
 		}
 	}
-	if c := told.ServiceDeployments[3].DeploymentCircuitBreaker; c.Threshold != 3 {
+	if c := described.ServiceDeployments[3].DeploymentCircuitBreaker; c.Threshold != 3 {
 		t.Errorf("the circuit breaker is %+v", c)
 	}
 	made := must[*ecs.DescribeServiceRevisionsOutput](t)(s.ecs.DescribeServiceRevisions(t.Context(), &ecs.DescribeServiceRevisionsInput{ServiceRevisionArns: revisions})).ServiceRevisions

@@ -392,9 +392,9 @@ func TestAnUnhealthyTaskIsReplacedFirst(t *testing.T) {
 	}
 }
 
-// TestARoleIsJudgedByTheFullARNOfASecret starts tasks whose secret is named without its
+// TestARoleIsCheckedAgainstTheFullARNOfASecret starts tasks whose secret is named without its
 // suffix, under a role that may read the full ARN, and under one that may read what is named.
-func TestARoleIsJudgedByTheFullARNOfASecret(t *testing.T) {
+func TestARoleIsCheckedAgainstTheFullARNOfASecret(t *testing.T) {
 	t.Parallel()
 	s := newStage(t, localcloud.Config{})
 	partial := s.secret[:len(s.secret)-len("-AbCdEf")]

@@ -55,20 +55,20 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
-	if c.kept, err = openKeepers(cfg.StateDir, pushes{c}); err != nil {
+	if c.storage, err = openFileServices(cfg.StateDir, registryRules{c}); err != nil {
 		return nil, err
 	}
 	if cfg.Runtimes != nil {
-		c.behind = cfg.Runtimes(c.kept.registry.Images)
-	} else if c.behind, err = openRuntimes(ctx, cfg, c.reach); err != nil {
+		c.runtimes = cfg.Runtimes(c.storage.registry.Images)
+	} else if c.runtimes, err = openRuntimes(ctx, cfg, c.reachableAddresses); err != nil {
 		return nil, err
 	}
-	seals, err := openSeals(filepath.Join(cfg.StateDir, "secret.key"))
+	stateCipher, err := openStateKey(filepath.Join(cfg.StateDir, "secret.key"))
 	if err != nil {
 		return nil, err
 	}
 	c.kernel = kernel.New(ctx, kernel.Config{
-		StateDir: cfg.StateDir, Ephemeral: cfg.Runtimes != nil, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, Seals: seals,
+		StateDir: cfg.StateDir, Ephemeral: cfg.Runtimes != nil, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, StateCipher: stateCipher,
 		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch, Throttle: cfg.Throttle, Neighbour: cfg.Neighbour,
 	})
 	c.kernel.SetFaults(cfg.Faults)
@@ -79,7 +79,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.kernel.Serve(c.apis()...); err != nil {
 		return nil, err
 	}
-	c.kernel.SetAuthorization(c.tasks, underRoles{c}, func(t *kernel.Tx) iamcheck.Account { return accountState{t, c} })
+	c.kernel.SetAuthorization(c.tasks, roleSessions{c}, func(t *kernel.Tx) iamcheck.Account { return accountState{t, c} })
 	serve, port, err := c.listen()
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (c *Cloud) listen() (serve func(), port int, err error) {
 }
 
 // TrustBundle is a PEM file with the authority of all certificates here.
-func (c *Cloud) TrustBundle() string { return c.kept.authority.BundleFile() }
+func (c *Cloud) TrustBundle() string { return c.storage.authority.BundleFile() }
 
 // Close ends everything that runs and keeps the state for the next Open. ctx
 // bounds how long things may take to end in good order.
@@ -136,13 +136,13 @@ func (c *Cloud) Close(ctx context.Context) error {
 	c.tasks.Close(ctx)
 	c.balancers.Close()
 	c.kernel.Drain()
-	err = errors.Join(err, c.behind.Engine.Close(ctx))
+	err = errors.Join(err, c.runtimes.Engine.Close(ctx))
 	served := false
 	c.kernel.Update(func(t *kernel.Tx) { served = c.tasks.HasServices(t) }) // saves the last events' times too
 	if !served {                                                            // what its tasks would run is pulled again for the next
-		err = errors.Join(err, c.behind.Containers.Clear(ctx))
+		err = errors.Join(err, c.runtimes.Containers.Clear(ctx))
 	}
-	err = errors.Join(err, c.behind.Containers.Close(ctx))
+	err = errors.Join(err, c.runtimes.Containers.Close(ctx))
 	c.unlock()
 	if err != nil {
 		return fmt.Errorf("close the local cloud: %w", err)
@@ -164,16 +164,16 @@ func (c *Cloud) closeEndpoint(ctx context.Context) error {
 	return err
 }
 
-// Kept are the directories that Purge would remove: the state's, that which lies
-// apart from it for users who can't enter it (see process.Home), and those of
+// StateDirs are the directories that Purge would remove: the state's, that which lies
+// apart from it for users who can't enter it (see process.DataDir), and those of
 // clouds whose own state directory somebody has removed, which are of no use
 // without it.
-func Kept(stateDir string) ([]string, error) {
-	apart, err := process.Apart(stateDir)
+func StateDirs(stateDir string) ([]string, error) {
+	apart, err := process.SystemDataDir(stateDir)
 	if err != nil {
 		return nil, err
 	}
-	orphans, err := process.Orphans()
+	orphans, err := process.OrphanedDataDirs()
 	if err != nil {
 		return nil, err
 	}
@@ -186,10 +186,10 @@ func Kept(stateDir string) ([]string, error) {
 	return out, nil
 }
 
-// Purge removes everything of a closed cloud, and all else that Kept names. A
+// Purge removes everything of a closed cloud, and all else that StateDirs names. A
 // cloud that is open is refused with ErrInUse.
 func Purge(stateDir string) error {
-	dirs, err := Kept(stateDir)
+	dirs, err := StateDirs(stateDir)
 	if err != nil {
 		return err
 	}
@@ -239,9 +239,9 @@ func (c *Cloud) unlock() {
 	}
 }
 
-// openSeals loads the key that the state's secrets are encrypted with, or makes
+// openStateKey loads the key that the state's secrets are encrypted with, or makes
 // one that only its owner can read.
-func openSeals(path string) (cipher.AEAD, error) {
+func openStateKey(path string) (cipher.AEAD, error) {
 	key, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key = make([]byte, 32)

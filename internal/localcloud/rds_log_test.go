@@ -20,15 +20,15 @@ func TestADatabasesLogArrivesInCloudWatchWhileItIsExported(t *testing.T) {
 	t.Parallel()
 	d := newDatabases(t, localcloud.Config{})
 	ctx := t.Context()
-	d.create(t, wanted("told"))
-	conn := d.login(t, "told")
+	d.create(t, wanted("logged"))
+	conn := d.login(t, "logged")
 	runSQL(t, conn, strings.Replace(raise, "%s", "before the export", 1))
 	// It is not exported yet, and is written by the time that it is.
 	awaitLine := func(text string) string {
 		t.Helper()
 		for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 			out := must[*rds.DownloadDBLogFilePortionOutput](t)(d.DownloadDBLogFilePortion(ctx, &rds.DownloadDBLogFilePortionInput{
-				DBInstanceIdentifier: aws.String("told"), LogFileName: aws.String("error/postgresql.log"), Marker: aws.String("0"),
+				DBInstanceIdentifier: aws.String("logged"), LogFileName: aws.String("error/postgresql.log"), Marker: aws.String("0"),
 			}))
 			if strings.Contains(*out.LogFileData, text) {
 				return *out.LogFileData
@@ -42,15 +42,15 @@ func TestADatabasesLogArrivesInCloudWatchWhileItIsExported(t *testing.T) {
 	watch := logs.NewFromConfig(clientConfig(d.cloud))
 	find := func(pattern string) []string {
 		t.Helper()
-		out, err := watch.FilterLogEvents(ctx, &logs.FilterLogEventsInput{LogGroupName: aws.String("/aws/rds/instance/told/postgresql"), FilterPattern: &pattern})
+		out, err := watch.FilterLogEvents(ctx, &logs.FilterLogEventsInput{LogGroupName: aws.String("/aws/rds/instance/logged/postgresql"), FilterPattern: &pattern})
 		if err != nil {
 			refused(t, err, "ResourceNotFoundException", "")
 			return nil
 		}
 		var found []string
 		for _, e := range out.Events {
-			if *e.LogStreamName != "told.0" {
-				t.Errorf("a line is in the stream %s, want told.0", *e.LogStreamName)
+			if *e.LogStreamName != "logged.0" {
+				t.Errorf("a line is in the stream %s, want logged.0", *e.LogStreamName)
 			}
 			if age := time.Since(time.UnixMilli(*e.Timestamp)); age < -time.Second || age > time.Minute {
 				t.Errorf("a line of now is said to be %s old", age)
@@ -63,10 +63,10 @@ func TestADatabasesLogArrivesInCloudWatchWhileItIsExported(t *testing.T) {
 		t.Errorf("without an export the group has %q", got)
 	}
 	must[*rds.ModifyDBInstanceOutput](t)(d.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
-		DBInstanceIdentifier: aws.String("told"), ApplyImmediately: aws.Bool(true),
+		DBInstanceIdentifier: aws.String("logged"), ApplyImmediately: aws.Bool(true),
 		CloudwatchLogsExportConfiguration: &types.CloudwatchLogsExportConfiguration{EnableLogTypes: []string{"postgresql"}},
 	}))
-	for deadline := time.Now().Add(time.Minute); len(d.describe(t, "told").EnabledCloudwatchLogsExports) == 0; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); len(d.describe(t, "logged").EnabledCloudwatchLogsExports) == 0; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("the export is not shown")
 		}
@@ -87,7 +87,7 @@ func TestADatabasesLogArrivesInCloudWatchWhileItIsExported(t *testing.T) {
 	if old := find(`"before the export"`); len(old) != 0 {
 		t.Errorf("what was written before the export arrived: %q", old)
 	}
-	listed := must[*rds.DescribeDBLogFilesOutput](t)(d.DescribeDBLogFiles(ctx, &rds.DescribeDBLogFilesInput{DBInstanceIdentifier: aws.String("told")}))
+	listed := must[*rds.DescribeDBLogFilesOutput](t)(d.DescribeDBLogFiles(ctx, &rds.DescribeDBLogFilesInput{DBInstanceIdentifier: aws.String("logged")}))
 	if f := listed.DescribeDBLogFiles; len(f) != 1 || *f[0].LogFileName != "error/postgresql.log" || *f[0].Size == 0 {
 		t.Errorf("the log files are %+v", f)
 	}

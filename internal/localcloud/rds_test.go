@@ -126,7 +126,7 @@ func (d databases) snapshots(t *testing.T, kind string) []types.DBSnapshot {
 	return must[*rds.DescribeDBSnapshotsOutput](t)(d.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{SnapshotType: &kind})).DBSnapshots
 }
 
-func TestADatabaseLivesBacksUpLeavesASnapshotAndComesBack(t *testing.T) {
+func TestADatabaseIsBackedUpDeletedAndRestored(t *testing.T) {
 	t.Parallel()
 	d, ctx := newDatabases(t, localcloud.Config{}), t.Context()
 	in := wanted("book")

@@ -10,7 +10,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud"
 )
 
-func TestNoRecordIsBesideACNAME(t *testing.T) {
+func TestACNAMEExcludesOtherRecords(t *testing.T) {
 	t.Parallel()
 	client := route53.NewFromConfig(once(openCloud(t, localcloud.Config{})))
 	zone := must[*route53.CreateHostedZoneOutput](t)(client.CreateHostedZone(t.Context(), &route53.CreateHostedZoneInput{Name: aws.String("example.com"), CallerReference: aws.String("1")}))

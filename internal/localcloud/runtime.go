@@ -37,8 +37,8 @@ type Runtimes struct {
 	// Containers runs the tasks.
 	Containers interface {
 		ecs.Runtime
-		// Runs describes in words what runs images.
-		Runs() string
+		// EngineName describes what runs images.
+		EngineName() string
 		// Close ends what no task needs any more.
 		Close(ctx context.Context) error
 		// Clear removes the images, which must not be in use.
@@ -48,8 +48,8 @@ type Runtimes struct {
 	Balancer elb.Balancer
 }
 
-// keepers keep files behind the services, and run nothing.
-type keepers struct {
+// fileServices are behind the services too. They store files, and run nothing.
+type fileServices struct {
 	authority *authority.Authority
 	registry  *registry.Registry
 }
@@ -57,18 +57,18 @@ type keepers struct {
 // containerUser stands for any user that an image may name; see task.OpenImages.
 const containerUser = 65532
 
-// openKeepers opens the authority, next to the state directory where the users of
+// openFileServices opens the authority, next to the state directory where the users of
 // containers can't enter it, and the registry.
-func openKeepers(stateDir string, rules registry.Rules) (k keepers, err error) {
-	home, err := process.Home(stateDir, process.Numeric(containerUser, containerUser))
+func openFileServices(stateDir string, rules registry.Rules) (s fileServices, err error) {
+	dataDir, err := process.DataDir(stateDir, process.UserOf(containerUser, containerUser))
 	if err != nil {
-		return k, err
+		return s, err
 	}
-	if k.authority, err = authority.Open(filepath.Join(home, "authority")); err != nil {
-		return k, err
+	if s.authority, err = authority.Open(filepath.Join(dataDir, "authority")); err != nil {
+		return s, err
 	}
-	k.registry, err = registry.Open(filepath.Join(stateDir, "registry"), rules)
-	return k, err
+	s.registry, err = registry.Open(filepath.Join(stateDir, "registry"), rules)
+	return s, err
 }
 
 // openRuntimes opens the real ones, which keep their own files in and next to the
@@ -83,13 +83,13 @@ func openRuntimes(ctx context.Context, cfg Config, reach func() map[string]strin
 		return r, err
 	}
 	choice := cmp.Or(cfg.Engine, container.None)
-	tasks, absent, err := container.Open(ctx, container.Config{StateDir: cfg.StateDir, Choice: choice, Relay: cfg.Relay, Reach: reach})
+	tasks, engineErr, err := container.Open(ctx, container.Config{StateDir: cfg.StateDir, Choice: choice, Relay: cfg.Relay, Reach: reach})
 	if err != nil {
 		return r, err
 	}
 	return Runtimes{
 		Engine: engine{databases}, Balancer: balancers{},
-		Containers: containers{images, cfg.StateDir, tasks, absent, choice == container.Auto},
+		Containers: containers{images, cfg.StateDir, tasks, engineErr, choice == container.Auto},
 	}, nil
 }
 
@@ -120,10 +120,10 @@ func (balancers) Listen(port int, cert *tls.Certificate, action balancer.Action,
 // containers are real ones, for ECS: processes of static programs, and whatever an
 // engine runs.
 type containers struct {
-	processes *task.Images
+	unpacked  *task.Images
 	stateDir  string
 	engine    *container.Engine // nil: none
-	absent    error             // why
+	engineErr error             // why
 	auto      bool              // the choice was left to the cloud
 }
 
@@ -136,11 +136,11 @@ func (c containers) Pull(ctx context.Context, reference string, platform v1.Plat
 	}
 	engine := c.engine
 	if engine != nil && c.auto {
-		alone, err := remote.ListensOnPORT()
+		static, err := remote.ListensOnPORT()
 		if err != nil {
 			return nil, task.PullError(reference, platform, err)
 		}
-		if alone {
+		if static {
 			engine = nil
 		}
 	}
@@ -149,13 +149,13 @@ func (c containers) Pull(ctx context.Context, reference string, platform v1.Plat
 		if err != nil {
 			return nil, task.PullError(reference, platform, err)
 		}
-		return contained{image, remote.Digest.String()}, nil
+		return engineImage{image, remote.Digest.String()}, nil
 	}
-	image, err := c.processes.Unpack(remote)
+	image, err := c.unpacked.Unpack(remote)
 	if err != nil {
 		return nil, task.PullError(reference, platform, err)
 	}
-	return plain{image, c.absent}, nil
+	return processImage{image, c.engineErr}, nil
 }
 
 func (c containers) Release(ctx context.Context, task string) error {
@@ -166,7 +166,7 @@ func (c containers) Release(ctx context.Context, task string) error {
 }
 
 func (c containers) Reap(ctx context.Context, pidDir string) error {
-	return errors.Join(c.processes.Reap(pidDir), container.Reap(ctx, c.stateDir))
+	return errors.Join(c.unpacked.Reap(pidDir), container.Reap(ctx, c.stateDir))
 }
 
 func (c containers) Close(ctx context.Context) error {
@@ -177,42 +177,42 @@ func (c containers) Close(ctx context.Context) error {
 }
 
 func (c containers) Clear(ctx context.Context) error {
-	err := c.processes.Clear()
+	err := c.unpacked.Clear()
 	if c.engine != nil {
 		err = errors.Join(err, c.engine.Clear(ctx))
 	}
 	return err
 }
 
-// Runs describes in words what runs images, and what is missing to run all of them.
-func (c containers) Runs() string {
+// EngineName describes what runs images, and what is missing to run all of them.
+func (c containers) EngineName() string {
 	switch {
 	case c.engine != nil:
 		return c.engine.String()
-	case c.absent != nil:
-		return "none: " + c.absent.Error()
+	case c.engineErr != nil:
+		return "none: " + c.engineErr.Error()
 	}
 	return "none"
 }
 
-// plain is an image of which containers are processes.
-type plain struct {
+// processImage is an image of which containers are processes.
+type processImage struct {
 	*task.Image
-	absent error
+	engineErr error
 }
 
-func (p plain) Digest() string { return p.Image.Digest }
+func (p processImage) Digest() string { return p.Image.Digest }
 
-func (p plain) Start(_ context.Context, spec task.Spec) (ecs.Container, error) {
+func (p processImage) Start(_ context.Context, spec task.Spec) (ecs.Container, error) {
 	spec.Image = p.Image
 	if err := spec.CheckStatic(); err != nil {
-		return nil, fmt.Errorf("CannotStartContainerError: %w: without a container engine the local cloud runs %s (no engine: %w)", err, withoutEngine(runtime.GOOS), p.absent)
+		return nil, fmt.Errorf("CannotStartContainerError: %w: without a container engine the local cloud runs %s (no engine: %w)", err, withoutEngine(runtime.GOOS), p.engineErr)
 	}
 	c, err := task.Start(spec)
 	if err != nil {
 		return nil, err
 	}
-	return single{c}, nil
+	return processContainer{c}, nil
 }
 
 // withoutEngine is what runs without a container engine on a system, and what to do to run
@@ -221,29 +221,29 @@ func withoutEngine(system string) string {
 	if system != "linux" {
 		return "only programs that bookctl builds from Go; use Linux, for example in a virtual machine, for other images"
 	}
-	return "static programs only; install Docker or Podman, and start the local cloud anew"
+	return "static programs only; install Docker or Podman, and restart the local cloud"
 }
 
-// single is a process. It listens on one port, whatever the image says.
-type single struct{ *task.Container }
+// processContainer is a process. It listens on one port, whatever the image says.
+type processContainer struct{ *task.Container }
 
-func (c single) Address(int) string {
+func (c processContainer) Address(int) string {
 	return net.JoinHostPort("127.0.0.1", strconv.Itoa(c.Port))
 }
 
-func (single) Console(string) string { return "" }
+func (processContainer) Console(string) string { return "" }
 
-func (single) OutOfMemory() bool { return false }
+func (processContainer) OutOfMemory() bool { return false }
 
-// contained is an image that an engine has.
-type contained struct {
+// engineImage is an image that an engine has.
+type engineImage struct {
 	*container.Image
 	digest string
 }
 
-func (c contained) Digest() string { return c.digest }
+func (c engineImage) Digest() string { return c.digest }
 
-func (c contained) Start(ctx context.Context, spec task.Spec) (ecs.Container, error) {
+func (c engineImage) Start(ctx context.Context, spec task.Spec) (ecs.Container, error) {
 	running, err := c.Image.Start(ctx, spec)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/v2" || strings.HasPrefix(r.URL.Path, "/v2/"):
 		if c.kernel.AuthorizeTransfer(w, r) {
-			c.kept.registry.ServeHTTP(w, r)
+			c.storage.registry.ServeHTTP(w, r)
 		}
 	case strings.HasPrefix(r.URL.Path, "/_bookctl/"):
 		c.control(w, r)
@@ -71,7 +71,7 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if arn, ok := strings.CutPrefix(path, "unsubscribe/"); ok && r.Method == http.MethodGet {
-		who, ok := c.topics.Leave(arn) // by the link of another mail
+		who, ok := c.topics.Unsubscribe(arn) // by the link of another mail
 		if !ok {
 			http.Error(w, "there is no such subscription", http.StatusNotFound)
 			return
@@ -94,7 +94,7 @@ func (c *Cloud) control(w http.ResponseWriter, r *http.Request) {
 		answer(f)
 	case "POST snapshot": // moves one to where the local cloud is not
 		q := r.URL.Query()
-		arn, err := c.databases.MoveSnapshot(q.Get("id"), rds.Elsewhere{
+		arn, err := c.databases.MoveSnapshot(q.Get("id"), rds.Location{
 			Account: q.Get("account"), Region: q.Get("region"), Denied: q.Get("denied") == "true", Gone: q.Get("gone") == "true",
 		})
 		if err != nil {

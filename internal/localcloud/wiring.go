@@ -56,43 +56,63 @@ func (c *Cloud) apis() []kernel.Service {
 // service imports another one: where two need each other, or the needed one is
 // made later, the adapters below stand between them.
 func (c *Cloud) makeServices(k *kernel.Kernel) {
-	r, kept := c.behind, c.kept
+	r, storage := c.runtimes, c.storage
 	c.parameters = ssm.New(k, sessionTargets{c})
 	c.topics = sns.New(k)
 	c.bus = events.New(k, c.topics)
 	c.secretValues = secretsmanager.New(k)
-	c.zoneRecords = route53.New(k, validation{c})
-	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, kept.authority)
+	c.zoneRecords = route53.New(k, certificateIssuer{c})
+	c.certificates = acm.New(k, c.zoneRecords, certificateUsers{c}, storage.authority)
 	c.logGroups = logs.New(k)
-	c.repositories = ecr.New(k, kept.registry)
+	c.repositories = ecr.New(k, storage.registry)
 	c.roles = iam.New(k)
 	c.tokens = sts.New(k, c.roles)
 	c.network = ec2.New(k, c.cfg.VPCs, groupUsers{c})
-	c.databases = rds.New(k, rds.Needs{Engine: r.Engine, Authority: kept.authority, Network: c.network, Roles: c.roles, Logs: c.logGroups})
-	c.balancers = elb.New(k, elb.Needs{Balancer: r.Balancer, Tasks: taskAddresses{c}, Network: c.network, Certificates: c.certificates, Roles: c.roles})
+	c.databases = rds.New(k, rds.Needs{
+		Engine:    r.Engine,
+		Authority: storage.authority,
+		Network:   c.network,
+		Roles:     c.roles,
+		Logs:      c.logGroups,
+	})
+	c.balancers = elb.New(k, elb.Needs{
+		Balancer:     r.Balancer,
+		Tasks:        taskAddresses{c},
+		Network:      c.network,
+		Certificates: c.certificates,
+		Roles:        c.roles,
+	})
 	c.alarms = cloudwatch.New(k, c.cfg.ScalingMinute, c.topics, c.balancers)
 	c.tasks = ecs.New(k, ecs.Needs{
-		Runtime: r.Containers, Network: c.network, Groups: c.balancers, Alarms: c.alarms, Roles: c.roles, Logs: c.logGroups, Secrets: c.secretValues,
-		Parameters: c.parameters, Repositories: c.repositories, Authority: kept.authority,
-		Events: c.bus,
+		Runtime:      r.Containers,
+		Network:      c.network,
+		Groups:       c.balancers,
+		Alarms:       c.alarms,
+		Roles:        c.roles,
+		Logs:         c.logGroups,
+		Secrets:      c.secretValues,
+		Parameters:   c.parameters,
+		Repositories: c.repositories,
+		Authority:    storage.authority,
+		Events:       c.bus,
 	})
 	c.scaling = autoscaling.New(k, c.cfg.ScalingMinute, c.tasks, c.balancers, c.roles)
 }
 
-// underRoles are the callers that have a role: tasks, and who assumed one.
-type underRoles struct{ c *Cloud }
+// roleSessions are the sessions of callers that have a role: tasks, and those that assumed one.
+type roleSessions struct{ c *Cloud }
 
-func (u underRoles) Principal(t *kernel.Tx, key string) (kernel.Principal, bool) {
+func (u roleSessions) Principal(t *kernel.Tx, key string) (kernel.Principal, bool) {
 	if p, known := u.c.tasks.Principal(t, key); known {
 		return p, true
 	}
 	return u.c.tokens.Principal(t, key)
 }
 
-// validation lets Route 53 notify Certificate Manager of new records.
-type validation struct{ c *Cloud }
+// certificateIssuer lets Route 53 notify Certificate Manager of new records.
+type certificateIssuer struct{ c *Cloud }
 
-func (s validation) IssuePending(t *kernel.Tx) { s.c.certificates.IssuePending(t) }
+func (s certificateIssuer) IssuePending(t *kernel.Tx) { s.c.certificates.IssuePending(t) }
 
 // certificateUsers are the load balancers, for Certificate Manager.
 type certificateUsers struct{ c *Cloud }
@@ -108,14 +128,14 @@ func (s sessionTargets) Connected(t *kernel.Tx, target string) bool {
 	return s.c.tasks.Connected(t, target)
 }
 
-// pushes is what the registry asks of ECR, which is made after it.
-type pushes struct{ c *Cloud }
+// registryRules are the rules of repositories, which the registry needs of ECR, which is made after it.
+type registryRules struct{ c *Cloud }
 
-func (p pushes) Repository(name string) (exists bool, immutable func(tag string) bool) {
+func (p registryRules) Repository(name string) (exists bool, immutable func(tag string) bool) {
 	return p.c.repositories.Repository(name)
 }
 
-func (p pushes) Pushed(name string) { p.c.repositories.Pushed(name) }
+func (p registryRules) Pushed(name string) { p.c.repositories.Pushed(name) }
 
 // groupUsers are the load balancers, for EC2, which is made before them.
 type groupUsers struct{ c *Cloud }
@@ -129,8 +149,9 @@ func (a taskAddresses) Address(t *kernel.Tx, private string, port int) (addr, zo
 	return a.c.tasks.Address(t, private, port)
 }
 
-// reach is what a task with a network of its own reaches on this machine.
-func (c *Cloud) reach() map[string]string {
+// reachableAddresses are the addresses on this machine that a task with a network of its own
+// reaches.
+func (c *Cloud) reachableAddresses() map[string]string {
 	out := c.databases.Endpoints()
 	own := strings.TrimPrefix(c.Endpoint(), "http://")
 	out[own] = own

@@ -6,7 +6,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 )
 
-func TestATrustIsForWhomItNames(t *testing.T) {
+func TestATrustPolicyAdmitsOnlyItsPrincipals(t *testing.T) {
 	t.Parallel()
 	document := func(principal, condition string) string {
 		return `{"Statement":[{"Effect":"Allow","Action":["sts:AssumeRole"],"Principal":` + principal + condition + `}]}`

@@ -36,7 +36,7 @@ func TestRequestsGoRoundTheHealthyTargets(t *testing.T) {
 		group.Register(backend.target(i))
 	}
 	lb := listen(t, balancer.Action{Forward: group})
-	group.Use(true)
+	group.SetInUse(true)
 	await(t, group, balancer.Healthy, balancer.Healthy)
 	if got := count(t, lb, 10); got["a"] != 5 || got["b"] != 5 {
 		t.Errorf("10 requests went to %v, want 5 each", got)
@@ -81,7 +81,7 @@ func TestStatesAndReasonsOfATarget(t *testing.T) {
 	if got := group.Health()[0]; got.State != balancer.Unused || got.Reason != "Target.NotInUse" {
 		t.Errorf("before a listener uses the group: %+v", got)
 	}
-	group.Use(true)
+	group.SetInUse(true)
 	await(t, group, balancer.Unhealthy, balancer.Unhealthy)
 	if got := group.Health()[0].Reason; got != "Target.FailedHealthChecks" {
 		t.Errorf("refused connection: %q", got)
@@ -93,14 +93,14 @@ func TestStatesAndReasonsOfATarget(t *testing.T) {
 	slow.Timeout = 5 * time.Second
 	group.Configure(slow)
 	await(t, group, balancer.Unhealthy, balancer.Healthy)
-	group.Use(false)
+	group.SetInUse(false)
 	await(t, group, balancer.Unused, balancer.Unused)
 }
 
 func TestADeregisteredTargetFinishesItsRequests(t *testing.T) {
 	t.Parallel()
 	group := newGroup(t, quick)
-	group.Use(true)
+	group.SetInUse(true)
 	lb := listen(t, balancer.Action{Forward: group})
 	backend := newBackend(t, "a")
 	group.Register(backend.target(0))
@@ -137,7 +137,7 @@ func TestTheDeregistrationDelayEndsTheWait(t *testing.T) {
 	short := quick
 	short.DeregistrationDelay = 10 * time.Millisecond
 	group := newGroup(t, short)
-	group.Use(true)
+	group.SetInUse(true)
 	lb := listen(t, balancer.Action{Forward: group})
 	backend := newBackend(t, "a")
 	group.Register(backend.target(0))
@@ -158,14 +158,14 @@ func TestATargetIsReachedInEnabledZonesAndByTheRules(t *testing.T) {
 	settings := quick
 	settings.Timeout = 100 * time.Millisecond
 	group := newGroup(t, settings)
-	group.Use(true)
+	group.SetInUse(true)
 	lb := listen(t, balancer.Action{Forward: group})
 	a, b := newBackend(t, "a"), newBackend(t, "b")
 	group.Register(a.target(0))
 	group.Register(b.target(1))
 	await(t, group, balancer.Healthy, balancer.Healthy)
 	limit := func(access balancer.Access) {
-		group.Limit(func(t balancer.Target) balancer.Access {
+		group.SetAccess(func(t balancer.Target) balancer.Access {
 			if t.ID == "10.0.0.0" {
 				return access
 			}
@@ -372,7 +372,7 @@ func TestNoRequestFailsWhileTargetsAreReplaced(t *testing.T) {
 		t.Skip("a load test")
 	}
 	group := newGroup(t, quick)
-	group.Use(true)
+	group.SetInUse(true)
 	lb := listen(t, balancer.Action{Forward: group})
 	current := newBackend(t, "0")
 	group.Register(current.target(0))

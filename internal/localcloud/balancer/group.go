@@ -52,9 +52,9 @@ type Target struct {
 	Addr string
 	// Zone is the availability zone that is reported.
 	Zone string
-	// Sick makes every health check fail, whatever the target answers.
-	Sick bool
-	// Access is whether the load balancer reaches it; Limit changes it.
+	// FailsChecks makes every health check fail, whatever the target answers.
+	FailsChecks bool `json:"Sick"`
+	// Access is whether the load balancer reaches it; SetAccess changes it.
 	Access Access `json:"-"`
 }
 
@@ -107,12 +107,12 @@ type Group struct {
 
 type target struct {
 	Target
-	transport *http.Transport
-	stop      context.CancelFunc // of the checks; nil when they don't run
-	gone      chan struct{}      // closed when drained; nil until it drains
-	inFlight  int
-	life      context.Context // of its requests, which the end of the deregistration delay ends
-	cut       context.CancelFunc
+	transport      *http.Transport
+	stop           context.CancelFunc // of the checks; nil when they don't run
+	drained        chan struct{}      // closed when drained; nil until it drains
+	inFlight       int
+	requests       context.Context // of its requests, which the end of the deregistration delay ends
+	cancelRequests context.CancelFunc
 
 	state               State
 	reason, description string
@@ -142,9 +142,9 @@ func (g *Group) Configure(settings Settings) {
 // Requests is the number of requests that targets were given so far.
 func (g *Group) Requests() int64 { return g.requests.Load() }
 
-// Use says whether a listener forwards to the group: until then its targets are
+// SetInUse says whether a listener forwards to the group: until then its targets are
 // unused.
-func (g *Group) Use(inUse bool) {
+func (g *Group) SetInUse(inUse bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.inUse == inUse || g.closed {
@@ -152,8 +152,8 @@ func (g *Group) Use(inUse bool) {
 	}
 	g.inUse = inUse
 	for _, t := range g.targets {
-		if t.gone == nil {
-			g.begin(t)
+		if t.drained == nil {
+			g.startChecks(t)
 		}
 	}
 }
@@ -170,21 +170,21 @@ func (g *Group) Register(added Target) {
 		if t.ID != added.ID || t.Port != added.Port {
 			continue
 		}
-		if t.gone == nil && t.Addr == added.Addr {
+		if t.drained == nil && t.Addr == added.Addr {
 			return
 		}
-		g.leave(t)
+		g.stopChecks(t)
 		g.targets = slices.Delete(g.targets, i, i+1)
 		break
 	}
 	t := &target{Target: added, transport: newTransport()}
-	t.life, t.cut = context.WithCancel(context.Background())
+	t.requests, t.cancelRequests = context.WithCancel(context.Background())
 	g.targets = append(g.targets, t)
-	g.begin(t)
+	g.startChecks(t)
 }
 
-// Limit says which targets the load balancer reaches.
-func (g *Group) Limit(access func(Target) Access) {
+// SetAccess says which targets the load balancer reaches.
+func (g *Group) SetAccess(access func(Target) Access) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, t := range g.targets {
@@ -193,15 +193,15 @@ func (g *Group) Limit(access func(Target) Access) {
 			continue
 		}
 		t.Access = now
-		if t.gone == nil && (before == Disabled || now == Disabled) {
-			g.begin(t)
+		if t.drained == nil && (before == Disabled || now == Disabled) {
+			g.startChecks(t)
 		}
 	}
 }
 
-// begin puts a target at the start of its life and runs its checks if the group
+// startChecks puts a target at the start of its life and runs its checks if the group
 // is in use. The caller holds the lock.
-func (g *Group) begin(t *target) {
+func (g *Group) startChecks(t *target) {
 	if t.stop != nil {
 		t.stop()
 		t.stop = nil
@@ -221,8 +221,8 @@ func (g *Group) begin(t *target) {
 	g.wait.Go(func() { g.check(ctx, t) })
 }
 
-// leave ends a target's checks and connections. The caller holds the lock.
-func (g *Group) leave(t *target) {
+// stopChecks ends a target's checks and connections. The caller holds the lock.
+func (g *Group) stopChecks(t *target) {
 	if t.stop != nil {
 		t.stop()
 		t.stop = nil
@@ -242,23 +242,23 @@ func (g *Group) Deregister(id string, port int) <-chan struct{} {
 		if t.ID != id || (port != 0 && t.Port != port) {
 			continue
 		}
-		if t.gone != nil {
-			return t.gone
+		if t.drained != nil {
+			return t.drained
 		}
-		g.leave(t)
-		t.gone = make(chan struct{})
+		g.stopChecks(t)
+		t.drained = make(chan struct{})
 		t.state, t.reason, t.description = Draining, "Target.DeregistrationInProgress", "Target deregistration is in progress"
 		if t.inFlight == 0 {
 			g.remove(t)
-			return t.gone
+			return t.drained
 		}
 		timer := time.AfterFunc(g.settings.DeregistrationDelay, func() {
 			g.mu.Lock()
 			defer g.mu.Unlock()
 			g.remove(t)
 		})
-		go func() { <-t.gone; timer.Stop() }()
-		return t.gone
+		go func() { <-t.drained; timer.Stop() }()
+		return t.drained
 	}
 	gone := make(chan struct{})
 	close(gone)
@@ -273,9 +273,9 @@ func (g *Group) remove(t *target) {
 		return
 	}
 	g.targets = slices.Delete(g.targets, i, i+1)
-	t.cut()
+	t.cancelRequests()
 	t.transport.CloseIdleConnections()
-	close(t.gone)
+	close(t.drained)
 }
 
 // Health lists the targets in the order of their registration.
@@ -294,9 +294,9 @@ func (g *Group) Close() {
 	g.mu.Lock()
 	g.closed = true
 	for _, t := range g.targets {
-		g.leave(t)
-		if t.gone != nil {
-			close(t.gone)
+		g.stopChecks(t)
+		if t.drained != nil {
+			close(t.drained)
 		}
 	}
 	g.targets = nil
@@ -316,7 +316,7 @@ func (g *Group) pick(cookie string) (_ *target, access Access, _ *http.Cookie) {
 	defer g.mu.Unlock()
 	var healthy, all []*target
 	for _, t := range g.targets {
-		if t.gone != nil || t.Access == Disabled {
+		if t.drained != nil || t.Access == Disabled {
 			continue
 		}
 		all = append(all, t)
@@ -365,7 +365,7 @@ func (g *Group) release(t *target) {
 	if t.inFlight > 0 {
 		return
 	}
-	if t.gone != nil {
+	if t.drained != nil {
 		g.remove(t)
 	} else if !slices.Contains(g.targets, t) {
 		t.transport.CloseIdleConnections()
@@ -450,7 +450,7 @@ func (g *Group) probe(ctx context.Context, settings Settings, t Target) (reason,
 		addr = net.JoinHostPort(host, strconv.Itoa(settings.CheckPort))
 	}
 	at, err := url.Parse("http://" + addr + settings.Path)
-	if err != nil || addr == "" || t.Sick {
+	if err != nil || addr == "" || t.FailsChecks {
 		return "Target.FailedHealthChecks", "Health checks failed"
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)

@@ -214,7 +214,7 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if c.options.HideServer || len(c.options.Header) > 0 {
-		w = &dressed{ResponseWriter: w, options: &c.options}
+		w = &headerWriter{ResponseWriter: w, options: &c.options}
 	}
 	switch {
 	case action.Redirect != nil:
@@ -236,14 +236,14 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// dressed changes an answer's header as the listener's attributes say.
-type dressed struct {
+// headerWriter changes an answer's header as the listener's attributes say.
+type headerWriter struct {
 	http.ResponseWriter
 	options *Options
 	done    bool
 }
 
-func (d *dressed) WriteHeader(code int) {
+func (d *headerWriter) WriteHeader(code int) {
 	if !d.done && code >= 200 { // the final one
 		d.done = true
 		for name, value := range d.options.Header {
@@ -256,7 +256,7 @@ func (d *dressed) WriteHeader(code int) {
 	d.ResponseWriter.WriteHeader(code)
 }
 
-func (d *dressed) Write(text []byte) (int, error) {
+func (d *headerWriter) Write(text []byte) (int, error) {
 	if !d.done {
 		d.WriteHeader(http.StatusOK)
 	}
@@ -264,7 +264,7 @@ func (d *dressed) Write(text []byte) (int, error) {
 }
 
 // Unwrap is for http.ResponseController.
-func (d *dressed) Unwrap() http.ResponseWriter { return d.ResponseWriter }
+func (d *headerWriter) Unwrap() http.ResponseWriter { return d.ResponseWriter }
 
 // refuse answers as AWS's load balancers do of themselves.
 func (l *Listener) refuse(w http.ResponseWriter, code int) {
@@ -336,7 +336,7 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html#http-502-issues
 	ctx, end := context.WithCancel(r.Context())
 	defer end()
-	defer context.AfterFunc(t.life, end)()
+	defer context.AfterFunc(t.requests, end)()
 	r = r.WithContext(ctx)
 	if t.Addr == "" {
 		l.refuse(w, http.StatusBadGateway)
@@ -350,7 +350,7 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 		}
 	}
 	proxy := &httputil.ReverseProxy{
-		Transport: timed{t.transport, options.IdleTimeout},
+		Transport: responseTimeout{t.transport, options.IdleTimeout},
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: t.Addr})
 			p.Out.Host = p.In.Host // a load balancer passes it on
@@ -364,7 +364,7 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 				p.Out.Header.Set("X-Amzn-Trace-Id", traceID())
 			}
 			if err := replayable(p.Out); err != nil {
-				p.Out.Body = io.NopCloser(failing{err})
+				p.Out.Body = io.NopCloser(errorReader{err})
 			}
 		},
 		ModifyResponse: func(resp *http.Response) error {
@@ -411,9 +411,9 @@ func replayable(r *http.Request) error {
 	return err
 }
 
-type failing struct{ err error }
+type errorReader struct{ err error }
 
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
+func (f errorReader) Read([]byte) (int, error) { return 0, f.err }
 
 func validHeader(name string) bool {
 	for _, r := range name {
@@ -443,13 +443,13 @@ func newTransport() *http.Transport {
 
 var errSlow = errors.New("the target's answer did not begin in time")
 
-// timed limits the time until an answer begins, but not the answer itself.
-type timed struct {
+// responseTimeout limits the time until an answer begins, but not the answer itself.
+type responseTimeout struct {
 	http.RoundTripper
 	limit time.Duration
 }
 
-func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
+func (t responseTimeout) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	timer := time.AfterFunc(t.limit, func() { cancel(errSlow) })
 	resp, err := t.RoundTripper.RoundTrip(r.WithContext(ctx))

@@ -21,17 +21,17 @@ type AuthorizedCall struct {
 	Requests []access.Request
 }
 
-// Sessions knows the sessions of tasks, which have a role. May reports whether the
+// TaskSessions knows the sessions of tasks, which have a role. May reports whether the
 // access key belongs to such a session. Its error says that the role does not allow
 // the call.
-type Sessions interface {
+type TaskSessions interface {
 	May(tx *Tx, key, action string, input any) (known bool, err error)
 }
 
-// Assumed knows the sessions of callers that assumed a role. Principal reports whether
+// RoleSessions knows the sessions of callers that assumed a role. Principal reports whether
 // the access key belongs to such a session. If the session is over, the principal has
 // Ended set and is allowed nothing.
-type Assumed interface {
+type RoleSessions interface {
 	Principal(tx *Tx, key string) (p Principal, known bool)
 }
 
@@ -59,11 +59,11 @@ func (p Principal) may(r access.Request) access.Decision {
 	return access.Allowed
 }
 
-// SetAuthorization sets what is needed to check calls: the sessions of tasks, the sessions of
-// callers that assumed a role, and the state of the account, on which conditions of
-// policies depend.
-func (k *Kernel) SetAuthorization(sessions Sessions, assumed Assumed, accountOf func(*Tx) iamcheck.Account) {
-	k.sessions, k.assumed, k.accountOf = sessions, assumed, accountOf
+// SetAuthorization sets what is needed to check calls: tasks has the sessions of
+// tasks. Roles has the sessions of callers that assumed a role. AccountOf returns the
+// state of the account, on which conditions of policies depend.
+func (k *Kernel) SetAuthorization(tasks TaskSessions, roles RoleSessions, accountOf func(*Tx) iamcheck.Account) {
+	k.taskSessions, k.roleSessions, k.accountOf = tasks, roles, accountOf
 }
 
 // Caller returns the caller of the transaction's call: a session of a role, or the
@@ -76,8 +76,8 @@ func (tx *Tx) CallerMay(action, resource string) bool {
 }
 
 func (k *Kernel) principal(tx *Tx, key string) Principal {
-	if k.assumed != nil {
-		if p, known := k.assumed.Principal(tx, key); known {
+	if k.roleSessions != nil {
+		if p, known := k.roleSessions.Principal(tx, key); known {
 			return p
 		}
 	}
@@ -106,8 +106,8 @@ const administrator = "root"
 // authorize returns nil if the caller may make the call, and may do everything else
 // that AWS checks for it.
 func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) error {
-	if k.sessions != nil {
-		if known, err := k.sessions.May(tx, key, call.Action, input); known || err != nil {
+	if k.taskSessions != nil {
+		if known, err := k.taskSessions.May(tx, key, call.Action, input); known || err != nil {
 			return err
 		}
 	}

@@ -20,7 +20,7 @@ type Env struct {
 	stateDir, account, region, endpoint string
 	latencies                           Latencies
 	log                                 *slog.Logger
-	seals                               cipher.AEAD // encrypts the secrets in the state
+	stateCipher                         cipher.AEAD // encrypts the secrets in the state
 
 	faultsMu sync.Mutex // guards the fields below
 	faults   Faults
@@ -138,7 +138,7 @@ func Wait(ctx context.Context, stop <-chan struct{}, d time.Duration) bool {
 
 // Seal encrypts a secret that is saved in the state.
 func (e *Env) Seal(secret string) string {
-	return base64.StdEncoding.EncodeToString(e.seals.Seal(nil, nil, []byte(secret), nil)) //nolint:gosec // the AEAD generates a random nonce itself
+	return base64.StdEncoding.EncodeToString(e.stateCipher.Seal(nil, nil, []byte(secret), nil)) //nolint:gosec // the AEAD generates a random nonce itself
 }
 
 // Unseal decrypts a text that Seal returned.
@@ -147,7 +147,7 @@ func (e *Env) Unseal(sealed string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("a secret in the state is damaged: %w", err)
 	}
-	secret, err := e.seals.Open(nil, nil, text, nil)
+	secret, err := e.stateCipher.Open(nil, nil, text, nil)
 	if err != nil {
 		return "", errors.New("a secret in the state was encrypted with another key")
 	}

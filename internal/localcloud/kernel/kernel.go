@@ -11,7 +11,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/iamcheck"
 )
 
-// Config configures a kernel. StateDir, Account, Log and Seals are required.
+// Config configures a kernel. StateDir, Account, Log and StateCipher are required.
 type Config struct {
 	// StateDir is the directory of state.json.
 	StateDir string
@@ -25,8 +25,8 @@ type Config struct {
 	Latencies Latencies
 	// Log is the log of the cloud itself.
 	Log *slog.Logger
-	// Seals encrypts the secrets in the state. It generates its own nonces.
-	Seals cipher.AEAD
+	// StateCipher encrypts the secrets in the state. It generates its own nonces.
+	StateCipher cipher.AEAD
 	// Journal, which may be nil, is called after every call. Several goroutines may
 	// call it at the same time, and also Before and After.
 	Journal func(Call)
@@ -79,13 +79,13 @@ func (c Call) Throttled() bool {
 // Kernel is an account in one region, without its services.
 type Kernel struct {
 	*Env
-	cfg       Config
-	started   time.Time
-	services  map[string]Service // by signing name
-	taggers   map[string]Tagger  // by the name of the service in ARNs
-	accountOf func(*Tx) iamcheck.Account
-	sessions  Sessions
-	assumed   Assumed
+	cfg          Config
+	started      time.Time
+	services     map[string]Service // by signing name
+	taggers      map[string]Tagger  // by the name of the service in ARNs
+	accountOf    func(*Tx) iamcheck.Account
+	taskSessions TaskSessions
+	roleSessions RoleSessions
 
 	bucketsMu sync.Mutex         // guards buckets
 	buckets   map[string]*tokens // by what they limit
@@ -108,7 +108,7 @@ type Kernel struct {
 func New(ctx context.Context, cfg Config) *Kernel {
 	k := &Kernel{
 		Env: &Env{
-			stateDir: cfg.StateDir, account: cfg.Account, region: cfg.Region, latencies: cfg.Latencies, log: cfg.Log, seals: cfg.Seals,
+			stateDir: cfg.StateDir, account: cfg.Account, region: cfg.Region, latencies: cfg.Latencies, log: cfg.Log, stateCipher: cfg.StateCipher,
 			calls: map[string]uint64{},
 		},
 		cfg: cfg, started: time.Now().UTC(), services: map[string]Service{}, taggers: map[string]Tagger{}, stores: map[string]savedStore{}, hidden: map[string]hiddenResource{}, buckets: map[string]*tokens{},

@@ -61,7 +61,7 @@ func (g *group) Configure(settings balancer.Settings) {
 	g.settings = settings
 }
 
-func (g *group) Use(inUse bool) {
+func (g *group) SetInUse(inUse bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.inUse == inUse {
@@ -85,7 +85,7 @@ func (g *group) Register(added balancer.Target) {
 	}
 }
 
-func (g *group) Limit(access func(balancer.Target) balancer.Access) {
+func (g *group) SetAccess(access func(balancer.Target) balancer.Access) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for i, t := range g.targets {
@@ -109,7 +109,7 @@ func (g *group) Health() []balancer.Health {
 	list := make([]balancer.Health, len(g.targets))
 	for i, t := range g.targets {
 		list[i] = balancer.Health{Target: t.Target, State: balancer.Healthy}
-		since, sick := time.Since(t.since), t.Sick || t.Access == balancer.Filtered
+		since, sick := time.Since(t.since), t.FailsChecks || t.Access == balancer.Filtered
 		switch {
 		case !g.inUse:
 			list[i].State, list[i].Reason, list[i].Description = balancer.Unused, "Target.NotInUse", "Target group is not configured to receive traffic from the load balancer"

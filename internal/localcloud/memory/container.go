@@ -27,8 +27,8 @@ type Containers struct {
 	ports ports
 }
 
-// Runs is "none": no engine does.
-func (c *Containers) Runs() string { return "none" }
+// EngineName is "none": no engine does.
+func (c *Containers) EngineName() string { return "none" }
 
 // Pull looks whether the registry has the image.
 func (c *Containers) Pull(_ context.Context, reference string, platform v1.Platform, _ task.Login) (ecs.Image, error) {

@@ -19,7 +19,7 @@ import (
 type Engine struct {
 	installed []installation // the first is that of new servers
 	user      process.User
-	home      string
+	dir       string
 	cache     string // of files that new servers begin with, or ""
 
 	mu      sync.Mutex
@@ -31,7 +31,7 @@ type Engine struct {
 
 // Config describes where an engine has its files. Only StateDir is required.
 type Config struct {
-	// StateDir is the place for the data, or what process.Home gives instead for the user
+	// StateDir is the place for the data, or what process.DataDir gives instead for the user
 	// that the servers run as (postgres, else nobody, when the cloud is root).
 	StateDir string
 	// Cache is a directory for what the engines of all clouds of a user share: the files
@@ -51,13 +51,13 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("choose the user of PostgreSQL: %w", err)
 	}
-	home, err := process.Home(cfg.StateDir, owner)
+	dataDir, err := process.DataDir(cfg.StateDir, owner)
 	if err != nil {
 		return nil, err
 	}
 	e := &Engine{
 		installed: installed, user: owner,
-		home:       filepath.Join(home, "postgres"),
+		dir:        filepath.Join(dataDir, "postgres"),
 		cache:      cfg.Cache,
 		servers:    map[string]*Server{},
 		parameters: map[string]func() ([]Parameter, error){},
@@ -98,9 +98,9 @@ func (e *Engine) installation(version string) (installation, error) {
 	return installation{}, fmt.Errorf("PostgreSQL %s is not installed", version)
 }
 
-// Home is the directory of all data. It goes away when the engine is closed
+// Dir is the directory of all data. It goes away when the engine is closed
 // without a database or snapshot.
-func (e *Engine) Home() string { return e.home }
+func (e *Engine) Dir() string { return e.dir }
 
 // namePattern is RDS's for identifiers, widened by the colon that the names of
 // automated snapshots have.
@@ -115,7 +115,7 @@ func (e *Engine) Server(name string) (*Server, error) {
 	defer e.mu.Unlock()
 	s, ok := e.servers[name]
 	if !ok {
-		s = &Server{engine: e, name: name, dir: filepath.Join(e.home, "instances", name)}
+		s = &Server{engine: e, name: name, dir: filepath.Join(e.dir, "instances", name)}
 		if err := s.mendUpgrade(); err != nil {
 			return nil, fmt.Errorf("database %s: %w", name, err)
 		}
@@ -138,7 +138,7 @@ func (e *Engine) Close(ctx context.Context) error {
 		wait.Go(func() { errs[i] = s.Stop(ctx) })
 	}
 	wait.Wait()
-	_ = os.Remove(e.home) // fails if it is not empty, and so in use
+	_ = os.Remove(e.dir) // fails if it is not empty, and so in use
 	return errors.Join(errs...)
 }
 
@@ -146,7 +146,7 @@ func (e *Engine) snapshotDir(name string) (string, error) {
 	if !namePattern.MatchString(name) {
 		return "", fmt.Errorf("snapshot name %q is not valid", name)
 	}
-	return filepath.Join(e.home, "snapshots", name), nil
+	return filepath.Join(e.dir, "snapshots", name), nil
 }
 
 // DeleteSnapshot deletes a snapshot's data. One that is not there is no error.
@@ -220,8 +220,8 @@ func copyFile(from, to string) error {
 // shell don't reach it.
 func (e *Engine) command(i installation, program string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(i.bin, program), args...)
-	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + i.bin + string(os.PathListSeparator) + "/usr/bin:/bin", "HOME=" + e.home}
-	cmd.Dir = e.home
+	cmd.Env = []string{"LC_ALL=C", "TZ=UTC", "PATH=" + i.bin + string(os.PathListSeparator) + "/usr/bin:/bin", "HOME=" + e.dir}
+	cmd.Dir = e.dir
 	return cmd
 }
 

@@ -118,7 +118,7 @@ func TestPasswordChangeEndsTheOldOneAndIsNeverWritten(t *testing.T) {
 	if err := db.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	err := filepath.WalkDir(c.Home(), func(path string, entry fs.DirEntry, err error) error {
+	err := filepath.WalkDir(c.Dir(), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
 		}
@@ -187,8 +187,8 @@ func TestSnapshotHoldsWhatWasThereAndNothingLater(t *testing.T) {
 	if err := c.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(c.Home()); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("with all databases and snapshots gone, %s is still there", c.Home())
+	if _, err := os.Stat(c.Dir()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("with all databases and snapshots gone, %s is still there", c.Dir())
 	}
 }
 
@@ -312,7 +312,7 @@ func TestAServerWaitsForTheEndOfOneWhoseFilesWereRemoved(t *testing.T) {
 	if err := next.Create(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
-	files := func(name string) string { return filepath.Join(c.Home(), "instances", name, "data") }
+	files := func(name string) string { return filepath.Join(c.Dir(), "instances", name, "data") }
 	if err := os.RemoveAll(files("next")); err != nil {
 		t.Fatal(err)
 	}

@@ -136,7 +136,7 @@ func (s *Server) Exists() bool {
 }
 
 func (s *Server) mkdir() error {
-	for _, dir := range []string{s.engine.home, filepath.Dir(s.dir), s.dir} {
+	for _, dir := range []string{s.engine.dir, filepath.Dir(s.dir), s.dir} {
 		if err := s.engine.user.Mkdir(dir, 0o700); err != nil {
 			return err
 		}

@@ -48,10 +48,10 @@ func (e *Engine) Prepare(ctx context.Context) error {
 	if e.cache == "" || e.cached(i) {
 		return nil
 	}
-	made := filepath.Join(e.home, "template")
+	made := filepath.Join(e.dir, "template")
 	err := os.RemoveAll(made) // of a cloud that died at this point
 	if err == nil {
-		err = e.user.Mkdir(e.home, 0o700)
+		err = e.user.Mkdir(e.dir, 0o700)
 	}
 	if err == nil {
 		err = e.initialize(ctx, i, made)

@@ -43,7 +43,7 @@ func create(t *testing.T, e *postgres.Engine, name string) string {
 		t.Error(err)
 		return ""
 	}
-	control, err := os.ReadFile(filepath.Join(e.Home(), "instances", name, "data", "global", "pg_control"))
+	control, err := os.ReadFile(filepath.Join(e.Dir(), "instances", name, "data", "global", "pg_control"))
 	if err != nil {
 		t.Error(err)
 		return ""
@@ -91,7 +91,7 @@ func TestCloudsShareWhatDatabasesBeginWith(t *testing.T) {
 	}
 }
 
-func TestADamagedTemplateIsMadeAnew(t *testing.T) {
+func TestADamagedTemplateIsRebuilt(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
 		t.Skip("makes clusters of PostgreSQL")
@@ -146,7 +146,7 @@ func TestWithoutACacheDatabasesAreMadeToo(t *testing.T) {
 		if create(t, e, "books") == create(t, e, "more") {
 			t.Error("two databases are one cluster")
 		}
-		if _, err := os.Stat(filepath.Join(e.Home(), "template")); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(filepath.Join(e.Dir(), "template")); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("a template is in the home: %v", err)
 		}
 	}

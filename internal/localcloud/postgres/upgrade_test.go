@@ -114,7 +114,7 @@ func TestAnUpgradeThatIsCutOffLeavesOneVersion(t *testing.T) {
 	if err := db.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	data := filepath.Join(c.Home(), "instances", "books", "data")
+	data := filepath.Join(c.Dir(), "instances", "books", "data")
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- db.Upgrade(ctx, newest, c.settings) }()

@@ -42,10 +42,10 @@ type Images struct {
 	locks map[string]*sync.Mutex // by digest: an image is unpacked once
 }
 
-// OpenImages uses the cache below stateDir, or the place that process.Home
+// OpenImages uses the cache below stateDir, or the place that process.DataDir
 // gives where the users of images can't enter it.
 func OpenImages(stateDir string) (*Images, error) {
-	home, err := process.Home(stateDir, process.Numeric(nobody, nobody))
+	home, err := process.DataDir(stateDir, process.UserOf(nobody, nobody))
 	if err != nil {
 		return nil, err
 	}

@@ -320,7 +320,7 @@ func (s Spec) user() (process.User, error) {
 			gid = n
 		}
 	}
-	return process.Numeric(uint32(uid), uint32(gid)), nil
+	return process.UserOf(uint32(uid), uint32(gid)), nil
 }
 
 // lookup finds a user in the image's password file.

@@ -39,13 +39,13 @@ type scalableTarget struct {
 
 // scalingSample is what is known of a service between two looks at it.
 type scalingSample struct {
-	at       time.Time
-	requests map[string]int64         // by target group
-	cpu      map[string]time.Duration // by task
-	high     int                      // looks in a row that called for more tasks
-	low      int                      // and for fewer
-	changed  time.Time
-	past     map[string][]map[string]float64 // the last values of metrics by their ids, the newest last, by policy
+	at          time.Time
+	requests    map[string]int64         // by target group
+	cpu         map[string]time.Duration // by task
+	aboveTarget int                      // looks in a row that called for more tasks
+	belowTarget int                      // and for fewer
+	changed     time.Time
+	past        map[string][]map[string]float64 // the last values of metrics by their ids, the newest last, by policy
 }
 
 const (
@@ -415,20 +415,20 @@ func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 		}
 	}
 	down = down && !up && tracked > 0
-	sample.high, sample.low = count(sample.high, up), count(sample.low, down)
+	sample.aboveTarget, sample.belowTarget = streak(sample.aboveTarget, up), streak(sample.belowTarget, down)
 	low, high := *t.MinCapacity, *t.MaxCapacity
 	switch {
 	case desired < low || desired > high:
 		return a.setDesired(id, desired, sample, min(max(desired, low), high), "the capacity was outside of its bounds")
-	case up && sample.high >= highMinutes && a.cooled(sample, cooldown[true]) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
+	case up && sample.aboveTarget >= highMinutes && a.cooled(sample, cooldown[true]) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
 		return a.setDesired(id, desired, sample, min(wanted, high), cause)
-	case down && sample.low >= lowMinutes && a.cooled(sample, cooldown[false]) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
+	case down && sample.belowTarget >= lowMinutes && a.cooled(sample, cooldown[false]) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
 		return a.setDesired(id, desired, sample, max(desired-1, low), cause) // one at a time: it errs on the safe side
 	}
 	return false
 }
 
-func count(n int, more bool) int {
+func streak(n int, more bool) int {
 	if more {
 		return n + 1
 	}
@@ -450,7 +450,7 @@ func (a tx) cooled(sample *scalingSample, seconds int32) bool {
 }
 
 func (a tx) setDesired(id string, desired int32, sample *scalingSample, n int32, cause string) bool {
-	sample.high, sample.low = 0, 0
+	sample.aboveTarget, sample.belowTarget = 0, 0
 	if n == desired {
 		return false
 	}

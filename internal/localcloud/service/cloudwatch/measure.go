@@ -74,7 +74,7 @@ func (a tx) measure(x *alarm) bool {
 	if over := len(s.past) - int(*x.EvaluationPeriods) - metricmath.Beyond; over > 0 {
 		s.past = slices.Delete(s.past, 0, over)
 	}
-	to, reason := x.judge(points(queries, s.past, late))
+	to, reason := x.evaluate(points(queries, s.past, late))
 	if to == x.StateValue || to == "" {
 		return false
 	}
@@ -151,20 +151,20 @@ func (a tx) value(s *series, m *types.Metric) (float64, bool) {
 	return float64(now - before), true
 }
 
-// judge is the state that an alarm has by its last data points; "" leaves what it has. It is
-// judged by the newest that there are, as many as it has periods, and by what stands for
+// evaluate returns the state of an alarm by its last data points; "" leaves its state as it is.
+// It uses the newest that there are, as many as it has periods, and by what stands for
 // missing ones only where these are not enough.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/alarms-and-missing-data.html
-func (x *alarm) judge(points []float64) (types.StateValue, string) {
+func (x *alarm) evaluate(points []float64) (state types.StateValue, reason string) {
 	enough := aws.ToInt32(x.DatapointsToAlarm)
 	if enough == 0 {
 		enough = *x.EvaluationPeriods
 	}
-	real := slices.DeleteFunc(slices.Clone(points), math.IsNaN)
-	missing := min(len(points)-len(real), max(0, int(*x.EvaluationPeriods)-len(real)))
-	real = real[max(0, len(real)-int(*x.EvaluationPeriods)):]
+	received := slices.DeleteFunc(slices.Clone(points), math.IsNaN)
+	missing := min(len(points)-len(received), max(0, int(*x.EvaluationPeriods)-len(received)))
+	received = received[max(0, len(received)-int(*x.EvaluationPeriods)):]
 	breaching := int32(0)
-	for _, p := range real {
+	for _, p := range received {
 		if x.breaches(p) {
 			breaching++
 		}
@@ -178,9 +178,9 @@ func (x *alarm) judge(points []float64) (types.StateValue, string) {
 	switch {
 	case breaching >= enough:
 		return types.StateValueAlarm, fmt.Sprintf("Threshold Crossed: %d datapoints %v breached the threshold (%g).", breaching, points, *x.Threshold)
-	case missing > 0 && len(real) == 0 && aws.ToString(x.TreatMissingData) == "ignore":
+	case missing > 0 && len(received) == 0 && aws.ToString(x.TreatMissingData) == "ignore":
 		return "", ""
-	case missing > 0 && len(real) == 0:
+	case missing > 0 && len(received) == 0:
 		return types.StateValueInsufficientData, "Insufficient Data: no datapoints were received."
 	}
 	return types.StateValueOk, fmt.Sprintf("Threshold Crossed: %v did not breach the threshold (%g) %d times.", points, *x.Threshold, enough)

@@ -8,9 +8,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 )
 
-// TestAnAlarmIsJudgedByWhatHasArrived has a load balancer answer each request by 5xx, as far as
+// TestAnAlarmIsEvaluatedFromReceivedData has a load balancer answer each request by 5xx, as far as
 // CloudWatch knows of it.
-func TestAnAlarmIsJudgedByWhatHasArrived(t *testing.T) {
+func TestAnAlarmIsEvaluatedFromReceivedData(t *testing.T) {
 	t.Parallel()
 	all := map[string]float64{"requests": 100, "tasks": 100}
 	broken := []map[string]float64{all, all, all, all, all, all, all}
@@ -43,7 +43,7 @@ func TestAnAlarmIsJudgedByWhatHasArrived(t *testing.T) {
 			Threshold: aws.Float64(5), ComparisonOperator: types.ComparisonOperatorGreaterThanThreshold, DatapointsToAlarm: &tc.enough, EvaluationPeriods: &tc.of, TreatMissingData: &tc.missing,
 		}}
 		data := points(queries(tc.expression), tc.past, tc.late)
-		if got, why := x.judge(data); got != tc.want {
+		if got, why := x.evaluate(data); got != tc.want {
 			t.Errorf("%s: %s, %s, want %s", name, got, why, tc.want)
 		}
 		for i, p := range data {

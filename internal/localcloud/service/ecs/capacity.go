@@ -47,8 +47,8 @@ func checkCapacity(of strategy, associated []string) error {
 	return nil
 }
 
-// provide checks and sets what a cluster's tasks run on by default.
-func (cl *cluster) provide(providers []string, by strategy) error {
+// setProviders checks and sets the capacity providers that a cluster's tasks use by default.
+func (cl *cluster) setProviders(providers []string, by strategy) error {
 	for _, p := range providers {
 		if p != onDemand && p != spot {
 			return kernel.Fail("InvalidParameterException", "The specified capacity provider '%s' was not found.", p)
@@ -61,9 +61,9 @@ func (cl *cluster) provide(providers []string, by strategy) error {
 	return nil
 }
 
-// spared refuses to take a provider from a cluster that a service runs on.
+// checkProvidersUnused rejects the removal of a provider that a service of the cluster uses.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_PutClusterCapacityProviders.html
-func (a tx) spared(cl *cluster, providers []string) error {
+func (a tx) checkProvidersUnused(cl *cluster, providers []string) error {
 	for _, s := range a.state().Services {
 		if s.Cluster != cl.Name || s.Status == statusInactive {
 			continue
@@ -77,9 +77,9 @@ func (a tx) spared(cl *cluster, providers []string) error {
 	return nil
 }
 
-// chosen is the strategy of what names a launch type, a strategy or neither, which means
-// the cluster's. An empty one is for the launch type.
-func (cl *cluster) chosen(launch types.LaunchType, by strategy) (strategy, error) {
+// capacityFor is the strategy for a request that names a launch type, a strategy or neither,
+// which means the cluster's. An empty one is for the launch type.
+func (cl *cluster) capacityFor(launch types.LaunchType, by strategy) (strategy, error) {
 	switch {
 	case launch != "" && len(by) > 0:
 		return nil, kernel.Fail("InvalidParameterException", "Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.")
@@ -110,9 +110,9 @@ func sameItem(x, y types.CapacityProviderStrategyItem) bool {
 	return aws.ToString(x.CapacityProvider) == aws.ToString(y.CapacityProvider) && x.Base == y.Base && x.Weight == y.Weight
 }
 
-// place chooses what the next task runs on, by how many run on each already: the base
+// nextProvider chooses the capacity provider of the next task, by how many run on each already: the base
 // comes first, and then the one that has least of its weight. It is "" for the launch type.
-func place(by strategy, have map[string]int) string {
+func nextProvider(by strategy, have map[string]int) string {
 	best, least := "", 0.0
 	for _, item := range by {
 		name := aws.ToString(item.CapacityProvider)

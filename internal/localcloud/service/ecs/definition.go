@@ -73,8 +73,8 @@ func (a tx) definition(name string) *definition {
 	return latest
 }
 
-// usable finds a definition that a service or task may use.
-func (a tx) usable(name *string) (*definition, error) {
+// activeDefinition finds a definition that a service or task may use.
+func (a tx) activeDefinition(name *string) (*definition, error) {
 	d := a.definition(aws.ToString(name))
 	if d == nil {
 		return nil, kernel.Fail("ClientException", "TaskDefinition not found.")

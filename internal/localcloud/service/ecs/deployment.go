@@ -28,20 +28,21 @@ type serviceDeployment struct {
 	Reason   string
 	Updated  time.Time
 	Finished time.Time `json:",omitzero"`
-	// Back is the id of the deployment that a rollback returns to, if there is one.
-	Back     string    `json:",omitempty"`
-	BackFrom time.Time `json:",omitzero"`
-	BackFor  string    `json:",omitempty"`
+	// RollbackTo is the id of the deployment that a rollback returns to, if there is one,
+	// RollbackStarted when it began, and RollbackReason why.
+	RollbackTo      string    `json:"Back,omitempty"`
+	RollbackStarted time.Time `json:"BackFrom,omitzero"`
+	RollbackReason  string    `json:"BackFor,omitempty"`
 	// Stage is the stage of a deployment that shifts the traffic, Since when it or its last
 	// step began, and Percent the share of the traffic that is shifted.
 	Stage   types.ServiceDeploymentLifecycleStage `json:",omitempty"`
 	Since   time.Time                             `json:",omitzero"`
 	Percent float64                               `json:",omitempty"`
-	// Judged reports whether its alarms were evaluated, and Unheard whether one was in
-	// ALARM then. Triggered are those that failed it.
-	Judged    bool     `json:",omitempty"`
-	Unheard   bool     `json:",omitempty"`
-	Triggered []string `json:",omitempty"`
+	// AlarmsChecked reports whether its alarms were evaluated, and AlarmsIgnored whether one
+	// was in ALARM then. Triggered are those that failed it.
+	AlarmsChecked bool     `json:"Judged,omitempty"`
+	AlarmsIgnored bool     `json:"Unheard,omitempty"`
+	Triggered     []string `json:",omitempty"`
 }
 
 // maxHistory is how many deployments of a service are stored. ECS stores those of 90 days.
@@ -52,9 +53,9 @@ const deploymentPrefix = "ecs-svc/"
 
 func (d serviceDeployment) ongoing() bool { return d.Finished.IsZero() }
 
-// remember adds a deployment to the history, and stops one that is still in progress.
-func (s *service) remember(d deployment, now time.Time) {
-	s.conclude(now, types.ServiceDeploymentStatusStopped, "A newer deployment was started.")
+// addToHistory adds a deployment to the history, and stops one that is still in progress.
+func (s *service) addToHistory(d deployment, now time.Time) {
+	s.endCurrentDeployment(now, types.ServiceDeploymentStatusStopped, "A newer deployment was started.")
 	next := serviceDeployment{
 		ID: kernel.RandomText(21, kernel.Letters+kernel.Capitals+kernel.Digits), Target: d, Rollout: s.Rollout, Desired: s.Desired,
 		Status: types.ServiceDeploymentStatusInProgress, Updated: now,
@@ -65,15 +66,15 @@ func (s *service) remember(d deployment, now time.Time) {
 	s.History = append([]serviceDeployment{next}, s.History[:min(len(s.History), maxHistory-1)]...)
 }
 
-// conclude ends the newest deployment in the history, if it is in progress. A rollback in
+// endCurrentDeployment ends the newest deployment in the history, if it is in progress. A rollback in
 // progress has then completed.
-func (s *service) conclude(now time.Time, status types.ServiceDeploymentStatus, reason string) {
+func (s *service) endCurrentDeployment(now time.Time, status types.ServiceDeploymentStatus, reason string) {
 	if len(s.History) == 0 || !s.History[0].ongoing() {
 		return
 	}
 	d := &s.History[0]
-	if d.Back != "" && status == types.ServiceDeploymentStatusSuccessful {
-		status, reason = types.ServiceDeploymentStatusRollbackSuccessful, d.BackFor
+	if d.RollbackTo != "" && status == types.ServiceDeploymentStatusSuccessful {
+		status, reason = types.ServiceDeploymentStatusRollbackSuccessful, d.RollbackReason
 	}
 	d.Status, d.Reason, d.Updated, d.Finished = status, reason, now, now
 }
@@ -100,7 +101,7 @@ func (a tx) rollBack(s *service, failed deployment, reason string) bool {
 	s.Failures, s.NotBefore = 0, time.Time{}
 	if len(s.History) > 0 && s.History[0].ongoing() {
 		d := &s.History[0]
-		d.Status, d.Back, d.BackFrom, d.BackFor, d.Updated = types.ServiceDeploymentStatusRollbackInProgress, back.ID, a.Now(), reason+".", a.Now()
+		d.Status, d.RollbackTo, d.RollbackStarted, d.RollbackReason, d.Updated = types.ServiceDeploymentStatusRollbackInProgress, back.ID, a.Now(), reason+".", a.Now()
 		d.Percent = 0
 	}
 	a.serviceEvent(s.key(), "rolling back to (deployment %s).", back.ID)
@@ -178,8 +179,8 @@ func (d serviceDeployment) outcome() (reason *string, finished *time.Time) {
 	return reason, finished
 }
 
-// found is the service, and the index in its history, of an ARN.
-func (a tx) found(arn string) (*service, int, bool) {
+// findDeployment is the service, and the index in its history, of an ARN.
+func (a tx) findDeployment(arn string) (*service, int, bool) {
 	for _, s := range a.state().Services {
 		if i := slices.IndexFunc(s.History, func(d serviceDeployment) bool { return a.deploymentARN(s, d) == arn }); i >= 0 {
 			return s, i, true
@@ -195,7 +196,7 @@ func (a tx) DescribeServiceDeployments(in *ecs.DescribeServiceDeploymentsInput) 
 	}
 	out := &ecs.DescribeServiceDeploymentsOutput{ServiceDeployments: []types.ServiceDeployment{}, Failures: []types.Failure{}}
 	for _, arn := range in.ServiceDeploymentArns {
-		s, i, ok := a.found(arn)
+		s, i, ok := a.findDeployment(arn)
 		if !ok {
 			out.Failures = append(out.Failures, types.Failure{Arn: aws.String(arn), Reason: aws.String("MISSING")})
 			continue
@@ -229,8 +230,8 @@ func (a tx) describeDeployment(s *service, d serviceDeployment) types.ServiceDep
 		}
 		out.SourceServiceRevisions = append(out.SourceServiceRevisions, source)
 	}
-	if d.Back != "" {
-		out.Rollback = &types.Rollback{Reason: aws.String(d.BackFor), StartedAt: aws.Time(d.BackFrom), ServiceRevisionArn: aws.String(a.revisionARN(s, d.Back))}
+	if d.RollbackTo != "" {
+		out.Rollback = &types.Rollback{Reason: aws.String(d.RollbackReason), StartedAt: aws.Time(d.RollbackStarted), ServiceRevisionArn: aws.String(a.revisionARN(s, d.RollbackTo))}
 	}
 	if b := d.Rollout.DeploymentCircuitBreaker; b != nil && b.Enable && !shifts(d.Rollout.Strategy) {
 		c := out.DeploymentCircuitBreaker
@@ -310,7 +311,7 @@ func (a tx) StopServiceDeployment(in *ecs.StopServiceDeploymentInput) (*ecs.Stop
 	if in.StopType != "" && in.StopType != types.StopServiceDeploymentStopTypeRollback {
 		return nil, kernel.Fail("InvalidParameterException", "The valid value of stopType is ROLLBACK.")
 	}
-	s, i, ok := a.found(aws.ToString(in.ServiceDeploymentArn))
+	s, i, ok := a.findDeployment(aws.ToString(in.ServiceDeploymentArn))
 	switch {
 	case !ok:
 		return nil, kernel.Fail("ServiceDeploymentNotFoundException", "The service deployment was not found.")
@@ -318,7 +319,7 @@ func (a tx) StopServiceDeployment(in *ecs.StopServiceDeploymentInput) (*ecs.Stop
 		return nil, kernel.Fail("ConflictException", "The service deployment has finished.")
 	}
 	out := &ecs.StopServiceDeploymentOutput{ServiceDeploymentArn: in.ServiceDeploymentArn}
-	if s.History[i].Back != "" {
+	if s.History[i].RollbackTo != "" {
 		return out, nil // the rollback goes on
 	}
 	failed := s.Deployments[0]

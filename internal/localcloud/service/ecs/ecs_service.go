@@ -107,8 +107,8 @@ func (a tx) service(cluster, name *string) (*service, error) {
 	return s, nil
 }
 
-// balancers checks a service's load balancers against its definition.
-func (a tx) balancers(list []types.LoadBalancer, d *definition) error {
+// checkBalancers checks a service's load balancers against its definition.
+func (a tx) checkBalancers(list []types.LoadBalancer, d *definition) error {
 	for _, b := range list {
 		users, ok := a.needs.Groups.LoadBalancers(a.Tx, aws.ToString(b.TargetGroupArn))
 		if !ok {
@@ -196,14 +196,14 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
 		return nil, err
 	}
-	capacity, err := cl.chosen(in.LaunchType, in.CapacityProviderStrategy)
+	capacity, err := cl.capacityFor(in.LaunchType, in.CapacityProviderStrategy)
 	if err != nil {
 		return nil, err
 	}
 	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
 		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
 	}
-	d, err := a.usable(in.TaskDefinition)
+	d, err := a.activeDefinition(in.TaskDefinition)
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +214,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if err != nil {
 		return nil, err
 	}
-	if err := a.balancers(in.LoadBalancers, d); err != nil {
+	if err := a.checkBalancers(in.LoadBalancers, d); err != nil {
 		return nil, err
 	}
 	if in.HealthCheckGracePeriodSeconds != nil && len(in.LoadBalancers) == 0 {
@@ -227,7 +227,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if err != nil {
 		return nil, err
 	}
-	if err := a.advanced(in.LoadBalancers, shifts(config.Strategy)); err != nil {
+	if err := a.checkTrafficShift(in.LoadBalancers, shifts(config.Strategy)); err != nil {
 		return nil, err
 	}
 	if aws.ToInt32(in.DesiredCount) < 0 {
@@ -269,9 +269,9 @@ func (s *service) checkRebalancing() error {
 func (a tx) deploy(s *service, d deployment) {
 	d.ID = deploymentPrefix + decimals(19)
 	d.Created, d.Updated = a.Now(), a.Now()
-	a.place(s, &d)
+	a.chooseTargetGroup(s, &d)
 	d.State, d.Reason, d.Failed = types.DeploymentRolloutStateInProgress, "ECS deployment "+d.ID+" in progress.", 0
-	s.remember(d, a.Now())
+	s.addToHistory(d, a.Now())
 	s.Deployments = append([]deployment{d}, s.Deployments...)
 	s.Failures, s.NotBefore, s.Steady = 0, time.Time{}, false
 }
@@ -290,7 +290,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	next := primary
 	d := a.definition(primary.Definition)
 	if in.TaskDefinition != nil {
-		if d, err = a.usable(in.TaskDefinition); err != nil {
+		if d, err = a.activeDefinition(in.TaskDefinition); err != nil {
 			return nil, err
 		}
 		if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
@@ -311,7 +311,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	if in.LoadBalancers != nil {
 		next.Balancers = in.LoadBalancers
 	}
-	if err := a.balancers(next.Balancers, d); err != nil {
+	if err := a.checkBalancers(next.Balancers, d); err != nil {
 		return nil, err
 	}
 	if in.PlatformVersion != nil {
@@ -361,7 +361,7 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-rolling-to-bluegreen.html
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/update-bluegreen-to-rolling.html
 func (a tx) mayChangeStrategy(s *service, to types.DeploymentStrategy, balancers []types.LoadBalancer) error {
-	if err := a.advanced(balancers, shifts(to)); err != nil {
+	if err := a.checkTrafficShift(balancers, shifts(to)); err != nil {
 		return err
 	}
 	switch {

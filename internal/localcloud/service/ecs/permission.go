@@ -51,7 +51,7 @@ func (a fargateAgent) refusal(action, resource string) string {
 func (a fargateAgent) secret(valueFrom string) (string, error) {
 	parts := strings.SplitN(valueFrom, ":", 8)
 	arn := strings.Join(parts[:min(7, len(parts))], ":")
-	action, resource := "secretsmanager:GetSecretValue", a.stored(arn)
+	action, resource := "secretsmanager:GetSecretValue", a.secretARNOf(arn)
 	if len(parts) > 2 && parts[2] == "ssm" {
 		arn, action, resource = valueFrom, "ssm:GetParameters", valueFrom
 	}
@@ -61,9 +61,9 @@ func (a fargateAgent) secret(valueFrom string) (string, error) {
 	return a.secretField(valueFrom)
 }
 
-// stored is the ARN of a secret by which IAM judges, whether it is asked for by the full one
+// secretARNOf is the ARN of a secret against which IAM checks a policy, whether it is asked for by the full one
 // or without its suffix (https://github.com/aws/aws-cdk/issues/7994).
-func (a tx) stored(secret string) string {
+func (a tx) secretARNOf(secret string) string {
 	return cmp.Or(a.needs.Secrets.SecretARN(a.Tx, secret), secret)
 }
 
@@ -117,7 +117,7 @@ func (a fargateAgent) registryLogin(c *types.RepositoryCredentials) (task.Login,
 	}
 	const failed = "ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to get registry auth from asm: service call has been retried 1 time(s): %w"
 	arn := *c.CredentialsParameter
-	if err := a.check("secretsmanager:GetSecretValue", a.stored(arn)); err != nil {
+	if err := a.check("secretsmanager:GetSecretValue", a.secretARNOf(arn)); err != nil {
 		return task.Login{}, fmt.Errorf(failed, err)
 	}
 	text, err := a.secretField(arn)

@@ -51,13 +51,13 @@ func (s *Service) roleEnvironment(r taskRole) map[string]string {
 // Credentials answers a container that asks for its role's at that path below
 // CredentialsPath.
 func (s *Service) Credentials(path string) (answer map[string]string, ok bool) {
-	s.view(func(c tx) {
-		for _, t := range c.running().tasks {
+	s.view(func(a tx) {
+		for _, t := range a.running().tasks {
 			if t.role.arn != "" && subtle.ConstantTimeCompare([]byte(t.role.path), []byte(path)) == 1 {
 				ok = true
 				answer = map[string]string{
 					"RoleArn": t.role.arn, "AccessKeyId": t.role.key, "SecretAccessKey": kernel.HexDigits(40), "Token": kernel.HexDigits(64),
-					"Expiration": c.Now().Add(credentialsLife).UTC().Format(time.RFC3339),
+					"Expiration": a.Now().Add(credentialsLife).UTC().Format(time.RFC3339),
 				}
 			}
 		}
@@ -65,7 +65,7 @@ func (s *Service) Credentials(path string) (answer map[string]string, ok bool) {
 	return answer, ok
 }
 
-var _ kernel.Sessions = (*Service)(nil)
+var _ kernel.TaskSessions = (*Service)(nil)
 
 // Principal is the task that has the access key, under its task role.
 func (s *Service) Principal(t *kernel.Tx, key string) (p kernel.Principal, known bool) {
@@ -90,7 +90,7 @@ func (s *Service) May(t *kernel.Tx, key, action string, input any) (known bool, 
 		}
 		resource := "*"
 		if in, ok := input.(*secretsmanager.GetSecretValueInput); ok {
-			resource = c.stored(aws.ToString(in.SecretId))
+			resource = c.secretARNOf(aws.ToString(in.SecretId))
 		}
 		program := c.agent(&t.role.arn, id)
 		if c.needs.Roles.Usable(c.Tx, t.role.arn) && program.check(action, resource) == nil {

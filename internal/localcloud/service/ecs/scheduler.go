@@ -79,8 +79,8 @@ func (s *Service) Start() {
 func (s *Service) Close(ctx context.Context) {
 	for {
 		var left []Container
-		s.view(func(c tx) {
-			for _, r := range c.running().tasks {
+		s.view(func(a tx) {
+			for _, r := range a.running().tasks {
 				left = append(left, slices.Collect(maps.Values(r.containers))...)
 			}
 		})
@@ -110,13 +110,13 @@ func (s *Service) runScheduler(ctx context.Context) {
 		case <-tick.C:
 		}
 		next := schedulerTick
-		s.view(func(c tx) {
+		s.view(func(a tx) {
 			if ctx.Err() != nil {
 				return
 			}
-			if c.schedule() {
-				c.Changed()
-			} else if c.steady() {
+			if a.schedule() {
+				a.Changed()
+			} else if a.steady() {
 				next = steadyTick
 			}
 		})
@@ -218,7 +218,7 @@ func (w serviceTasks) readyOf(tasks []*ecsTask) (n int) {
 func (a tx) scheduleService(s *service) (changed bool) {
 	sick, stopped := a.checkHealth(s)
 	changed = stopped
-	if a.breakCircuit(s) || a.judge(s) {
+	if a.breakCircuit(s) || a.failOnAlarm(s) {
 		changed = true
 	}
 	w := a.tasksOf(s)
@@ -227,7 +227,7 @@ func (a tx) scheduleService(s *service) (changed bool) {
 		if w.ready[t] = a.ready(t); w.ready[t] && !t.Served {
 			t.Served, changed = true, true
 			// A healthy task resets the count; one that only runs does not.
-			if i := s.deploymentIndex(t.Deployment); i >= 0 && a.proven(t) {
+			if i := s.deploymentIndex(t.Deployment); i >= 0 && a.passedHealthCheck(t) {
 				s.Deployments[i].Failed = 0
 				s.Failures = 0
 			}
@@ -237,7 +237,7 @@ func (a tx) scheduleService(s *service) (changed bool) {
 		return a.drainService(s, w) || changed
 	}
 	if d := s.shifting(); d != nil {
-		if a.shift(s, d, w) {
+		if a.advanceShift(s, d, w) {
 			s.Steady = false
 			return true
 		}
@@ -252,8 +252,8 @@ func (s *service) deploymentIndex(id string) int {
 	return slices.IndexFunc(s.Deployments, func(d deployment) bool { return d.ID == id })
 }
 
-// proven reports whether a health check confirms that a task is ready.
-func (a tx) proven(t *ecsTask) bool {
+// passedHealthCheck reports whether a health check confirms that a task is ready.
+func (a tx) passedHealthCheck(t *ecsTask) bool {
 	return len(t.Targets) > 0 || t.HealthStatus == types.HealthStatusHealthy
 }
 
@@ -380,7 +380,7 @@ func (a tx) breakCircuit(s *service) bool {
 	a.serviceEvent(s.key(), "(deployment %s) deployment failed: tasks failed to start.", failed.ID)
 	a.deploymentFailed(s, failed)
 	if !breaker.Rollback || !a.rollBack(s, failed, "ECS deployment circuit breaker") {
-		s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
+		s.endCurrentDeployment(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
 	}
 	return true
 }
@@ -397,7 +397,7 @@ func (a tx) drainService(s *service, w serviceTasks) bool {
 		return false
 	}
 	s.Status, s.Gone = statusInactive, a.Now()
-	s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, "The service was deleted.")
+	s.endCurrentDeployment(a.Now(), types.ServiceDeploymentStatusStopped, "The service was deleted.")
 	return true
 }
 
@@ -415,11 +415,11 @@ func (a tx) startTasks(s *service, w serviceTasks) bool {
 	if n <= 0 {
 		return false
 	}
-	return a.startOf(s, primary, n)
+	return a.startTasksOf(s, primary, n)
 }
 
-// startOf starts n tasks of a deployment.
-func (a tx) startOf(s *service, of deployment, n int) bool {
+// startTasksOf starts n tasks of a deployment.
+func (a tx) startTasksOf(s *service, of deployment, n int) bool {
 	if a.Now().Before(s.NotBefore) {
 		return false
 	}
@@ -441,7 +441,7 @@ func (a tx) startOf(s *service, of deployment, n int) bool {
 	var started []string
 	on := perProvider(slices.DeleteFunc(a.tasksOf(s).wanted, func(t *ecsTask) bool { return t.Deployment != of.ID }))
 	for range n {
-		spec.tags, spec.provider = a.taskTags(s, d), place(of.Capacity, on)
+		spec.tags, spec.provider = a.taskTags(s, d), nextProvider(of.Capacity, on)
 		on[spec.provider]++
 		t, err := a.startTask(spec)
 		if errors.Is(err, errNoCapacity) {
@@ -553,7 +553,7 @@ func (a tx) stopForScaling(s *service, stop []*ecsTask) bool {
 func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
 	primary := s.Deployments[0]
 	steady := len(w.new) == int(s.Desired) && w.readyOf(w.new) == len(w.new) && len(w.old) == 0 && w.stopping == 0
-	if d := s.shifting(); d != nil && d.Back == "" && d.Stage != types.ServiceDeploymentLifecycleStageCleanUp {
+	if d := s.shifting(); d != nil && d.RollbackTo == "" && d.Stage != types.ServiceDeploymentLifecycleStageCleanUp {
 		steady = false
 	}
 	if steady && primary.State == types.DeploymentRolloutStateInProgress {
@@ -561,7 +561,7 @@ func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
 		s.Deployments[0] = primary
 		completed := primary
 		s.Completed = &completed
-		s.conclude(a.Now(), types.ServiceDeploymentStatusSuccessful, "")
+		s.endCurrentDeployment(a.Now(), types.ServiceDeploymentStatusSuccessful, "")
 		a.serviceEvent(s.key(), "(deployment %s) deployment completed.", primary.ID)
 		changed = true
 	}

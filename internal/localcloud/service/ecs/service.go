@@ -200,7 +200,7 @@ func (s *Service) HasServices(t *kernel.Tx) bool {
 
 // RolesOf are the ARNs of the roles that a task definition names.
 func (s *Service) RolesOf(t *kernel.Tx, definition string) []string {
-	d, err := s.in(t).usable(&definition)
+	d, err := s.in(t).activeDefinition(&definition)
 	if definition == "" || err != nil {
 		return nil
 	}

@@ -92,14 +92,14 @@ func checkAlarms(in *types.DeploymentAlarms) error {
 	return nil
 }
 
-// advanced checks what a service needs of its load balancing to have the traffic shifted:
+// checkTrafficShift checks what a service needs of its load balancing to have the traffic shifted:
 // a second target group, the rule that forwards, and a role under which ECS changes it.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/alb-resources-for-blue-green.html
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
 //
 // Its words about the role are those of
 // https://github.com/hashicorp/terraform-provider-aws/issues/38538.
-func (a tx) advanced(list []types.LoadBalancer, needed bool) error {
+func (a tx) checkTrafficShift(list []types.LoadBalancer, needed bool) error {
 	refuse := func(format string, args ...any) error {
 		return kernel.Fail("InvalidParameterException", format, args...)
 	}
@@ -152,8 +152,9 @@ func (d deployment) group(b types.LoadBalancer) string {
 	return cmp.Or(d.Group, aws.ToString(b.TargetGroupArn))
 }
 
-// rule is the rule that forwards to a deployment, "" without one.
-func (d deployment) rule() (rule string, first, second string) {
+// shiftTargets is the rule that forwards to a deployment, "" without one, and the two target
+// groups that it forwards to.
+func (d deployment) shiftTargets() (rule string, first, second string) {
 	for _, b := range d.Balancers {
 		if c := b.AdvancedConfiguration; c != nil {
 			return aws.ToString(c.ProductionListenerRule), aws.ToString(b.TargetGroupArn), aws.ToString(c.AlternateTargetGroupArn)
@@ -162,12 +163,12 @@ func (d deployment) rule() (rule string, first, second string) {
 	return "", "", ""
 }
 
-// place chooses the target group of a new deployment: the unused one if the traffic is
+// chooseTargetGroup chooses the target group of a new deployment: the unused one if the traffic is
 // shifted, otherwise the one that has the traffic. They alternate, and no answer about the
 // service shows which one is in use.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResolvedConfiguration.html
-func (a tx) place(s *service, d *deployment) {
-	rule, first, second := d.rule()
+func (a tx) chooseTargetGroup(s *service, d *deployment) {
+	rule, first, second := d.shiftTargets()
 	if d.Group = ""; rule == "" {
 		return
 	}
@@ -186,11 +187,11 @@ func (a tx) place(s *service, d *deployment) {
 	}
 }
 
-// direct makes the rule of a deployment forward that share of the requests to it, and the
+// setTrafficShare makes the rule of a deployment forward that share of the requests to it, and the
 // rest to the other target group.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_TargetGroupTuple.html
-func (a tx) direct(d deployment, percent float64) bool {
-	rule, first, second := d.rule()
+func (a tx) setTrafficShare(d deployment, percent float64) bool {
+	rule, first, second := d.shiftTargets()
 	if rule == "" {
 		return false
 	}
@@ -223,51 +224,51 @@ func (s *service) shifting() *serviceDeployment {
 // beforeShift comes before each step of the traffic.
 const beforeShift = types.ServiceDeploymentLifecycleStage(types.DeploymentLifecycleHookStagePreProductionTrafficShift)
 
-// enter begins a stage.
-func (d *serviceDeployment) enter(stage types.ServiceDeploymentLifecycleStage, now time.Time) {
+// enterStage begins a stage.
+func (d *serviceDeployment) enterStage(stage types.ServiceDeploymentLifecycleStage, now time.Time) {
 	d.Stage, d.Since, d.Updated = stage, now, now
 }
 
-// over reports whether so many minutes of the stage, or of its step, have passed.
-func (a tx) over(d *serviceDeployment, minutes *int32) bool {
+// waitedInStage reports whether so many minutes of the stage, or of its step, have passed.
+func (a tx) waitedInStage(d *serviceDeployment, minutes *int32) bool {
 	return a.Now().Sub(d.Since) >= a.Scaled(time.Duration(aws.ToInt32(minutes))*time.Minute)
 }
 
-// shift moves a deployment that shifts the traffic one step further, and reports whether it
+// advanceShift moves a deployment that shifts the traffic one step further, and reports whether it
 // changed anything. Test traffic and its stages need a rule of their own, which the local
 // cloud does not implement.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html
-func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
+func (a tx) advanceShift(s *service, d *serviceDeployment, w serviceTasks) bool {
 	now, primary := a.Now(), s.Deployments[0]
 	serve := func(of []*ecsTask) bool { return len(of) >= int(s.Desired) && w.readyOf(of) >= int(s.Desired) }
-	if d.Back != "" { // first the traffic, then the tasks that it has left
+	if d.RollbackTo != "" { // first the traffic, then the tasks that it has left
 		if a.startTasks(s, w) {
 			return true
 		}
 		if !serve(w.new) {
 			return false
 		}
-		return a.direct(primary, 100) || a.stopOld(s, w) || a.stopSurplus(s, w)
+		return a.setTrafficShare(primary, 100) || a.stopOld(s, w) || a.stopSurplus(s, w)
 	}
-	before := a.before(s, d)
-	if d.Stage != types.ServiceDeploymentLifecycleStageCleanUp && before != nil && a.keep(s, *before, w) {
+	before := a.previousDeployment(s, d)
+	if d.Stage != types.ServiceDeploymentLifecycleStageCleanUp && before != nil && a.replacePreviousTasks(s, *before, w) {
 		return true
 	}
 	switch d.Stage {
 	case "", types.ServiceDeploymentLifecycleStageReconcileService:
-		a.direct(primary, 0)
+		a.setTrafficShare(primary, 0)
 		// Tasks of a superseded deployment stop first: there is one group for new tasks.
 		left := slices.DeleteFunc(slices.Clone(w.old), func(t *ecsTask) bool { return before != nil && t.Deployment == before.ID })
 		switch {
 		case len(left) == 0 && w.stopping == 0:
-			d.enter(types.ServiceDeploymentLifecycleStagePreScaleUp, now)
+			d.enterStage(types.ServiceDeploymentLifecycleStagePreScaleUp, now)
 		case d.Stage == "":
-			d.enter(types.ServiceDeploymentLifecycleStageReconcileService, now)
+			d.enterStage(types.ServiceDeploymentLifecycleStageReconcileService, now)
 		default:
 			return a.stopForScaling(s, left)
 		}
 	case types.ServiceDeploymentLifecycleStagePreScaleUp:
-		d.enter(types.ServiceDeploymentLifecycleStageScaleUp, now)
+		d.enterStage(types.ServiceDeploymentLifecycleStageScaleUp, now)
 	case types.ServiceDeploymentLifecycleStageScaleUp:
 		if a.startTasks(s, w) {
 			return true
@@ -275,11 +276,11 @@ func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
 		if !serve(w.new) {
 			return false
 		}
-		d.enter(types.ServiceDeploymentLifecycleStagePostScaleUp, now)
+		d.enterStage(types.ServiceDeploymentLifecycleStagePostScaleUp, now)
 	case types.ServiceDeploymentLifecycleStagePostScaleUp:
-		d.enter(beforeShift, now)
+		d.enterStage(beforeShift, now)
 	case beforeShift:
-		d.enter(types.ServiceDeploymentLifecycleStageProductionTrafficShift, now)
+		d.enterStage(types.ServiceDeploymentLifecycleStageProductionTrafficShift, now)
 		switch {
 		case before == nil: // nobody else serves
 			d.Percent = 100
@@ -290,30 +291,30 @@ func (a tx) shift(s *service, d *serviceDeployment, w serviceTasks) bool {
 		default:
 			d.Percent = 100
 		}
-		a.direct(primary, d.Percent)
+		a.setTrafficShare(primary, d.Percent)
 	case types.ServiceDeploymentLifecycleStageProductionTrafficShift:
 		if a.startTasks(s, w) { // those that have failed since
 			return true
 		}
 		switch {
 		case d.Percent >= 100:
-			d.enter(types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, now)
-		case d.Rollout.LinearConfiguration != nil && a.over(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes),
-			d.Rollout.CanaryConfiguration != nil && a.over(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
-			d.enter(beforeShift, now)
+			d.enterStage(types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, now)
+		case d.Rollout.LinearConfiguration != nil && a.waitedInStage(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes),
+			d.Rollout.CanaryConfiguration != nil && a.waitedInStage(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
+			d.enterStage(beforeShift, now)
 		default:
 			return false
 		}
 	case types.ServiceDeploymentLifecycleStagePostProductionTrafficShift:
-		d.enter(types.ServiceDeploymentLifecycleStageBakeTime, now)
+		d.enterStage(types.ServiceDeploymentLifecycleStageBakeTime, now)
 	case types.ServiceDeploymentLifecycleStageBakeTime:
 		if a.startTasks(s, w) {
 			return true
 		}
-		if before != nil && !a.over(d, d.Rollout.BakeTimeInMinutes) {
+		if before != nil && !a.waitedInStage(d, d.Rollout.BakeTimeInMinutes) {
 			return false
 		}
-		d.enter(types.ServiceDeploymentLifecycleStageCleanUp, now)
+		d.enterStage(types.ServiceDeploymentLifecycleStageCleanUp, now)
 		s.Completed = &primary // what was before is not gone back to any more
 	default: // the traffic is the new tasks' alone
 		return a.startTasks(s, w) || a.stopForScaling(s, w.old) || a.stopSurplus(s, w)
@@ -332,30 +333,30 @@ func firstShare(c types.DeploymentConfiguration) float64 {
 	return 100
 }
 
-// before is the deployment whose tasks serve until the traffic is shifted, if there is one.
-func (a tx) before(s *service, d *serviceDeployment) *deployment {
+// previousDeployment is the deployment whose tasks serve until the traffic is shifted, if there is one.
+func (a tx) previousDeployment(s *service, d *serviceDeployment) *deployment {
 	if d.Source == "" || s.Completed == nil || s.Completed.ID != d.Source {
 		return nil
 	}
 	return s.Completed
 }
 
-// keep replaces ended tasks of the previous deployment, up to its count.
-func (a tx) keep(s *service, before deployment, w serviceTasks) bool {
+// replacePreviousTasks replaces ended tasks of the previous deployment, up to its count.
+func (a tx) replacePreviousTasks(s *service, before deployment, w serviceTasks) bool {
 	n := int(s.Desired)
 	for _, t := range w.old {
 		if t.Deployment == before.ID {
 			n--
 		}
 	}
-	return n > 0 && a.startOf(s, before, n)
+	return n > 0 && a.startTasksOf(s, before, n)
 }
 
-// judge fails a deployment when one of its alarms goes into ALARM. If one is in ALARM when
+// failOnAlarm fails a deployment when one of its alarms goes into ALARM. If one is in ALARM when
 // the deployment begins, alarms are ignored for this deployment.
 // https://github.com/aws/copilot-cli/blob/mainline/site/content/docs/include/deployment.en.md
-func (a tx) judge(s *service) bool {
-	if len(s.History) == 0 || !s.History[0].ongoing() || s.History[0].Back != "" || s.Status != statusActive {
+func (a tx) failOnAlarm(s *service) bool {
+	if len(s.History) == 0 || !s.History[0].ongoing() || s.History[0].RollbackTo != "" || s.Status != statusActive {
 		return false
 	}
 	d := &s.History[0]
@@ -364,11 +365,11 @@ func (a tx) judge(s *service) bool {
 		return false
 	}
 	states := a.needs.Alarms.States(a.Tx, alarms.AlarmNames)
-	if !d.Judged { // the first look
-		d.Judged = true
-		d.Unheard = slices.ContainsFunc(alarms.AlarmNames, func(name string) bool { return states[name] == cloudwatch.StateValueAlarm })
+	if !d.AlarmsChecked { // the first look
+		d.AlarmsChecked = true
+		d.AlarmsIgnored = slices.ContainsFunc(alarms.AlarmNames, func(name string) bool { return states[name] == cloudwatch.StateValueAlarm })
 	}
-	if d.Unheard {
+	if d.AlarmsIgnored {
 		return false
 	}
 	for _, name := range alarms.AlarmNames {
@@ -385,7 +386,7 @@ func (a tx) judge(s *service) bool {
 	a.serviceEvent(s.key(), "(deployment %s) deployment failed: alarm detected.", failed.ID)
 	a.deploymentFailed(s, failed)
 	if !alarms.Rollback || !a.rollBack(s, failed, "ECS deployment alarm") {
-		s.conclude(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
+		s.endCurrentDeployment(a.Now(), types.ServiceDeploymentStatusStopped, failed.Reason)
 	}
 	return true
 }

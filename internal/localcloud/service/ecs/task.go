@@ -214,7 +214,7 @@ func (a tx) registerTask(t *ecsTask, r *runningTask) {
 		if container == nil || *t.DesiredStatus == taskStopped {
 			continue
 		}
-		if a.needs.Groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: container.Address(target.Port), Zone: *t.AvailabilityZone, Sick: a.Faults().Tasks.Unhealthy}) {
+		if a.needs.Groups.Register(a.Tx, target.Group, balancer.Target{ID: t.Address, Port: target.Port, Addr: container.Address(target.Port), Zone: *t.AvailabilityZone, FailsChecks: a.Faults().Tasks.Unhealthy}) {
 			groups[target.Group]++
 		}
 	}
@@ -279,7 +279,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := a.usable(in.TaskDefinition)
+	d, err := a.activeDefinition(in.TaskDefinition)
 	if err != nil {
 		return nil, err
 	}
@@ -287,7 +287,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	capacity, err := cl.chosen(in.LaunchType, in.CapacityProviderStrategy)
+	capacity, err := cl.capacityFor(in.LaunchType, in.CapacityProviderStrategy)
 	if err != nil {
 		return nil, err
 	}
@@ -321,7 +321,7 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 	}
 	on := map[string]int{}
 	for range count {
-		provider := place(capacity, on)
+		provider := nextProvider(capacity, on)
 		on[provider]++
 		own := maps.Clone(tags)
 		if in.EnableECSManagedTags {

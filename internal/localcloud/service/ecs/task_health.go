@@ -53,10 +53,10 @@ func (s *Service) checkContainer(ctx context.Context, t *ecsTask, container Cont
 		case healthy:
 			status = types.HealthStatusHealthy
 		}
-		s.view(func(c tx) {
-			if t.setHealth(*d.Name, status, c.definition(*t.TaskDefinitionArn)) {
-				c.Changed()
-				c.wakeScheduler()
+		s.view(func(a tx) {
+			if t.setHealth(*d.Name, status, a.definition(*t.TaskDefinitionArn)) {
+				a.Changed()
+				a.wakeScheduler()
 			}
 		})
 		pause := min(firstCheck, interval)

@@ -23,7 +23,7 @@ import (
 // change. When the cloud stops, it ends the containers and leaves the task as it is; the
 // next start of the cloud replaces it.
 func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
-	defer s.update(func(c tx) { delete(c.running().tasks, t.ID); c.wakeScheduler() })
+	defer s.update(func(a tx) { delete(a.running().tasks, t.ID); a.wakeScheduler() })
 	born := time.Now()
 	images, containers, definitions, err := s.pullTask(ctx, t)
 	if err == nil && !kernel.Wait(ctx, r.stopping, s.Scaled(s.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
@@ -38,7 +38,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		return
 	}
 	if err != nil {
-		s.update(func(c tx) { c.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
+		s.update(func(a tx) { a.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
 	} else if len(r.containers) > 0 {
 		checks, end := context.WithCancel(ctx)
 		for name, d := range definitions {
@@ -55,8 +55,8 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 			case name := <-exited:
 				s.noteExit(t, r, name)
 				if *definitions[name].Essential {
-					s.update(func(c tx) {
-						c.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
+					s.update(func(a tx) {
+						a.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
 					})
 				}
 			}
@@ -67,7 +67,7 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 		}
 	}
 	if ctx.Err() == nil {
-		s.update(func(c tx) { t.setStatus(taskStopping) })
+		s.update(func(a tx) { t.setStatus(taskStopping) })
 	}
 	s.endContainers(context.WithoutCancel(ctx), t, r, definitions)
 	for name := range r.containers {
@@ -76,21 +76,21 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	if ctx.Err() != nil || !s.Pause(ctx, s.Latencies().TaskStop) {
 		return
 	}
-	s.update(func(c tx) {
+	s.update(func(a tx) {
 		if t.StopCode == types.TaskStopCodeSpotInterruption {
 			for _, target := range t.Targets {
-				c.needs.Groups.Deregister(c.Tx, target.Group, t.Address, target.Port)
+				a.needs.Groups.Deregister(a.Tx, target.Group, t.Address, target.Port)
 			}
 		}
 		t.setStatus(taskStopped)
-		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(c.Now()), aws.Time(c.Now())
+		t.StoppedAt, t.ExecutionStoppedAt = aws.Time(a.Now()), aws.Time(a.Now())
 		attachments := slices.Clone(t.Attachments)
 		attachments[0].Status = aws.String("DELETED")
 		t.Attachments = attachments
 		for _, d := range t.Containers {
 			t.setContainer(*d.Name, func(d *types.Container) { d.LastStatus = aws.String(taskStopped) })
 		}
-		c.needs.Network.Release(c.Tx, t.Interface)
+		a.needs.Network.Release(a.Tx, t.Interface)
 	})
 }
 
@@ -115,10 +115,10 @@ func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]I
 	var platform string
 	logins := map[string]task.Login{}
 	images, specs, definitions = map[string]Image{}, map[string]task.Spec{}, map[string]types.ContainerDefinition{}
-	s.update(func(c tx) {
+	s.update(func(a tx) {
 		t.setStatus(taskPending)
-		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(c.Now()), aws.Time(c.Now())
-		d := c.definition(*t.TaskDefinitionArn)
+		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(a.Now()), aws.Time(a.Now())
+		d := a.definition(*t.TaskDefinitionArn)
 		if d == nil {
 			err = fmt.Errorf("the task definition %s is gone", *t.TaskDefinitionArn)
 			return
@@ -126,10 +126,10 @@ func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]I
 		if p := d.RuntimePlatform; p != nil {
 			platform = string(p.CpuArchitecture)
 		}
-		agent := c.agent(d.ExecutionRoleArn, t.ID)
+		agent := a.agent(d.ExecutionRoleArn, t.ID)
 		for _, def := range d.ContainerDefinitions {
 			var spec task.Spec
-			if spec, err = c.containerSpec(agent, t, d, def); err != nil {
+			if spec, err = a.containerSpec(agent, t, d, def); err != nil {
 				return
 			}
 			specs[*def.Name], definitions[*def.Name] = spec, def
@@ -144,15 +144,15 @@ func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]I
 	for name, d := range definitions {
 		image, err := s.pullImage(ctx, *d.Image, platform, logins[name])
 		if err != nil {
-			s.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			s.update(func(a tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return nil, nil, nil, err
 		}
 		images[name] = image
-		s.update(func(c tx) {
+		s.update(func(a tx) {
 			t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest()) })
 		})
 	}
-	s.update(func(c tx) { t.PullStoppedAt = aws.Time(c.Now()) })
+	s.update(func(a tx) { t.PullStoppedAt = aws.Time(a.Now()) })
 	return images, specs, definitions, nil
 }
 
@@ -243,22 +243,22 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 	for _, name := range slices.Sorted(maps.Keys(specs)) {
 		container, err := images[name].Start(ctx, specs[name])
 		if err != nil {
-			s.update(func(c tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
+			s.update(func(a tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
 		}
 		if s.Faults().Tasks.Crash {
 			_ = container.Signal(syscall.SIGKILL) // it may have ended by itself
 		}
-		s.update(func(c tx) { r.containers[name] = container })
+		s.update(func(a tx) { r.containers[name] = container })
 		go func() { <-container.Done(); exited <- name }() // ends with the container, which always is ended
 	}
-	s.update(func(c tx) {
+	s.update(func(a tx) {
 		t.setStatus(taskRunning)
-		t.StartedAt = aws.Time(c.Now())
-		if cl := c.state().Clusters[t.Cluster]; cl != nil && cl.insights() {
+		t.StartedAt = aws.Time(a.Now())
+		if cl := a.state().Clusters[t.Cluster]; cl != nil && cl.insights() {
 			// Its name is all that is here of Container Insights:
 			// https://github.com/aws/containers-roadmap/issues/2315
-			c.needs.Logs.EnsureGroup(c.Tx, "/aws/ecs/containerinsights/"+cl.Name+"/performance")
+			a.needs.Logs.EnsureGroup(a.Tx, "/aws/ecs/containerinsights/"+cl.Name+"/performance")
 		}
 		for name, d := range definitions {
 			t.setContainer(name, func(described *types.Container) {
@@ -268,15 +268,15 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 				}
 			})
 		}
-		if s := c.state().Services[t.Service]; s != nil {
+		if s := a.state().Services[t.Service]; s != nil {
 			if i := s.deploymentIndex(t.Deployment); i >= 0 {
 				s.Deployments[i].Ran = true
 			}
 		}
-		c.registerTask(t, r)
-		c.wakeScheduler()
+		a.registerTask(t, r)
+		a.wakeScheduler()
 		if t.EnableExecuteCommand {
-			c.Go(func(ctx context.Context) { s.startAgent(ctx, t, r) })
+			a.Go(func(ctx context.Context) { s.startAgent(ctx, t, r) })
 		}
 	})
 	return nil
@@ -286,17 +286,17 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 // if a container can still answer them.
 func (s *Service) drainTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	var draining []<-chan struct{}
-	s.update(func(c tx) {
+	s.update(func(a tx) {
 		if len(t.Targets) == 0 {
 			return
 		}
 		t.setStatus(taskDeactivating)
 		for _, target := range t.Targets {
-			if gone, ok := c.needs.Groups.Deregister(c.Tx, target.Group, t.Address, target.Port); ok {
+			if gone, ok := a.needs.Groups.Deregister(a.Tx, target.Group, t.Address, target.Port); ok {
 				draining = append(draining, gone)
 			}
 		}
-		c.serviceEvent(t.Service, "has begun draining connections on 1 tasks.")
+		a.serviceEvent(t.Service, "has begun draining connections on 1 tasks.")
 	})
 	for _, gone := range draining {
 		select {
@@ -344,7 +344,7 @@ func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask,
 // noteExit records the exit of a container.
 func (s *Service) noteExit(t *ecsTask, r *runningTask, name string) {
 	code, memory := int32(r.containers[name].ExitCode()), r.containers[name].OutOfMemory()
-	s.update(func(c tx) {
+	s.update(func(a tx) {
 		t.setContainer(name, func(d *types.Container) {
 			d.LastStatus, d.ExitCode = aws.String(taskStopped), aws.Int32(code)
 			if memory {

@@ -185,7 +185,7 @@ func (a tx) configureListeners() {
 	}
 	for arn, tg := range a.state().TargetGroups {
 		tg.LoadBalancerArns = append([]string{}, users[arn]...)
-		a.running().groups[arn].Use(inUse[arn])
+		a.running().groups[arn].SetInUse(inUse[arn])
 	}
 	a.limitTargets()
 }

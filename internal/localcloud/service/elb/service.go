@@ -28,11 +28,11 @@ type Balancer interface {
 type Group interface {
 	balancer.Backend
 	Configure(settings balancer.Settings)
-	// Use begins or ends the health checks.
-	Use(inUse bool)
+	// SetInUse begins or ends the health checks.
+	SetInUse(inUse bool)
 	Register(target balancer.Target)
-	// Limit says which targets the load balancers reach.
-	Limit(access func(balancer.Target) balancer.Access)
+	// SetAccess says which targets the load balancers reach.
+	SetAccess(access func(balancer.Target) balancer.Access)
 	// Deregister drains a target, on every port for 0; the channel is closed when it is
 	// drained.
 	Deregister(id string, port int) <-chan struct{}

@@ -39,7 +39,7 @@ func (a tx) access(tg *targetGroup, t balancer.Target) balancer.Access {
 func (a tx) limitTargets() {
 	for arn, tg := range a.state().TargetGroups {
 		if g := a.running().groups[arn]; g != nil {
-			g.Limit(func(t balancer.Target) balancer.Access { return a.access(tg, t) })
+			g.SetAccess(func(t balancer.Target) balancer.Access { return a.access(tg, t) })
 		}
 	}
 }

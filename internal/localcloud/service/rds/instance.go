@@ -327,7 +327,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 		return nil, err
 	}
 	db.locate(in.Port)
-	if err := a.place(db, placement{
+	if err := a.addInstance(db, instanceReferences{
 		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
 		zone: in.AvailabilityZone, tags: in.Tags,
 	}); err != nil {

@@ -3,6 +3,7 @@ package rds
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -40,13 +41,13 @@ type snapshot struct {
 	// From its region.
 	Original string `json:"original,omitempty"`
 	From     string `json:"from,omitempty"`
-	// Elsewhere is where it is, if that is not here.
-	Elsewhere *Elsewhere `json:"elsewhere,omitempty"`
+	// Location is where it is, if that is not here.
+	Location *Location `json:"elsewhere,omitempty"`
 }
 
 func (a tx) snapshot(name *string) (*snapshot, error) {
 	for _, s := range a.state().Snapshots {
-		if s.Elsewhere == nil && (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
+		if s.Location == nil && (strings.EqualFold(s.ID, aws.ToString(name)) || a.ARN("rds", "snapshot:"+s.ID) == aws.ToString(name)) && a.Visible(s.Key) {
 			return s, nil
 		}
 	}
@@ -195,7 +196,7 @@ func (a tx) CreateDBSnapshot(in *rds.CreateDBSnapshotInput) (*rds.CreateDBSnapsh
 	}
 	s.Tags = tags
 	db.Status = dbBackingUp
-	a.beginWork(db.Resource, a.back)
+	a.beginWork(db.Resource, a.takeSnapshotsAndServe)
 	out := a.describeSnapshot(s)
 	return &rds.CreateDBSnapshotOutput{DBSnapshot: &out}, nil
 }
@@ -210,7 +211,7 @@ func (a tx) DescribeDBSnapshots(in *rds.DescribeDBSnapshotsInput) (*rds.Describe
 		all = append(all, a.describeSnapshot(s))
 	} else if a.RequestRegion() == a.Region() {
 		for _, s := range a.state().Snapshots {
-			if s.Elsewhere != nil {
+			if s.Location != nil {
 				continue
 			}
 			db := s.Instance
@@ -288,16 +289,16 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 	}
 	s := a.addSnapshot(&from.Instance, id, snapshotManual, tags)
 	s.Taken = from.taken()
-	if s.From = from.From; from.Elsewhere != nil { // RDS names the source of no other copy
-		s.Original, s.From = a.snapshotARN(from), from.Elsewhere.Region
+	if s.From = from.From; from.Location != nil { // RDS names the source of no other copy
+		s.Original, s.From = a.snapshotARN(from), from.Location.Region
 	}
 	if in.KmsKeyId != nil { // a copy of one that is not encrypted is, too
 		s.Instance.Encrypted, s.Instance.KMSKey = true, a.keyARN(in.KmsKeyId)
 	}
 	source, key, servers := from.Key, s.Key, a.Service
-	gone := from.Elsewhere != nil && from.Elsewhere.Gone
+	gone := from.Location != nil && from.Location.Gone
 	a.Go(func(ctx context.Context) {
-		latency := servers.after(a.Latencies().DBSnapshot)
+		latency := servers.latency(a.Latencies().DBSnapshot)
 		err := servers.needs.Engine.CopySnapshot(ctx, source, key)
 		select {
 		case <-ctx.Done():
@@ -307,7 +308,7 @@ func (a tx) CopyDBSnapshot(in *rds.CopyDBSnapshotInput) (*rds.CopyDBSnapshotOutp
 		if gone && err == nil {
 			err = errSourceGone
 		}
-		servers.update(func(a tx) { a.taken(key, err) })
+		servers.update(func(a tx) { a.finishSnapshot(key, err) })
 	})
 	out := a.describeSnapshot(s)
 	return &rds.CopyDBSnapshotOutput{DBSnapshot: &out}, nil
@@ -352,7 +353,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 		Logs: slices.Clone(in.EnableCloudwatchLogsExports), Lifecycle: cmp.Or(aws.ToString(in.EngineLifecycleSupport), was.Lifecycle), Source: s.Key,
 	}
 	db.locate(in.Port)
-	if err := a.place(db, placement{
+	if err := a.addInstance(db, instanceReferences{
 		id: in.DBInstanceIdentifier, subnetGroup: in.DBSubnetGroupName, parameterGroup: in.DBParameterGroupName, groups: in.VpcSecurityGroupIds,
 		zone: in.AvailabilityZone, tags: in.Tags,
 	}); err != nil {
@@ -472,4 +473,73 @@ func (a tx) DeleteDBInstanceAutomatedBackup(in *rds.DeleteDBInstanceAutomatedBac
 	return &rds.DeleteDBInstanceAutomatedBackupOutput{DBInstanceAutomatedBackup: &types.DBInstanceAutomatedBackup{
 		DBInstanceAutomatedBackupsArn: aws.String(a.backupARN(db)), DBInstanceIdentifier: aws.String(db.ID), DbiResourceId: aws.String(db.Resource), Status: aws.String("deleting"),
 	}}, nil
+}
+
+// takeSnapshots takes the instance's snapshots that are being created, one
+// after the other.
+func (s *Service) takeSnapshots(ctx context.Context, resource string) error {
+	var pending []snapshot
+	s.view(func(a tx) {
+		for _, x := range a.state().Snapshots {
+			if x.Instance.Resource == resource && x.Status == dbCreating {
+				pending = append(pending, *x)
+			}
+		}
+	})
+	var errs []error
+	for _, x := range pending {
+		d := s.Latencies().DBSnapshot
+		if x.Type == snapshotAutomated {
+			d = s.Latencies().DBBackup
+		}
+		latency := s.latency(d)
+		var err error
+		if !s.needs.Engine.HasSnapshot(x.Key) { // it may be there from before a restart
+			// A server that was killed with the cloud first recovers.
+			var server Server
+			if server, err = s.ensureRunning(ctx, resource); err == nil {
+				err = server.Snapshot(ctx, x.Key)
+			}
+		}
+		if err == nil {
+			select {
+			case <-ctx.Done():
+				err = ctx.Err()
+			case <-latency:
+			}
+		}
+		if err == nil && s.Faults().SnapshotsFail {
+			err = errors.New("the faults say that it fails")
+		}
+		if ctx.Err() != nil {
+			return ctx.Err() // it stays to be taken
+		}
+		if err != nil {
+			s.Log().Error("a snapshot failed", "snapshot", x.ID, "error", err)
+			errs = append(errs, err)
+		}
+		s.update(func(a tx) { a.finishSnapshot(x.Key, err) })
+	}
+	return errors.Join(errs...)
+}
+
+// finishSnapshot notes how a snapshot ended.
+func (a tx) finishSnapshot(key string, err error) {
+	for _, s := range a.state().Snapshots {
+		if s.Key != key {
+			continue
+		}
+		if err != nil {
+			s.Status = dbFailed
+			a.event(types.SourceTypeDbSnapshot, s.ID, "failure", eventText("The snapshot failed", err))
+			continue
+		}
+		s.Status, s.Created = dbAvailable, a.Now()
+		message := "Manual snapshot created"
+		if s.Type == snapshotAutomated {
+			message = "Automated snapshot created"
+			a.event(types.SourceTypeDbInstance, s.Instance.ID, "backup", "Finished DB Instance backup")
+		}
+		a.event(types.SourceTypeDbSnapshot, s.ID, "creation", message)
+	}
 }

@@ -27,27 +27,27 @@ const upgradeLog = "error/pg_upgrade_internal.log"
 
 // upgrade moves the instance to another major version, while it is away. One that can't
 // be serves the old version again, and its log and an event say why. The changes that were asked for with it are made all the same.
-func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChange) error {
+func (s *Service) upgrade(ctx context.Context, resource string, changes pendingChange) error {
 	server, err := s.needs.Engine.Server(resource)
 	if err != nil {
 		return err
 	}
-	settings, err := s.serverSettings(s.look(resource))
+	settings, err := s.serverSettings(s.instanceCopy(resource))
 	if err != nil {
 		return err
 	}
-	s.edit(resource, func(a tx, db *instance) {
-		a.event(types.SourceTypeDbInstance, db.ID, "maintenance", "Upgrading the database engine from version "+db.Version+" to "+todo.Version)
+	s.updateInstance(resource, func(a tx, db *instance) {
+		a.event(types.SourceTypeDbInstance, db.ID, "maintenance", "Upgrading the database engine from version "+db.Version+" to "+changes.Version)
 	})
 	// One that was killed has to recover before pg_upgrade takes it.
-	if _, err = s.up(ctx, resource); err == nil {
+	if _, err = s.ensureRunning(ctx, resource); err == nil {
 		err = server.Stop(ctx)
 	}
 	if err == nil && s.Faults().UpgradesFail {
 		err = &postgres.IncompatibleError{Report: "fatal : the faults say that the upgrade is refused"}
 	}
 	if err == nil {
-		err = server.Upgrade(ctx, todo.Version, settings)
+		err = server.Upgrade(ctx, changes.Version, settings)
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // it goes on with the next cloud
@@ -57,7 +57,7 @@ func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChan
 	if err != nil && !refused {
 		return err
 	}
-	s.edit(resource, func(a tx, db *instance) {
+	s.updateInstance(resource, func(a tx, db *instance) {
 		if refused {
 			now := a.Now()
 			db.Reports = append(db.Reports, report{upgradeLog + "." + strconv.FormatInt(now.UnixMilli(), 10), now, incompatible.Report})
@@ -66,16 +66,16 @@ func (s *Service) upgrade(ctx context.Context, resource string, todo pendingChan
 			a.exportUpgrade(db, incompatible.Report)
 			return
 		}
-		done := "Finished upgrading the database engine from version " + db.Version + " to " + todo.Version
+		done := "Finished upgrading the database engine from version " + db.Version + " to " + changes.Version
 		a.event(types.SourceTypeDbInstance, db.ID, "maintenance", done)
 		a.exportUpgrade(db, done)
-		db.Version, db.ParameterGroup, db.PendingReboot = todo.Version, todo.Group, false
+		db.Version, db.ParameterGroup, db.PendingReboot = changes.Version, changes.Group, false
 		db.Applied = nil
-		if g, err := a.parameterGroup(&todo.Group); err == nil {
+		if g, err := a.parameterGroup(&changes.Group); err == nil {
 			db.Applied = g.Values
 		}
 	})
-	_, err = s.up(ctx, resource)
+	_, err = s.ensureRunning(ctx, resource)
 	return err
 }
 

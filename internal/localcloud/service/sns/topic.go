@@ -219,13 +219,13 @@ func (a tx) confirm(token string) *subscription {
 
 // Confirm is what the link in a mail does. It says false for a token of no
 // subscription that is pending.
-func (s *Service) Confirm(token string) (to string, ok bool) {
+func (s *Service) Confirm(token string) (endpoint string, ok bool) {
 	s.Update(func(t *kernel.Tx) {
 		if x := s.in(t).confirm(token); x != nil {
-			to, ok = x.Endpoint, true
+			endpoint, ok = x.Endpoint, true
 		}
 	})
-	return to, ok
+	return endpoint, ok
 }
 
 // ConfirmSubscription does the same by the API.
@@ -263,17 +263,17 @@ func (a tx) end(arn string) (*topic, *subscription) {
 	return nil, nil
 }
 
-// Leave is what the link at the end of each mail does, whoever opens it. It says false for
+// Unsubscribe ends a subscription for the link at the end of each mail, whoever opens it. It returns false for
 // the ARN of no subscription.
-func (s *Service) Leave(arn string) (who string, ok bool) {
+func (s *Service) Unsubscribe(arn string) (endpoint string, ok bool) {
 	s.Update(func(t *kernel.Tx) {
 		a := s.in(t)
 		if from, ended := a.end(arn); ended != nil {
 			from.Deleted = append(from.Deleted, deletedSubscription{ended.Endpoint, a.Now()})
-			who, ok = ended.Endpoint, true
+			endpoint, ok = ended.Endpoint, true
 		}
 	})
-	return who, ok
+	return endpoint, ok
 }
 
 // ListSubscriptionsByTopic lists a hundred at a time.

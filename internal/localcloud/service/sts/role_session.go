@@ -22,7 +22,7 @@ const usualRoleSession = 3600
 
 var sessionName = pattern.New(`^[\w+=,.@-]{2,64}$`)
 
-var _ kernel.Assumed = (*Service)(nil)
+var _ kernel.RoleSessions = (*Service)(nil)
 
 // AssumeRole gives credentials that may do what a role may. The role's trust policy has
 // to name the caller; where it names the account, the caller's own policies have to

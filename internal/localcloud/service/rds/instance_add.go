@@ -10,16 +10,17 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/network"
 )
 
-// placement is what of a new instance refers to other resources.
-type placement struct {
+// instanceReferences are the names in a request for a new instance that refer to other
+// resources.
+type instanceReferences struct {
 	id, subnetGroup, parameterGroup, zone *string
 	groups                                []string
 	tags                                  []types.Tag
 }
 
-// place checks a new instance, gives it its place in the network and starts
+// addInstance checks a new instance, gives it its place in the network and starts
 // making it.
-func (a tx) place(db *instance, p placement) error {
+func (a tx) addInstance(db *instance, p instanceReferences) error {
 	id, err := identifier("DBInstanceIdentifier", p.id)
 	if err != nil {
 		return err

@@ -12,9 +12,9 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 )
 
-// Elsewhere is the other place that a snapshot is in. The local cloud is one account in one
+// Location is the other account or region that a snapshot is in. The local cloud is one account in one
 // region; what is elsewhere is shared with the account, or is its own in another region.
-type Elsewhere struct {
+type Location struct {
 	// Account and Region are where it is; "" is here.
 	Account string `json:"account"`
 	Region  string `json:"region"`
@@ -36,7 +36,7 @@ const defaultKey = "key/00000000-0000-4000-8000-000000000000"
 // there: it is as if it had been taken there and, of another account, shared with this one.
 // Of another account it has a customer managed key: none with the default key is shared.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/share-encrypted-snapshot.html
-func (s *Service) MoveSnapshot(name string, there Elsewhere) (arn string, err error) {
+func (s *Service) MoveSnapshot(name string, to Location) (arn string, err error) {
 	s.update(func(a tx) {
 		at := slices.IndexFunc(a.state().Snapshots, func(s *snapshot) bool { return s.ID == name })
 		if at < 0 {
@@ -48,14 +48,14 @@ func (s *Service) MoveSnapshot(name string, there Elsewhere) (arn string, err er
 			err = kernel.Fail("InvalidDBSnapshotState", "%s is no manual snapshot that is available.", name)
 			return
 		}
-		there.Account, there.Region = cmp.Or(there.Account, a.Account()), cmp.Or(there.Region, a.Region())
-		found.Elsewhere = &there
+		to.Account, to.Region = cmp.Or(to.Account, a.Account()), cmp.Or(to.Region, a.Region())
+		found.Location = &to
 		key := defaultKey
-		if there.Account != a.Account() {
+		if to.Account != a.Account() {
 			key = "key/11111111-1111-4111-8111-111111111111"
 			found.Tags = nil // another account's tags are its own
 		}
-		found.Instance.KMSKey = "arn:" + a.Partition() + ":kms:" + there.Region + ":" + there.Account + ":" + key
+		found.Instance.KMSKey = "arn:" + a.Partition() + ":kms:" + to.Region + ":" + to.Account + ":" + key
 		arn = a.snapshotARN(found)
 	})
 	return arn, err
@@ -63,24 +63,24 @@ func (s *Service) MoveSnapshot(name string, there Elsewhere) (arn string, err er
 
 // regionOf is the region that a snapshot is in.
 func (a tx) regionOf(s *snapshot) string {
-	if s.Elsewhere != nil {
-		return s.Elsewhere.Region
+	if s.Location != nil {
+		return s.Location.Region
 	}
 	return a.Region()
 }
 
 // snapshotARN is where a snapshot is.
 func (a tx) snapshotARN(s *snapshot) string {
-	if e := s.Elsewhere; e != nil {
+	if e := s.Location; e != nil {
 		return "arn:" + a.Partition() + ":rds:" + e.Region + ":" + e.Account + ":snapshot:" + s.ID
 	}
 	return a.ARN("rds", "snapshot:"+s.ID)
 }
 
-// abroad finds a snapshot that is elsewhere by its ARN; nil is for none.
-func (a tx) abroad(arn *string) *snapshot {
+// foreignSnapshot finds a snapshot that is elsewhere by its ARN; nil is for none.
+func (a tx) foreignSnapshot(arn *string) *snapshot {
 	for _, s := range a.state().Snapshots {
-		if s.Elsewhere != nil && a.snapshotARN(s) == aws.ToString(arn) {
+		if s.Location != nil && a.snapshotARN(s) == aws.ToString(arn) {
 			return s
 		}
 	}
@@ -91,12 +91,12 @@ func (a tx) abroad(arn *string) *snapshot {
 // shown only to who asks for shared ones, by its ARN.
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBSnapshots.html
 func (a tx) described(in *rds.DescribeDBSnapshotsInput) (*snapshot, error) {
-	if s := a.abroad(in.DBSnapshotIdentifier); s != nil && s.Elsewhere.Region == a.RequestRegion() && (s.Elsewhere.Account == a.Account() || aws.ToBool(in.IncludeShared)) {
+	if s := a.foreignSnapshot(in.DBSnapshotIdentifier); s != nil && s.Location.Region == a.RequestRegion() && (s.Location.Account == a.Account() || aws.ToBool(in.IncludeShared)) {
 		return s, nil
 	}
 	if a.RequestRegion() != a.Region() {
 		for _, s := range a.state().Snapshots { // the account's own by its name
-			if e := s.Elsewhere; e != nil && e.Region == a.RequestRegion() && e.Account == a.Account() && strings.EqualFold(s.ID, aws.ToString(in.DBSnapshotIdentifier)) {
+			if e := s.Location; e != nil && e.Region == a.RequestRegion() && e.Account == a.Account() && strings.EqualFold(s.ID, aws.ToString(in.DBSnapshotIdentifier)) {
 				return s, nil
 			}
 		}
@@ -109,7 +109,7 @@ func (a tx) described(in *rds.DescribeDBSnapshotsInput) (*snapshot, error) {
 // words of the error.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ShareSnapshot.html
 func (a tx) restorable(name *string) (*snapshot, error) {
-	if s := a.abroad(name); s != nil && s.Elsewhere.Region == a.Region() {
+	if s := a.foreignSnapshot(name); s != nil && s.Location.Region == a.Region() {
 		return nil, kernel.Fail("InvalidParameterCombination", "You can't restore a DB instance from a DB snapshot that is both shared and encrypted: %s", aws.ToString(name))
 	}
 	return a.snapshot(name)
@@ -119,11 +119,11 @@ func (a tx) restorable(name *string) (*snapshot, error) {
 // those of https://github.com/1Strategy/rds-oracle-cross-account-cross-region-dr/issues/1,
 // https://github.com/awslabs/aurora-snapshot-tool/issues/25 and 26.
 func (a tx) copied(in *rds.CopyDBSnapshotInput) (*snapshot, error) {
-	s := a.abroad(in.SourceDBSnapshotIdentifier)
+	s := a.foreignSnapshot(in.SourceDBSnapshotIdentifier)
 	if s == nil {
 		return a.snapshot(in.SourceDBSnapshotIdentifier)
 	}
-	other := s.Elsewhere.Region != a.Region()
+	other := s.Location.Region != a.Region()
 	switch {
 	case other && in.KmsKeyId == nil:
 		return nil, kernel.Fail("InvalidParameterValue", "Must specify new KMS key for cross region encrypted snapshot copy.")
@@ -131,7 +131,7 @@ func (a tx) copied(in *rds.CopyDBSnapshotInput) (*snapshot, error) {
 		return nil, kernel.Fail("KMSKeyNotAccessibleFault", "Specified KMS key [None] does not exist, is not enabled or you do not have permissions to access it.")
 	case other && !strings.Contains(aws.ToString(in.PreSignedUrl), "DestinationRegion="+a.Region()):
 		return nil, kernel.Fail("InvalidParameterValue", "PreSignedUrl must be a request to copy the snapshot to %s.", a.Region())
-	case s.Elsewhere.Denied:
+	case s.Location.Denied:
 		return nil, kernel.Fail("KMSKeyNotAccessibleFault", "The source snapshot KMS key [%s] does not exist, is not enabled or you do not have permissions to access it.", s.Instance.KMSKey)
 	}
 	return s, nil
