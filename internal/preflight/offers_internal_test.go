@@ -31,6 +31,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		zones   [2]string
 		version string
 		err     string
+		present string // version of the data
 		change  func(*provision.Settings)
 		others  []string
 	}{
@@ -45,6 +46,10 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		"no common zone":            {offered: []string{"17.4 gp3 d e"}, err: "in no zone of r-1 that a stack can use: it is offered in r-1d, r-1e, and available are r-1a, r-1b, r-1c"},
 		"no such version":           {offered: []string{"15.9 gp3 a b", "17.4 gp3 a b"}, want: "16", err: "that is: 17, 15"},
 		"no such minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", err: "not offered"},
+		"a minor that was outgrown": {offered: []string{"17.9 gp3 a b"}, want: "17.4", present: "17.9", zones: [2]string{"r-1a", "r-1b"}, version: "17.4"},
+		"a minor that is withdrawn": {offered: []string{"17.9 gp3 a b"}, want: "17.4", present: "17.4", zones: [2]string{"r-1a", "r-1b"}, version: "17.4"},
+		"a newer minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", present: "17.4", err: "not offered"},
+		"another major version":     {offered: []string{"17.4 gp3 a b"}, want: "18.1", present: "17.4", err: "not offered"},
 		"zones of a deployed stack": {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", "r-1c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},
 		"half a deployed stack":     {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", ""}, zones: [2]string{"r-1b", "r-1a"}, version: "17"},
 		"no insights":               {offered: []string{"17.4 gp3 a b"}, change: func(s *provision.Settings) { s.DBInsights = true }, err: "--db-insights"},
@@ -59,7 +64,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 			c.change(&s)
 		}
 		env := Environment{Region: "r-1", Zones: c.have, DBVersion: c.want}
-		err := o.choose(&env, s, open, "")
+		err := o.choose(&env, s, open, c.present, "")
 		switch {
 		case c.err != "":
 			if err == nil || !strings.Contains(err.Error()+"; "+hint.Of(err).String(), c.err) || strings.Contains(err.Error(), "\n") {
@@ -76,7 +81,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 func TestSilenceAboutOffersIsSaid(t *testing.T) {
 	t.Parallel()
 	env := Environment{Region: "r-1"}
-	if err := (offers{silent: true}).choose(&env, provision.DefaultSettings(), []string{"r-1a", "r-1b"}, ""); err != nil {
+	if err := (offers{silent: true}).choose(&env, provision.DefaultSettings(), []string{"r-1a", "r-1b"}, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if env.Zones != [2]string{"r-1a", "r-1b"} || env.DBVersion != provision.DefaultDBVersion || len(env.Warnings) != 1 {

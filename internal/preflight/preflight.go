@@ -301,12 +301,23 @@ func (in Intent) choosePlace(env *Environment, f found) (err error) {
 	if in.Settings.NoDatabase {
 		err = pickZones(env, zones, "", "")
 	} else {
-		err = f.offered.choose(env, in.Settings, zones, f.standard)
+		err = f.offered.choose(env, in.Settings, zones, in.present(f), f.standard)
 	}
 	if err != nil || in.placed() || f.given == nil {
 		return err
 	}
 	return subnets.settle(env, in.Settings)
+}
+
+// present is the full version that the data has already, "" for none.
+func (in Intent) present(f found) string {
+	switch {
+	case in.Deployed.HasData():
+		return in.Deployed.EngineVersion()
+	case f.snapshot != nil:
+		return f.snapshot.Version
+	}
+	return ""
 }
 
 // upgrades reports whether the database is to get another major version.
@@ -579,8 +590,11 @@ func (o offers) alternatives() string {
 	return strings.Join(all, ", ")
 }
 
-// choose chooses the version and the zones. Its error says why it can't.
-func (o offers) choose(env *Environment, s provision.Settings, open []string, standard string) error {
+// choose chooses the version and the zones. Its error says why it can't. RDS withdraws minor
+// versions and upgrades databases to newer ones: one that the data has outgrown need not be
+// offered. Present is the version that the data has, "" for none.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.DBVersions.html
+func (o offers) choose(env *Environment, s provision.Settings, open []string, present, standard string) error {
 	if o.silent {
 		if env.DBVersion == "" {
 			env.DBVersion = cmp.Or(standard, provision.DefaultDBVersion)
@@ -594,6 +608,10 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string, st
 	if env.DBVersion == "" {
 		env.DBVersion = o.preferred(standard)
 	}
+	version := env.DBVersion
+	if major(present) == major(version) && provision.CompareVersions(present, version) >= 0 {
+		version = major(version)
+	}
 	var (
 		zones           []string
 		multi, insights bool
@@ -602,7 +620,7 @@ func (o offers) choose(env *Environment, s provision.Settings, open []string, st
 		offered         bool
 	)
 	for _, x := range o.options {
-		if !fits(aws.ToString(x.EngineVersion), env.DBVersion) || aws.ToString(x.StorageType) != "gp3" && o.has("gp3") {
+		if !fits(aws.ToString(x.EngineVersion), version) || aws.ToString(x.StorageType) != "gp3" && o.has("gp3") {
 			continue
 		}
 		offered = true
