@@ -93,7 +93,7 @@ func (o *statusOutput) unreleased(f graph.Finding) []graph.Change {
 // servingDatabase are the states in which RDS's databases take connections.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/accessing-monitoring.html#Overview.DBInstance.Status
 var servingDatabase = map[string]bool{
-	"available": true, "backing-up": true, "configuring-enhanced-monitoring": true, "configuring-log-exports": true,
+	"available": true, "backing-up": true, "configuring-enhanced-monitoring": true, "configuring-iam-database-auth": true, "configuring-log-exports": true,
 	"modifying": true, "moving-to-vpc": true, "resetting-master-credentials": true, "storage-optimization": true,
 	"storage-config-upgrade": true, "storage-initialization": true, "upgrading": true, "maintenance": true, "storage-full": false,
 }
