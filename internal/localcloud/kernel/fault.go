@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -123,6 +124,11 @@ type Faults struct {
 	// "rds:CreateDBInstance".
 	// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 	Deny []string `json:"deny,omitempty"`
+	// Errors are the errors of AWS that actions fail with, by action, for those that no other
+	// fault has: {"rds:CreateDBInstance": {"code": "…", "message": "…"}}. The status is 400
+	// where none is named.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/CommonErrors.html
+	Errors map[string]Error `json:"errors,omitempty"`
 	// StaleTags makes GetResources still list resources that were deleted
 	// (https://github.com/aws/aws-cli/issues/8197). TagGaps makes it miss every
 	// second resource, as an index that is behind does. TagCrash makes it fail, as
@@ -148,6 +154,9 @@ type TaskFaults struct {
 	// NoSpot is for no capacity on Fargate Spot: a service tries again until there is.
 	// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
 	NoSpot bool `json:"noSpot,omitempty"`
+	// NoCapacity is for no capacity on Fargate at all: RunTask reports it as a failure.
+	// https://github.com/gchq/sleeper/issues/904
+	NoCapacity bool `json:"noCapacity,omitempty"`
 	// ExecPending keeps the agents of ECS Exec in new tasks PENDING as long as it is set,
 	// and NoExec makes them stop.
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html
@@ -214,6 +223,10 @@ func (e *Env) inject(p Protocol, action string) injected {
 	}
 	if slices.Contains(f.Deny, action) {
 		return injected{err: p.denied(e.CallerARN(), action)}
+	}
+	if err, ok := f.Errors[action]; ok {
+		err.Status = cmp.Or(err.Status, http.StatusBadRequest)
+		return injected{err: &err}
 	}
 	if len(f.Only) > 0 && !slices.Contains(f.Only, action) {
 		return injected{}

@@ -115,8 +115,9 @@ func (o Operation) writes() bool {
 
 // Error is an error response of AWS.
 type Error struct {
-	Status        int // HTTP status
-	Code, Message string
+	Status  int    `json:"status,omitempty"` // HTTP status
+	Code    string `json:"code"`
+	Message string `json:"message"`
 }
 
 func (e *Error) Error() string { return e.Code + ": " + e.Message }

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -146,14 +147,14 @@ func perProvider(tasks []*ecsTask) map[string]int {
 // https://repost.aws/knowledge-center/ecs-fargate-runtask-capacity
 var errNoCapacity = errors.New("Capacity is unavailable at this time. Please try again later or in a different availability zone") //nolint:staticcheck // AWS's own words
 
-// placementFailed notes that there is no Spot capacity. Services try again until there
+// placementFailed notes that there is no capacity. Services try again until there
 // is, so it fails no deployment.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_events.html
 func (a tx) placementFailed(s *service, provider string) {
 	a.serviceEvent(s.key(), "was unable to place a task. Reason: %s. For more information, see the Troubleshooting section of the Amazon ECS Developer Guide.", errNoCapacity)
 	a.needs.Events.Emit(a.Tx, "aws.ecs", "ECS Service Action", []string{a.serviceARN(s)}, map[string]any{
 		"eventType": "ERROR", "eventName": "SERVICE_TASK_PLACEMENT_FAILURE", "clusterArn": a.clusterARN(s.Cluster), "reason": "RESOURCE:FARGATE",
-		"capacityProviderArns": []string{a.ARN("ecs", "capacity-provider/"+provider)}, "createdAt": a.Now(),
+		"capacityProviderArns": []string{a.ARN("ecs", "capacity-provider/"+cmp.Or(provider, "FARGATE"))}, "createdAt": a.Now(),
 	})
 	s.Failures++
 	s.NotBefore = a.Now().Add(backoff(launchPause, s.Failures-1))

@@ -95,8 +95,8 @@ func (a tx) secretField(valueFrom string) (string, error) {
 	}
 	var fields map[string]any
 	if json.Unmarshal([]byte(text), &fields) != nil {
-		// Not the decoder's error, which could hold a piece of the value.
-		return "", fmt.Errorf(doing+"unable to retrieve secret from asm: secret %s is not JSON", id)
+		// AWS's words have the character, which is a piece of the value.
+		return "", errors.New(doing + "unable to retrieve secret from asm: invalid character '…' looking for beginning of value")
 	}
 	switch value := fields[parts[0]].(type) {
 	case nil:

@@ -98,7 +98,7 @@ func (a tx) assumable(d *definition, cluster string) error {
 // startTask creates a task with its network interface and lets it run.
 func (a tx) startTask(spec taskSpec) (*ecsTask, error) {
 	d := spec.definition
-	if spec.provider == spot && a.Faults().Tasks.NoSpot {
+	if f := a.Faults().Tasks; f.NoCapacity || f.NoSpot && spec.provider == spot {
 		return nil, errNoCapacity
 	}
 	subnetID := spec.network.Subnets[len(a.state().Tasks)%len(spec.network.Subnets)]
@@ -334,6 +334,10 @@ func (a tx) RunTask(in *ecs.RunTaskInput) (*ecs.RunTaskOutput, error) {
 			cluster: cl.Name, definition: d, network: network, startedBy: aws.ToString(in.StartedBy), group: cmp.Or(aws.ToString(in.Group), "family:"+*d.Family),
 			tags: own, exec: in.EnableExecuteCommand, overrides: in.Overrides, platformVersion: platform(in.PlatformVersion), provider: provider,
 		})
+		if errors.Is(err, errNoCapacity) {
+			out.Failures = append(out.Failures, types.Failure{Reason: aws.String(err.Error())})
+			continue
+		}
 		if err != nil {
 			return nil, kernel.Fail("ClientException", "%s", err)
 		}
