@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -98,7 +99,11 @@ func (d Dockerfile) failed(ctx context.Context, by builder, err error, output st
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	return hint.With(fmt.Errorf("%s could not build %s: %w\n%s", by.name, d.File, err, tail(output, 20)), "fix the Dockerfile and run the same command again")
+	next := hint.New("fix the Dockerfile and run the same command again")
+	if d.Arch != runtime.GOARCH && strings.Contains(strings.ToLower(output), "exec format error") {
+		next = hint.New("this machine can't run the programs of %s that the Dockerfile runs: deploy for this machine's processor with --arch %s; or install emulation (qemu-user-static with binfmt_misc), or build the image elsewhere and name it with --image", d.Arch, runtime.GOARCH)
+	}
+	return hint.Add(fmt.Errorf("%s could not build %s: %w\n%s", by.name, d.File, err, tail(output, 20)), next)
 }
 
 // findBuilder is the first builder that works here.

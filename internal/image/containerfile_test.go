@@ -64,3 +64,23 @@ func TestADockerfileIsBuiltByTheBuilderThatIsThere(t *testing.T) {
 		t.Errorf("without a builder: %v, next %q", err, hint.Of(err))
 	}
 }
+
+// TestADockerfileForAnotherProcessorSaysWhatItNeeds has a builder that can't run the programs of
+// the other platform. It sets PATH, and so can't be parallel.
+func TestADockerfileForAnotherProcessorSaysWhatItNeeds(t *testing.T) {
+	dir := tree(t, map[string]string{"Dockerfile": "FROM debian\nRUN true\n"})
+	t.Setenv("PATH", filepath.Dir(written(t, "docker", []byte("#!/bin/sh\n[ \"$2\" = inspect ] && exit 0\necho 'exec container process `/bin/sh`: Exec format error'\nexit 1\n"))))
+	if err := os.Chmod(filepath.Join(os.Getenv("PATH"), "docker"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	other := map[string]string{"amd64": "arm64", "arm64": "amd64"}[runtime.GOARCH]
+	for arch, want := range map[string]string{
+		other:          "deploy for this machine's processor with --arch " + runtime.GOARCH + "; or install",
+		runtime.GOARCH: "fix the Dockerfile",
+	} {
+		_, err := image.Dockerfile{File: filepath.Join(dir, "Dockerfile"), Context: dir, Arch: arch}.Build(t.Context())
+		if err == nil || !strings.Contains(hint.Of(err).String(), want) {
+			t.Errorf("%s: error %v, next %q; want %q", arch, err, hint.Of(err), want)
+		}
+	}
+}
