@@ -267,7 +267,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 	case has("access disabled to EC2 IMDS"):
 	case has("EC2 IMDS role found") && !has("StatusCode: 404"):
 		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this machine has no metadata service (IMDS) that would.",
-			hint.New("sign in with %s or %s, or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; %s needs no account", hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
+			hint.New("sign in with %s, %s or %s, or set AWS_PROFILE; in a container on EC2, raise the instance's metadata hop limit to 2; %s needs no account", hint.AWS("login"), hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
 	case has("EC2 IMDS role found"):
 		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
 			hint.New("give the instance a role (instance profile), or set AWS_PROFILE; %s needs no account", hint.Command("up", "--local")))
@@ -284,7 +284,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 			hint.New("check AWS_PROFILE and ~/.aws/config; %s asks the same", hint.AWS("sts", "get-caller-identity")))
 	}
 	return explanation("There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",
-		hint.New("sign in with %s or %s, or set AWS_PROFILE; %s needs no account", hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
+		hint.New("sign in with %s, %s or %s, or set AWS_PROFILE; %s needs no account", hint.AWS("login"), hint.AWS("sso", "login"), hint.AWS("configure"), hint.Command("up", "--local")))
 }
 
 // processFault describes how a credential process failed, without its output, which may

@@ -74,7 +74,7 @@ func TestWhyThereAreNoCredentials(t *testing.T) {
 		not     string
 	}{
 		"none": {
-			want: "bookctl: There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.", next: "sign in with 'aws sso login'",
+			want: "bookctl: There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.", next: "sign in with 'aws login', 'aws sso login' or 'aws configure'",
 		},
 		"device without a terminal": {
 			files: map[string]string{"config": role + "mfa_serial = arn:aws:iam::111122223333:mfa/ann\n", "credentials": keys}, env: []string{"AWS_PROFILE=p"},
