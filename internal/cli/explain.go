@@ -178,6 +178,9 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	if _, denied := provision.Denied(err); denied {
 		return ofDenial(err, message, doing)
 	}
+	if x := diagnosis.OfAnswer(code, message); x.Text != "" {
+		return x
+	}
 	if x := diagnosis.OfQuota(code, message); x.Text != "" {
 		return x
 	}
@@ -196,7 +199,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 			hint.New("check them with %s, and the region with %s", hint.AWS("sts", "get-caller-identity"), hint.AWS("account", "list-regions")))
 	case "OptInRequired", "SubscriptionRequiredException":
 		return explanation("The account is not signed up for this service or region ("+code+"): "+message,
-			hint.New("enable the region in the account's settings, or choose another with --region"))
+			hint.New("finish the account's sign-up in the console, which can take a day after its last step; or enable the region in the account's settings, or choose another with --region"))
 	case "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault", "InsufficientInstanceCapacity":
 		return explanation("AWS has no capacity for this database now ("+code+"): "+message,
 			hint.Of(err).Or(hint.New("try again later, or choose another class with --db-class or another region with --region")))
@@ -281,8 +284,12 @@ func ofDenial(err error, message, doing string) diagnosis.Explanation {
 		text += during(doing)
 	}
 	next := hint.Of(err).Or(hint.New("allow the action; %s prints the least policy that is needed", hint.Command("policy")))
-	if strings.Contains(message, "service control policy") {
-		next = ofControlPolicy(action, encoded)
+	if limit := diagnosis.Limit(message, "whoever runs this"); limit != "" {
+		next = hint.New("%s forbids %s: have it changed where it is kept", limit, cmp.Or(action, "it"))
+		if strings.Contains(message, "service control policy") {
+			next = ofControlPolicy(action, encoded)
+		}
+		next = hint.Join(". ", next, demanded(action))
 	}
 	return explanation(text+": "+message, next)
 }
@@ -302,6 +309,17 @@ func ofControlPolicy(action string, encoded bool) hint.Message {
 			hint.Command("up", "--tag", "KEY=VALUE"), hint.AWS("sts", "decode-authorization-message", "--encoded-message", "MESSAGE"))
 	}
 	return hint.New(asked+". Where it wants a tag on what is made (aws:RequestTag/KEY in the policy), %s gives it", hint.Command("up", "--tag", "KEY=VALUE"))
+}
+
+// demanded is what policies that forbid an action often want of it.
+func demanded(action string) hint.Message {
+	switch action {
+	case "iam:CreateRole", "iam:PutRolePolicy", "iam:AttachRolePolicy":
+		return hint.New("Where it wants a boundary on the roles (iam:PermissionsBoundary in the policy), %s gives it", hint.Command("up", "--permissions-boundary", "ARN"))
+	case "elasticloadbalancing:CreateLoadBalancer", "elasticloadbalancing:CreateListener":
+		return hint.New("It may forbid public load balancers or plain HTTP (elasticloadbalancing:Scheme, elasticloadbalancing:ListenerProtocol in the policy)")
+	}
+	return hint.Message{}
 }
 
 // taggingCall matches the calls that create or tag something.

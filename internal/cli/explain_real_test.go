@@ -220,6 +220,9 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	up("wrong-region", 64, "--region", "eu-central-1")
 	s.faults(`{"zonesWithoutClass": {"us-east-1a": ["*"], "us-east-1b": ["*"], "us-east-1c": ["*"], "us-east-1d": ["*"], "us-east-1e": ["*"], "us-east-1f": ["*"]}}`)
 	up("no-capacity", 1, "--db-version", "15")
+	s.faults(`{"errors": {"rds:CreateDBInstance": {"code": "FreeTierRestrictionError",
+		"message": "The specified backup retention period exceeds the maximum available to free tier customers. To remove all limitations, upgrade your account plan."}}}`)
+	up("free-plan", 1)
 	// What an up got to before it was refused is there, and is not reported as missing.
 	s.faults(`{"deny": ["rds:CreateDBInstance"]}`)
 	if r := s.run("up", "--local"); r.code != 4 {

@@ -63,6 +63,12 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 		t.Errorf("as JSON: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 
+	s.faults(`{"tasks": {"noCapacity": true}}`)
+	s.run("run", "--local", "--", "say", "hello").says(t, 1, "AWS has no capacity for its tasks now: Capacity is unavailable at this time.", "next: try again later")
+	s.faults(`{"errors": {"ecs:RunTask": {"code": "ClientException", "message": "You've reached the limit on the number of vCPUs you can run concurrently"}}}`)
+	s.run("run", "--local", "--", "say", "hello").says(t, 1, `quota "Fargate On-Demand vCPU resource count" is reached`, "next: remove what is not needed")
+	s.faults(`{}`)
+
 	waiting := func(args ...string) *running {
 		t.Helper()
 		c := s.begin(t, append(append([]string{"run", "--local"}, args...), "--", "wait")...)

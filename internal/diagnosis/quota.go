@@ -40,6 +40,9 @@ var rolesQuota = quota{"Roles per account", "iam", "L-FE177D64"}
 // accounts find. https://github.com/dask/dask-cloudprovider/pull/300
 const aboveLimit = "configuration is above your limit"
 
+// vCPUs is how ECS says that the account runs as many tasks as it may.
+const vCPUs = "limit on the number of vCPUs"
+
 // fargateQuota and spotQuota are those of Fargate's that a task can meet. ECS says the same of
 // both. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-quotas.html
 var (
@@ -73,7 +76,7 @@ func OfQuota(code, message string) Explanation {
 	case code == "LimitExceeded" && strings.Contains(message, "RolesPerAccount"):
 		q = rolesQuota
 	case known:
-	case strings.Contains(message, aboveLimit):
+	case strings.Contains(message, aboveLimit), strings.Contains(message, vCPUs):
 		q = fargateQuota
 	default:
 		return Explanation{}
@@ -82,7 +85,7 @@ func OfQuota(code, message string) Explanation {
 		return Explanation{Text: fmt.Sprintf("A quota of the account is reached (%s): %s", code, message),
 			Hint: hint.New("remove what is not needed any more, or ask for more in the console under Service Quotas")}
 	}
-	return Explanation{Text: fmt.Sprintf("The account's quota %q is reached (%s): %s", q.name, code, message), Hint: q.raise()}
+	return Explanation{Text: fmt.Sprintf("The account's quota %q is reached%s: %s", q.name, coded(code), message), Hint: q.raise()}
 }
 
 // raise returns how to go on. The local cloud has quotas, and nobody to raise them.

@@ -83,6 +83,8 @@ type explainer struct {
 	outcome string
 	// silent is the port that the load balancer gets no answer on.
 	silent string
+	// hosts reports whether the answer to the check may be one to its Host header.
+	hosts bool
 }
 
 const (
@@ -128,7 +130,14 @@ func (s *explainer) explain(t Task) {
 	case strings.Contains(reasons, "CannotPull"):
 		s.outcome = notStarted
 		s.say("%s could not pull its image: %s.", name, sentence(reasons))
-		s.next = hint.New("check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, %s builds one", hint.Command("up", "--image", "build"))
+		switch {
+		case strings.Contains(reasons, "no space left on device"):
+			s.next = hint.New("give the tasks more disk: %s", hint.Command("up", "--ephemeral-storage", "50"))
+		case unreached.MatchString(reasons):
+			s.next = hint.New("%s shows whether routes or rules were changed by hand; with --vpc, look at the subnets' routes and network ACLs", hint.Command("plan"))
+		default:
+			s.next = hint.New("check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, %s builds one", hint.Command("up", "--image", "build"))
+		}
 	case strings.Contains(reasons, "CannotStartContainer"), strings.Contains(reasons, "CannotCreateContainer"):
 		s.outcome = notStarted
 		s.say("%s could not start its container: %s.", name, sentence(reasons))
@@ -143,15 +152,21 @@ func (s *explainer) explain(t Task) {
 		s.outcome = notStarted
 		s.say("%s could not be prepared: %s.", name, sentence(reasons))
 		s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
-	case said("limit on the number of vCPUs") != "" || said(aboveLimit) != "":
+		if m := missingKey.FindStringSubmatch(reasons); m != nil {
+			s.next = hint.New("add the key %s to the secret, or name another with %s; %s", m[1], hint.Command("up", "--secret", "NAME=ARN:KEY"), s.again)
+		} else if strings.Contains(reasons, "invalid character") {
+			s.next = hint.New("the secret has to be a JSON object, since one of its keys is asked for; %s", s.again)
+		}
+	case said(vCPUs) != "" || said(aboveLimit) != "":
 		s.outcome = notPlaced
-		text, next := ofTasks(s.d.Spot, s.d.OnDemand, sentence(cmp.Or(said("limit on the number of vCPUs"), said(aboveLimit))))
+		text, next := ofTasks(s.d.Spot, s.d.OnDemand, sentence(cmp.Or(said(vCPUs), said(aboveLimit))))
 		s.say("%s", text)
 		s.next = next
-	case said("Capacity is unavailable") != "":
+	case said(accountBlocked) != "" || said(noCapacity) != "":
 		s.outcome = notPlaced
-		s.say("AWS has no capacity for its tasks now: %s.", sentence(said("Capacity is unavailable")))
-		s.next = hint.New("try again later, or with another --arch or a smaller --cpu")
+		x := OfAnswer("", sentence(cmp.Or(said(accountBlocked), said(noCapacity))))
+		s.say("%s.", x.Text)
+		s.next = x.Hint
 	case t.ID == "" && said("unable to place a task") != "":
 		s.outcome = notPlaced
 		s.unplaced(said("unable to place a task"))
@@ -175,7 +190,10 @@ func (s *explainer) explain(t Task) {
 		s.health(t, name)
 		s.output()
 		s.next = hint.New("%s shows what the tasks write; %s", hint.Command("logs"), s.again)
-		if s.silent != "" {
+		switch {
+		case s.hosts:
+			s.next = hint.New("the check's Host header is the address and port of the task: where the app accepts certain hosts only (Django's ALLOWED_HOSTS, Rails' config.hosts), have it accept that one for this path; %s", s.next)
+		case s.silent != "":
 			s.next = hint.New("if the program listens on another port than %s, name it with --container-port; %s", s.silent, s.next)
 		}
 	}
@@ -209,7 +227,11 @@ const noKey = "Access to KMS is not allowed"
 
 var (
 	deniedAction = pattern.New(`not authorized to perform: (\S+)(?: on resource: (\S+))?`)
-	secretARN    = pattern.New(`:secret:(\S+?)(-\w{6})?(\s|$)`)
+	// unreached matches a registry that did not answer. missingKey matches a secret without the key that
+	// a container takes.
+	unreached  = pattern.New(`i/o timeout|context deadline exceeded|dial tcp|request canceled`)
+	missingKey = pattern.New(`did not contain json key (\S+)`)
+	secretARN  = pattern.New(`:secret:(\S+?)(-\w{6})?(\s|$)`)
 )
 
 // denied describes what ECS was not allowed to do before a task began. It begins all of it
@@ -250,15 +272,12 @@ func (s *explainer) denied(name, reasons string) {
 		reasons = said // before it stands how ECS came to ask
 	}
 	s.say("%s was not allowed to %s: %s.", name, what, sentence(reasons))
-	for _, limit := range []struct{ said, whose string }{{"service control policy", "a service control policy of the organization"}, {"resource control policy", "a resource control policy of the organization"}, {"VPC endpoint policy", "the policy of the VPC's endpoint"}} {
-		if strings.Contains(reasons, limit.said) {
-			s.next = hint.New("%s forbids %s: have it changed where it is kept; %s", limit.whose, cmp.Or(action, "that"), s.again)
-			return
-		}
-	}
+	limit := Limit(reasons, "the execution role")
 	switch {
 	case strings.Contains(reasons, "permissions boundary"):
 		s.next = hint.New("extend the permissions boundary of the stack's roles, or give them another with %s", hint.Command("up", "--permissions-boundary", "ARN"))
+	case limit != "":
+		s.next = hint.New("%s forbids %s: have it changed where it is kept; %s", limit, cmp.Or(action, "that"), s.again)
 	case own != "":
 		s.next = hint.New("%s repairs the execution role; if it is denied elsewhere, look at %s policy and the organization's", hint.Command("up"), own)
 	default:
@@ -318,10 +337,14 @@ func (s *explainer) health(t Task, name string) {
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 var unhealthyEvent = pattern.New(`(?:\(port (\d+)\) )?is unhealthy in .*due to \(reason (.*)\)`)
 
+// hostAnswer matches what Django (400) and Rails (403) answer to a Host that they do not know.
+var hostAnswer = pattern.New(`with these codes: \[40[03]\b`)
+
 // unanswered says that no HTTP answer came on a port, where a check failed without a
 // code: nothing listens there, or something else than an HTTP server does.
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html#target-health-reason-codes
 func (s *explainer) unanswered(port, why string) {
+	s.hosts = hostAnswer.MatchString(why)
 	if port == "" || strings.Contains(why, "with these codes") {
 		return
 	}

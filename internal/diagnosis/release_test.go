@@ -128,6 +128,25 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		"quota of tasks, some of them on Spot": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Spot, d.OnDemand, d.Events = true, true, []diagnosis.Event{{Message: "You've reached the limit on the number of vCPUs you can run concurrently"}}
 		}), []string{`The account's quota "Fargate On-Demand vCPU resource count" or "Fargate Spot vCPU resource count" is reached`}, "--quota-code L-3032A538 --desired-value N', and for tasks on Spot 'aws service-quotas request-service-quota-increase --service-code fargate --quota-code L-36FBB829"},
+		"an account that AWS blocks": {service(func(d *diagnosis.Evidence, t *diagnosis.Task) {
+			*t = diagnosis.Task{}
+			d.Events = []diagnosis.Event{{Message: "(service book-service) was unable to place a task. Reason: Your AWS account is currently blocked and thus cannot launch any Fargate tasks."}}
+		}), []string{"Revision 7 could not be placed. AWS restricts this account: (service book-service) was unable"}, "AWS Support"},
+		"a key that the secret does not have": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): retrieved secret from Secrets Manager did not contain json key TOKEN"
+		}), []string{"Revision 7 could not be started. Task 3f2a6c00 could not be prepared: ", "did not contain json key TOKEN."}, "add the key TOKEN to the secret, or name another with 'bookctl up --secret NAME=ARN:KEY'"},
+		"a secret with a key that is no JSON": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: invalid character 'h' looking for beginning of object key string"
+		}), []string{"could not be prepared"}, "the secret has to be a JSON object, since one of its keys is asked for"},
+		"an image that is larger than the disk": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: failed to extract layer sha256:abc: write /var/lib/containerd/x: no space left on device: unknown"
+		}), []string{"could not pull its image"}, "'bookctl up --ephemeral-storage 50'"},
+		"a registry that can't be reached": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to do request: dial tcp 52.216.1.1:443: i/o timeout"
+		}), []string{"could not pull its image"}, "'bookctl plan' shows whether routes or rules were changed by hand; with --vpc,"},
+		"a check that the app refuses for its Host": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
+			d.Targets = []diagnosis.Target{{Address: "10.0.1.5:8080", Health: "unhealthy", Description: "Health checks failed with these codes: [400]"}}
+		}), []string{"The load balancer's health check fails: Health checks failed with these codes: [400]."}, "the check's Host header is the address and port of the task: where the app accepts certain hosts only"},
 		"health check by target": {service(func(d *diagnosis.Evidence, _ *diagnosis.Task) {
 			d.Serving, d.Targets = "", []diagnosis.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [502]"}}
 		}), []string{"Revision 7 never became healthy. The load balancer's health check fails: Health checks failed with these codes: [502].", "Nothing serves yet."}, "bookctl logs"},

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -97,7 +98,8 @@ func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client
 		return nil, fmt.Errorf("run a task of %s: %w", t.Revision, err)
 	}
 	for _, f := range out.Failures {
-		return nil, fmt.Errorf("run a task of %s: %s %s", t.Revision, aws.ToString(f.Reason), aws.ToString(f.Detail))
+		why := strings.TrimSpace(aws.ToString(f.Reason) + " " + aws.ToString(f.Detail))
+		return nil, fmt.Errorf("run a task of %s: %w", t.Revision, notRun{&smithy.GenericAPIError{Message: why}})
 	}
 	if len(out.Tasks) == 0 {
 		return nil, fmt.Errorf("run a task of %s: ECS started none, and says not why", t.Revision)
@@ -106,6 +108,12 @@ func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client
 	t.output = ReadOutput(logs, c.stack, t.ID, t.began.Add(-time.Minute)) // this machine's clock may be ahead
 	return t, nil
 }
+
+// notRun is an answer of ECS that has a failure in place of the task. It is an error of AWS
+// without a code. https://docs.aws.amazon.com/AmazonECS/latest/developerguide/api_failures_messages.html
+type notRun struct{ *smithy.GenericAPIError }
+
+func (n notRun) Error() string { return n.Message }
 
 // OneOffState is the state of a one-off task.
 type OneOffState struct {

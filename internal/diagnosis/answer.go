@@ -1,0 +1,93 @@
+package diagnosis
+
+import (
+	"strings"
+
+	"github.com/bookctl/bookctl/internal/hint"
+)
+
+// accountBlocked and noCapacity are how ECS reports, as an error or as an event, that an
+// account may run no tasks, and that Fargate has no place for them.
+const (
+	accountBlocked = "account is currently blocked"
+	noCapacity     = "Capacity is unavailable"
+)
+
+var (
+	toSupport = hint.New("open a case with AWS Support (Account and billing), which is free, and run the same command again; until then %s deletes what was created, which is billed", hint.Command("destroy"))
+	lastYear  = quota{"ACM certificates created in last 365 days", "acm", "L-DA1D8B98"}
+)
+
+// answers are errors of AWS whose own words do not say what to do, by their code and a part
+// of their message; "" is any. The first that fits explains an error.
+var answers = []struct {
+	code, words, text string
+	next              hint.Message
+}{
+	{"FreeTierRestrictionError", "backup retention period", freePlan, hint.New("%s keeps backups for the day that the free plan allows; or upgrade the account's plan in the console, under Billing and Cost Management", hint.Command("up", "--backup-days", "1"))},
+	{"FreeTierRestrictionError", "instance size", freePlan, hint.New("%s takes the default class, and some accounts have only db.t3.micro; or upgrade the account's plan in the console, under Billing and Cost Management", hint.Command("up", "--db-class", "db.t4g.micro"))},
+	{"FreeTierRestrictionError", "", freePlan, hint.New("upgrade the account's plan in the console, under Billing and Cost Management, and run the same command again")},
+	{"", "does not support creating load balancers", restricted, toSupport},
+	{"", accountBlocked, restricted, toSupport},
+	{"BlockedException", "", restricted, toSupport},
+	{"", noCapacity, "AWS has no capacity for its tasks now", hint.New("try again later, or with another --arch or a smaller --cpu")},
+	{"", "new ARN and resource ID format must be enabled", "ECS gives the caller's resources names of the old form, which can't be tagged",
+		hint.New("turn the new form on, as whom bookctl runs: %s and %s", longNames("service"), longNames("task"))},
+	{"", "certificates in the last year", `The account's quota "` + lastYear.name + `" is reached`,
+		hint.New("certificates that are deleted count too: use one that is there with %s%s", hint.Command("up", "--certificate", "ARN"), hint.Optional(", or ask for more: %s", lastYear.request()))},
+}
+
+const (
+	freePlan   = "The free plan of this account does not allow it"
+	restricted = "AWS restricts this account"
+)
+
+func longNames(of string) hint.Invocation {
+	return hint.AWS("ecs", "put-account-setting", "--name", of+"LongArnFormat", "--value", "enabled")
+}
+
+// OfAnswer explains an error of AWS by its code and message; either may be "". It is the
+// zero Explanation for an error that is not known.
+func OfAnswer(code, message string) Explanation {
+	for _, a := range answers {
+		if (a.code == "" || a.code == code) && strings.Contains(message, a.words) {
+			return Explanation{Text: a.text + coded(code) + ": " + message, Hint: a.next}
+		}
+	}
+	return Explanation{}
+}
+
+// coded is the code of an error behind a text.
+func coded(code string) string {
+	if code == "" {
+		return ""
+	}
+	return " (" + code + ")"
+}
+
+// limits are the policies that forbid what others allow, by AWS's words, and whose they are.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
+var limits = []struct{ said, whose string }{
+	{"service control policy", "a service control policy of the organization"},
+	{"resource control policy", "a resource control policy of the organization"},
+	{"VPC endpoint policy", "the policy of the VPC's endpoint"},
+	{"session policy", "the policy of the session"},
+	{"permissions boundary", "the permissions boundary of "},
+	{"explicit deny in an identity-based policy", "a policy of "},
+	{"explicit deny in a resource-based policy", "the resource's own policy"},
+}
+
+// Limit is the policy that forbids what others allow, by the message of a denial; "" if
+// nothing allows it. Who was denied.
+func Limit(message, who string) string {
+	for _, l := range limits {
+		switch {
+		case !strings.Contains(message, l.said):
+		case strings.HasSuffix(l.whose, " "):
+			return l.whose + who
+		default:
+			return l.whose
+		}
+	}
+	return ""
+}
