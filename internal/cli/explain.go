@@ -210,7 +210,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	}
 	if protected.MatchString(message) {
 		return explanation("AWS keeps it, since its deletion protection is on ("+code+"): "+message,
-			hint.New("%s turns the protection off; then run the same command again", hint.Command("up", "--protect=false")))
+			hint.Of(err).Or(hint.New("%s turns the protection off; then run the same command again", hint.Command("up", "--protect=false"))))
 	}
 	return diagnosis.Explanation{}
 }

@@ -524,7 +524,7 @@ func deletedWithAll() hint.Message {
 }
 
 // CheckDestroy says, before anything is touched, why a stack must not be
-// destroyed: its database or load balancer is protected (ErrProtected), or the
+// destroyed: its database, load balancer or a log group is protected (ErrProtected), or the
 // database could leave no final snapshot although one is wanted
 // (ErrWouldLoseData), or a secret has replicas or is one. What is not this stack's is no reason: it is left alone.
 // What was just read of the stack is not asked for again; the zero Deployed is fine.
@@ -547,6 +547,9 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 		return err
 	}
 	if err := l.removable(ctx, b); err != nil {
+		return err
+	}
+	if err := (logGroups{identity: who, logs: c.Logs}).removable(ctx); err != nil {
 		return err
 	}
 	return who.checkSecrets(ctx, c.Secrets)

@@ -26,6 +26,9 @@ type LogGroup struct {
 	group string
 	want  logRetention
 	isNew bool // this run has created it
+
+	// writer is the database whose log RDS writes into the group; nil for tasks.
+	writer *databases
 }
 
 // logRetention is how long a group is to keep what it holds. What a group keeps for
@@ -81,8 +84,8 @@ func newLogGroup(g logGroups, want logRetention) *LogGroup {
 // newDatabaseLogGroup creates the group to which RDS sends PostgreSQL's log. Left
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
-func newDatabaseLogGroup(g logGroups, want logRetention) *LogGroup {
-	l := &LogGroup{logGroups: g, group: g.names().DatabaseLogGroup(exportedLog), want: want}
+func newDatabaseLogGroup(g logGroups, writer databases, want logRetention) *LogGroup {
+	l := &LogGroup{logGroups: g, group: g.names().DatabaseLogGroup(exportedLog), want: want, writer: &writer}
 	l.NodeOf = graph.Of(l, "db-log-group", 5*time.Minute)
 	return l
 }
@@ -114,7 +117,19 @@ func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error)
 		}
 	}
 	live := &liveLogGroup{tags: tags, days: aws.ToInt32(all[at].RetentionInDays), class: all[at].LogGroupClass}
-	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}, nil
+	st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
+	if st.Owner == "" && l.writer != nil && !l.destroying {
+		db, err := l.writer.instance(ctx)
+		if err != nil {
+			return nil, graph.State{}, err
+		}
+		// RDS has created the group: again, after somebody deleted it, or for the last lines of a
+		// database that was deleted. The name is the stack's, unless another database has it.
+		if db == nil || rdsTagMap(db.TagList)[TagStack] == l.stack {
+			st.Owner, st.Note = l.stack, "created by RDS, without tags"
+		}
+	}
+	return live, st, nil
 }
 
 // tagsOf lists the tags of a group; nil is for one that is gone.
@@ -219,9 +234,41 @@ func (l *LogGroup) retain(ctx context.Context, _ []graph.Change) error {
 	return l.tag(ctx, map[string]string{settingTag("log-days"): strconv.Itoa(int(l.want.days))})
 }
 
+// removable returns the reason why one of the stack's groups must not be deleted.
+func (g logGroups) removable(ctx context.Context) error {
+	all, err := g.observed().logGroups.getTogether(ctx, g.list)
+	if err != nil {
+		return err
+	}
+	for _, x := range all {
+		if !aws.ToBool(x.DeletionProtectionEnabled) {
+			continue
+		}
+		tags, err := g.tagsOf(ctx, arnOf(x))
+		if err != nil {
+			return err
+		}
+		if name := aws.ToString(x.LogGroupName); tags[TagStack] == g.stack {
+			return hint.Add(fmt.Errorf("log group %s: %w, and nothing was touched", name, ErrProtected), unprotectedLog(name))
+		}
+	}
+	return nil
+}
+
+// unprotectedLog returns how somebody turns the deletion protection of a log group off, which
+// bookctl never turns on.
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protecting-log-groups-from-deletion.html
+func unprotectedLog(name string) hint.Message {
+	return hint.New("%s turns it off; then run the same command again",
+		hint.AWS("logs", "put-log-group-deletion-protection", "--log-group-identifier", name, "--no-deletion-protection-enabled"))
+}
+
 // Delete deletes the group with what it holds.
 func (l *LogGroup) Delete(ctx context.Context) error {
 	_, err := l.logs.DeleteLogGroup(ctx, &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: aws.String(l.groupName())})
+	if says(err, "ValidationException", "deletion protection") {
+		return hint.Add(fmt.Errorf("delete log group %s: %w", l.groupName(), err), unprotectedLog(l.groupName()))
+	}
 	if err != nil && !isCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("delete log group %s: %w", l.groupName(), err)
 	}

@@ -182,7 +182,7 @@ func (b *stackBuilder) databases() {
 	b.dbParameters = newDBParameterGroup(b.data, family)
 	retention := logRetention{days: b.spec.LogDays, said: b.spec.Said["log-days"]}
 	logs := logGroups{identity: b.id, logs: b.c.Logs, who: b.c.caller}
-	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, retention), newLogGroup(logs, retention)
+	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, b.data, retention), newLogGroup(logs, retention)
 	if b.spec.UpgradeFrom != "" && !b.spec.destroying {
 		b.upgraded = newUpgradeSnapshot(b.data, b.want.version)
 	}

@@ -178,7 +178,7 @@ var table = sync.OnceValue(func() map[string][]rule {
 		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatchlogs.html
 		"logs:DescribeLogGroups": {logGroups},
 		"logs:CreateLogGroup":    {logGroup(requestTags), newLogTags},
-		"logs:DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams FilterLogEvents ListTagsLogGroup PutRetentionPolicy": {logGroup()},
+		"logs:DeleteLogGroup DeleteRetentionPolicy DescribeLogStreams FilterLogEvents ListTagsLogGroup PutLogGroupDeletionProtection PutRetentionPolicy": {logGroup()},
 		"logs:TagLogGroup UntagLogGroup":                                 {logGroup(requestTags)},
 		"logs:CreateLogStream DeleteLogStream GetLogEvents PutLogEvents": {logStream},
 		"logs:ListTagsForResource":                                       {resourceIn("", "ResourceArn")},

@@ -26,6 +26,7 @@ type group struct {
 	Name      string             `json:"name"`
 	Created   int64              `json:"created"` // milliseconds since 1970, as all times here
 	Retention int32              `json:"retention,omitempty"`
+	Protected bool               `json:"protected,omitempty"` // against deletion
 	Tags      map[string]string  `json:"tags,omitempty"`
 	Streams   map[string]*stream `json:"streams,omitempty"`
 }
@@ -54,6 +55,7 @@ const (
 func (s *Service) API() kernel.Service {
 	return kernel.Service{Model: "logs", Signing: "logs", Protocol: kernel.JSON, Limits: limits, Operations: kernel.Operations(s.in,
 		kernel.Op("CreateLogGroup", tx.CreateLogGroup), kernel.Op("DeleteLogGroup", tx.DeleteLogGroup), kernel.Op("DescribeLogGroups", tx.DescribeLogGroups),
+		kernel.Op("PutLogGroupDeletionProtection", tx.PutLogGroupDeletionProtection),
 		kernel.Op("PutRetentionPolicy", tx.PutRetentionPolicy), kernel.Op("DeleteRetentionPolicy", tx.DeleteRetentionPolicy),
 		kernel.Op("CreateLogStream", tx.CreateLogStream), kernel.Op("DeleteLogStream", tx.DeleteLogStream), kernel.Op("DescribeLogStreams", tx.DescribeLogStreams),
 		kernel.Op("PutLogEvents", tx.PutLogEvents), kernel.Op("GetLogEvents", tx.GetLogEvents), kernel.Op("FilterLogEvents", tx.FilterLogEvents),
@@ -100,7 +102,7 @@ func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOu
 	if a.state().Groups == nil {
 		a.state().Groups = map[string]*group{}
 	}
-	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Tags: maps.Clone(in.Tags), Streams: map[string]*stream{}}
+	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Protected: aws.ToBool(in.DeletionProtectionEnabled), Tags: maps.Clone(in.Tags), Streams: map[string]*stream{}}
 	a.Created(a.GroupARN(name))
 	return &logs.CreateLogGroupOutput{}, nil
 }
@@ -110,6 +112,10 @@ func (a tx) DeleteLogGroup(in *logs.DeleteLogGroupInput) (*logs.DeleteLogGroupOu
 	g, err := a.logGroup(aws.ToString(in.LogGroupName))
 	if err != nil {
 		return nil, err
+	}
+	if g.Protected {
+		// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/protecting-log-groups-from-deletion.html
+		return nil, kernel.Fail("ValidationException", "Cannot delete log group with deletion protection enabled. Disable deletion protection first.")
 	}
 	if err := os.RemoveAll(a.logDir(g.Name)); err != nil {
 		return nil, fmt.Errorf("remove the events of log group %s: %w", g.Name, err)
@@ -139,7 +145,7 @@ func (a tx) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLo
 		g := a.state().Groups[name]
 		described := types.LogGroup{
 			Arn: aws.String(a.GroupARN(name) + ":*"), LogGroupArn: aws.String(a.GroupARN(name)), LogGroupName: aws.String(name),
-			CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClassStandard,
+			DeletionProtectionEnabled: aws.Bool(g.Protected), CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClassStandard,
 		}
 		if g.Retention != 0 {
 			described.RetentionInDays = aws.Int32(g.Retention)
@@ -147,6 +153,16 @@ func (a tx) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLo
 		out.LogGroups = append(out.LogGroups, described)
 	}
 	return out, nil
+}
+
+// PutLogGroupDeletionProtection protects a group against its deletion, or no longer.
+func (a tx) PutLogGroupDeletionProtection(in *logs.PutLogGroupDeletionProtectionInput) (*logs.PutLogGroupDeletionProtectionOutput, error) {
+	g, err := a.logGroup(aws.ToString(in.LogGroupIdentifier))
+	if err != nil {
+		return nil, err
+	}
+	g.Protected = aws.ToBool(in.DeletionProtectionEnabled)
+	return &logs.PutLogGroupDeletionProtectionOutput{}, nil
 }
 
 // retentions that AWS takes
