@@ -34,7 +34,7 @@ func (e *environmentFlags) read() error {
 		if err != nil {
 			return fmt.Errorf("--env-file: %w", err)
 		}
-		for i, line := range strings.Split(string(text), "\n") {
+		for i, line := range strings.Split(withoutMark(string(text)), "\n") {
 			line = strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "export "))
 			if line == "" || strings.HasPrefix(line, "#") {
 				continue

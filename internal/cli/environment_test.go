@@ -26,7 +26,7 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 		f.Config.Labels["io.github.bookctl.database-authority"] = "/etc/rds.pem"
 	})
 	file := filepath.Join(t.TempDir(), "app.env")
-	if err := os.WriteFile(file, []byte("# what it reads\nexport MODE=\"two words\"\nLEVEL=file\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("\ufeff# what it reads\nexport MODE=\"two words\"\nLEVEL=file\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.must("local", "start")

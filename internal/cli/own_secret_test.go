@@ -104,9 +104,9 @@ func TestAStackKeepsSecretsOfItsOwn(t *testing.T) {
 	s.run("db", "--local").says(t, 1, "stack book has no database", "next: 'bookctl up --local --no-database=false' creates it")
 
 	// Whoever sets another at the same time waits, and none is lost. What was plain is
-	// a secret then.
+	// a secret then. A byte order mark is no part of a value.
 	file := filepath.Join(t.TempDir(), "value")
-	if err := os.WriteFile(file, []byte("of-a-file <&> \"é\"\nsecond line\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("\ufeffof-a-file <&> \"é\"\nsecond line\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s.must("secret", "set", "FROM_FILE", "--from-file", file, "--local", "--output", "json")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -45,8 +46,8 @@ func newSecretSet(s streams, g *globals) *cobra.Command {
 		Long: `Store the value of a variable and give it to the container: new tasks of the same
 image are rolled out, as by 'bookctl up', with the newest value of each secret.
 The value is read from the terminal without an echo, or from standard input if that
-is not a terminal. One line break at its end is dropped. All values together have
-at most 64 KiB.
+is not a terminal. A byte order mark and one line break at its end are dropped. All
+values together have at most 64 KiB.
 
 Before the first 'bookctl up' the value is only stored; that 'up' gives it to the
 tasks. A rollback restores the values that the release had.`,
@@ -170,16 +171,30 @@ func secretValue(ctx context.Context, s streams, name, file string) (string, err
 	if err != nil {
 		return "", fmt.Errorf("read the value of %s: %w", name, err)
 	}
-	return withoutLineEnd(string(text)), nil
+	return withoutLineEnd(withoutMark(string(text))), nil
 }
 
 func withoutLineEnd(text string) string {
 	return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
 }
 
+// withoutMark is text without the byte order mark, with which editors and shells of Windows
+// begin a file in UTF-8 (https://www.unicode.org/faq/utf_bom.html).
+func withoutMark(text string) string { return strings.TrimPrefix(text, "\ufeff") }
+
 // longestTyped is how much of a line a terminal of Linux takes; the rest of a longer one
 // that is pasted is lost without a sign. See findings/typed-secret-ends-after-4095-characters.sh.
 const longestTyped = 4095
+
+// asking is the prompt for a value. A terminal of macOS takes 1,023 characters of a line
+// (MAX_CANON), and of a longer one that is pasted not even the end, so that the prompt waits on.
+func asking(name, system string) string {
+	note := ""
+	if system == "darwin" {
+		note = "; longer than 1000 characters: --from-file"
+	}
+	return fmt.Sprintf("Value of %s (not shown%s): ", name, note)
+}
 
 // typedSecret reads a value from the terminal without an echo, and restores the terminal
 // after Ctrl-C too.
@@ -201,7 +216,7 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 			break
 		}
 	}
-	fmt.Fprintf(s.err, "Value of %s (not shown): ", name)
+	fmt.Fprint(s.err, asking(name, runtime.GOOS))
 	defer fmt.Fprintln(s.err)
 	select {
 	case err := <-answer:

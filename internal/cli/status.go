@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -56,6 +58,11 @@ repairs it.`,
 	return cmd
 }
 
+// clearable reports whether a terminal knows the codes that clear it. A console of Windows may
+// know them only after a program has asked for it:
+// https://learn.microsoft.com/en-us/windows/console/console-virtual-terminal-sequences
+func clearable(terminal, system string) bool { return terminal != "dumb" && system != "windows" }
+
 // watchStatus shows the status again and again until it is interrupted. That is how it
 // ends, and no failure.
 func watchStatus(ctx context.Context, s streams, g *globals, t *target, every time.Duration) error {
@@ -68,7 +75,7 @@ func watchStatus(ctx context.Context, s streams, g *globals, t *target, every ti
 			if err != nil {
 				return err
 			}
-			if isTerminal(s.out) && g.output != "json" {
+			if isTerminal(s.out) && clearable(os.Getenv("TERM"), runtime.GOOS) && g.output != "json" {
 				fmt.Fprint(s.out, "\x1b[H\x1b[2J")
 			} else if g.output != "json" {
 				fmt.Fprintln(s.out, time.Now().Format(time.TimeOnly))

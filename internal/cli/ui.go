@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -160,20 +161,24 @@ func (l *liveStack) Look(ctx context.Context) (ui.Stack, error) {
 }
 
 func (l *liveStack) look(ctx context.Context) (ui.Stack, error) {
-	var seen ui.Stack
+	var (
+		seen      ui.Stack
+		alongside []diagnosis.Task
+	)
 	t, err := l.connected(ctx)
 	if err != nil {
 		return seen, err
 	}
 	status, err := readStatus(ctx, t, l.g, func(ctx context.Context, stack *provision.Stack, found []graph.Finding) (err error) {
 		seen.Parts = partsOf(stack.Resources(), found, l.g.stack)
-		seen.Events, seen.Stopped, err = stack.Happenings(ctx)
+		seen.Events, alongside, seen.Stopped, err = stack.Happenings(ctx)
 		return err
 	})
 	if err != nil {
 		return seen, err
 	}
 	status.fill(&seen, t, l.g)
+	seen.Tasks = slices.Concat(seen.Tasks, alongside)
 	return seen, nil
 }
 

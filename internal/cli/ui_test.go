@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -198,6 +199,61 @@ func TestAPageKeepsASessionThatIsStillValid(t *testing.T) {
 	h.faults(map[string]any{})
 	shows("nothing is deployed", failed)
 	end()
+}
+
+// TestThePageShowsWhyAReleaseCommandFailed has the command of a first release fail, when there
+// is no service yet, and looks again when there is one, and while another command runs.
+func TestThePageShowsWhyAReleaseCommandFailed(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.must("local", "start")
+	url, end := s.page(t, "--local")
+	up := []string{"up", "--local", "--no-database", "--image", ownService(t)}
+	shows := func(wants ...string) {
+		t.Helper()
+		var body string
+		until(t, "the page shows "+strings.Join(wants, ", "), func() bool {
+			_, body = call(t, http.MethodGet, url, "")
+			return !slices.ContainsFunc(wants, func(want string) bool { return !strings.Contains(body, want) })
+		})
+	}
+	s.run(append(up, "--release-command", "exit 3")...).says(t, 1, "ended with exit code 3")
+	shows("exited 3")
+	s.must(append(up, "--release-command", "none")...)
+	shows("exited 3", "1 of 1 running", "> healthy</span>")
+	run := s.begin(t, append(up, "--release-command", "sleep 600s")...)
+	shows("exited 3", "book-app:1", "book-app:3", "> running</span>")
+	if err := run.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	run.end(t).says(t, 130)
+	end()
+}
+
+// TestAWatchedStatusClearsOnlyATerminalThatCan watches on a terminal without codes.
+func TestAWatchedStatusClearsOnlyATerminalThatCan(t *testing.T) {
+	t.Parallel()
+	for kind, clears := range map[string]bool{"dumb": false, "xterm": true} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := newShell(t, "TERM="+kind)
+			s.must("local", "start")
+			m := openTerminal(t, s.command("status", "--local", "--watch", "--interval", "1s"), 100, 30)
+			raw := func() string {
+				m.mu.Lock()
+				defer m.mu.Unlock()
+				return m.raw.String()
+			}
+			until(t, "the status is shown twice", func() bool { return strings.Count(raw(), "nothing is deployed") > 1 })
+			m.press("\x03")
+			if code := m.wait(); code != 0 || strings.Contains(raw(), "\x1b[2J") != clears {
+				t.Errorf("exit code %d; it clears the terminal: %t\n%q", code, !clears, raw())
+			}
+		})
+	}
 }
 
 func TestAPageThatCantBeServedIsRefused(t *testing.T) {

@@ -248,15 +248,23 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 	return out, nil
 }
 
-// Happenings are the events of the service, the newest first, and its tasks that stopped
-// within the last hour, from what graph.Observe read on the same Stack.
-func (s *Stack) Happenings(ctx context.Context) ([]diagnosis.Event, []diagnosis.Task, error) {
-	live := s.service.lastSeen()
-	if live == nil {
-		return nil, nil, nil
+// Happenings are the events of the service, the newest first, the tasks that run alongside it,
+// and all tasks that stopped within the last hour, from what graph.Observe read on the same
+// Stack. Without a service there may be tasks too, such as that of a release command.
+func (s *Stack) Happenings(ctx context.Context) (events []diagnosis.Event, alongside, stopped []diagnosis.Task, err error) {
+	var ended []types.Task
+	if live := s.service.lastSeen(); live != nil {
+		events = lastEvents(live, len(live.Events))
+		if ended, err = s.service.describedTasks(ctx, types.DesiredStatusStopped); err != nil {
+			return nil, nil, nil, err
+		}
 	}
-	stopped, err := s.service.tasks(ctx, types.DesiredStatusStopped)
-	return lastEvents(live, len(live.Events)), stopped, err
+	running, err := s.service.besides(ctx, types.DesiredStatusRunning)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	others, err := s.service.besides(ctx, types.DesiredStatusStopped)
+	return events, asTasks(running), asTasks(append(ended, others...)), err
 }
 
 // Snapshots lists the snapshots of the stack's database, oldest first, with what
