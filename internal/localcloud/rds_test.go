@@ -420,7 +420,7 @@ func TestANewAccountNeedsTheServiceLinkedRole(t *testing.T) {
 	t.Parallel()
 	d := newDatabases(t, localcloud.Config{Faults: localcloud.Faults{NoServiceLinkedRoles: true}})
 	_, err := d.CreateDBSubnetGroup(t.Context(), &rds.CreateDBSubnetGroupInput{DBSubnetGroupName: aws.String("mine"), DBSubnetGroupDescription: aws.String("Mine"), SubnetIds: d.subnets})
-	refused(t, err, "InvalidParameterValue", "Verify that you have permission to create service linked role")
+	refused(t, err, "InvalidParameterValue", "Missing necessary credentials. Please check ")
 }
 
 // serverPID is the process id of a database's server, the parent of the

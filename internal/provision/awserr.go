@@ -156,6 +156,8 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"InvalidParameterException", "role being passed has the proper trust relationship", "-role", "the role is not known everywhere yet"},
 	// RDS: https://github.com/hashicorp/terraform-provider-aws/pull/10100
 	{"InvalidParameterValue", "wait and try again later", "service-linked-role-rds", "the service-linked role is not known everywhere yet"},
+	// A DB subnet group is refused in these words: https://github.com/crossplane-contrib/provider-aws/issues/479
+	{"InvalidParameterValue", "Missing necessary credentials", "service-linked-role-rds", "the service-linked role is not known everywhere yet"},
 	// https://github.com/aws-samples/amazon-bedrock-samples/issues/253; Terraform's
 	// internal/service/appautoscaling retries it.
 	{"ValidationException", "Unable to assume IAM role", "service-linked-role-scaling", "the service-linked role is not known everywhere yet"},

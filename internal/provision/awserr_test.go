@@ -154,6 +154,7 @@ func TestWhatWasJustMadeIsTriedAgain(t *testing.T) {
 		"another action":                         {jsonError(400, "AccessDeniedException", "not authorized to perform: ecs:CreateService"), []string{"task-role"}, false},
 		"a linked role that was made":            {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-rds"}, true},
 		"a linked role that was there":           {jsonError(400, "InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"), []string{"service-linked-role-elb"}, false},
+		"a linked role that a subnet group has":  {jsonError(400, "InvalidParameterValue", "Missing necessary credentials. Please check http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"), []string{"service-linked-role-rds"}, true},
 		"scaling's linked role that was made":    {scalingRole, []string{"service-linked-role-scaling"}, true},
 		"scaling's linked role that was there":   {scalingRole, []string{"vpc"}, false},
 		"a secret that was made":                 {jsonError(400, "ResourceNotFoundException", "Secrets Manager can't find the specified secret."), []string{"secret"}, true},

@@ -281,7 +281,7 @@ func (a tx) CreateDBInstance(in *rds.CreateDBInstanceInput) (*rds.CreateDBInstan
 		"EnableCloudwatchLogsExports", "Tags", "Port", "LicenseModel", "CACertificateIdentifier", "NetworkType", "EngineLifecycleSupport"); err != nil {
 		return nil, err
 	}
-	if err := a.ready(); err != nil {
+	if err := a.ready(instanceNeedsRole); err != nil {
 		return nil, err
 	}
 	if aws.ToString(in.Engine) != engineName {

@@ -131,12 +131,19 @@ func onlyKnown(input any, known ...string) error {
 	return nil
 }
 
+// How RDS refuses an instance and a DB subnet group in an account that lacks its role:
+// https://github.com/aws-samples/eks-workshop-v2/issues/1609
+// https://github.com/crossplane-contrib/provider-aws/issues/479
+const (
+	instanceNeedsRole    = "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later"
+	subnetGroupNeedsRole = "Missing necessary credentials. Please check http://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/UsingWithRDS.IAM.ServiceLinkedRoles.html"
+)
+
 // ready checks the service-linked role, without which a new account can make
-// nothing in RDS (crossplane-contrib/provider-aws #479), and lets the files of
-// new databases be made ahead.
-func (a tx) ready() error {
+// nothing in RDS, and lets the files of new databases be made ahead.
+func (a tx) ready(needsRole string) error {
 	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "rds.amazonaws.com") {
-		return kernel.Fail("InvalidParameterValue", "Unable to create the resource. Verify that you have permission to create service linked role. Otherwise wait and try again later")
+		return kernel.Fail("InvalidParameterValue", "%s", needsRole)
 	}
 	a.prepare()
 	return nil

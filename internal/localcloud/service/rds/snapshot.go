@@ -323,7 +323,7 @@ func (a tx) RestoreDBInstanceFromDBSnapshot(in *rds.RestoreDBInstanceFromDBSnaps
 		"CACertificateIdentifier", "NetworkType", "EngineLifecycleSupport"); err != nil {
 		return nil, err
 	}
-	if err := a.ready(); err != nil {
+	if err := a.ready(instanceNeedsRole); err != nil {
 		return nil, err
 	}
 	s, err := a.restorable(in.DBSnapshotIdentifier)

@@ -71,7 +71,7 @@ func (a tx) checkSubnets(ids []string) (string, error) {
 }
 
 func (a tx) CreateDBSubnetGroup(in *rds.CreateDBSubnetGroupInput) (*rds.CreateDBSubnetGroupOutput, error) {
-	if err := a.ready(); err != nil {
+	if err := a.ready(subnetGroupNeedsRole); err != nil {
 		return nil, err
 	}
 	name := strings.ToLower(aws.ToString(in.DBSubnetGroupName))
