@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"time"
 )
 
 // Transport carries requests to a handler in this process, over no connection, so
@@ -46,6 +47,7 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		t.To.ServeHTTP(w, sent)
 		answer := w.Result()
 		answer.Request = r
+		answer.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat)) // as net/http does
 		answered <- answer
 	}()
 	select {

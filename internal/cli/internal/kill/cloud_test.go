@@ -87,6 +87,8 @@ type account struct {
 	pace float64
 	// deployed has ups and destroys know what is deployed, as those of the command line do.
 	deployed bool
+	// keeping has destroys keep the data, and polite has runs wait until a lock expires.
+	keeping, polite bool
 	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
 	visibilityDelay time.Duration
 	// empty and whole are the inventories without a stack and with a healthy one.
@@ -261,7 +263,8 @@ func (a *account) tidy(ctx context.Context) error {
 	return a.pause(ctx, &wire{})
 }
 
-// destroy does what 'bookctl destroy --purge-snapshots' does over the wire.
+// destroy does what 'bookctl destroy --purge-snapshots' does over the wire, or what 'bookctl
+// destroy' does.
 func (a *account) destroy(ctx context.Context, w *wire) error {
 	spec := a.spec
 	if a.deployed {
@@ -272,7 +275,7 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 		spec.Deployed, spec.Settings = &have, have.Settings
 	}
 	return a.run(w, spec, func(r provision.Run) error {
-		done, err := r.Destroy(ctx, true, time.Minute)
+		done, err := r.Destroy(ctx, !a.keeping, time.Minute)
 		if err != nil {
 			return err
 		}
@@ -285,12 +288,12 @@ func (a *account) destroy(ctx context.Context, w *wire) error {
 }
 
 // run does something over the wire, and fails also when the lock can't be given
-// back. It takes a lock that it finds from its holder, who is known to be dead
-// here; as it is this same process, no signal can find that out.
+// back. Unless it is polite, it takes a lock that it finds from its holder, who is known
+// to be dead here; as it is this same process, no signal can find that out.
 func (a *account) run(w *wire, spec provision.Spec, do func(provision.Run) error) error {
 	var unlocked error
 	err := do(provision.Run{
-		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: true, VisibilityDelay: a.visibilityDelay}, Pace: a.pace,
+		Clients: provision.NewClients(a.config(w)), Spec: spec, Holder: "test", Lock: runlock.Options{Force: !a.polite, VisibilityDelay: a.visibilityDelay}, Pace: a.pace,
 		Unlocked: func(err error) { unlocked = err },
 	})
 	return errors.Join(err, unlocked)
@@ -312,6 +315,17 @@ func (a *account) killed(ctx context.Context, run func(context.Context, *wire) e
 		return "", fmt.Errorf("not killed, and yet: %w", err)
 	}
 	return "", nil
+}
+
+// killedOf starts a run that is killed at its first write of that name.
+func (a *account) killedOf(ctx context.Context, run func(context.Context, *wire) error, name string, side side) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w := &wire{dieOf: name, side: side, killed: cancel}
+	if err := run(ctx, w); err == nil || !slices.Contains(w.written(), name) {
+		return fmt.Errorf("a run with the writes %v was not killed at %s: %w", w.written(), name, err)
+	}
+	return nil
 }
 
 // heal is an up that has to succeed and to leave one of each, after which there
@@ -386,10 +400,12 @@ func (s side) String() string {
 type wire struct {
 	mu     sync.Mutex
 	writes []string
-	dieAt  int // the number of the write at which it dies, 0 for never
+	dieAt  int    // the number of the write at which it dies, 0 for never
+	dieOf  string // the name of the write at which it dies, "" for none
 	side   side
 	killed func() // is called at the death
 	dead   bool
+	then   func(action string) // is called when an action is done; may be nil
 	by     http.RoundTripper
 }
 
@@ -400,17 +416,21 @@ func (w *wire) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
+	write := action
 	if reads {
-		action = ""
+		write = ""
 	}
 	var resp *http.Response
-	err = w.carry(action, func() error {
+	err = w.carry(write, func() error {
 		resp, err = w.by.RoundTrip(r) //nolint:bodyclose // who asked does, or it is closed below
 		return err
 	})
 	if err != nil && resp != nil {
 		_ = resp.Body.Close() // nobody reads it any more
 		resp = nil
+	}
+	if w.then != nil && err == nil {
+		w.then(action)
 	}
 	return resp, err
 }
@@ -421,7 +441,7 @@ func (w *wire) carry(write string, call func() error) error {
 	die, dead := false, w.dead
 	if !dead && write != "" {
 		w.writes = append(w.writes, write)
-		die = len(w.writes) == w.dieAt
+		die = len(w.writes) == w.dieAt || write == w.dieOf
 		w.dead = die
 	}
 	w.mu.Unlock()
