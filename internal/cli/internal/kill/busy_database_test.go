@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -155,7 +156,8 @@ func TestAPauseSaysWhyRDSDoesNotStopTheDatabase(t *testing.T) {
 }
 
 // TestAPausedDatabaseIsStartedBeforeItsUpgrade upgrades the database of a paused stack: RDS
-// takes the snapshot before it only once the database runs.
+// takes the snapshot before it only once the database runs. An upgrade that is tried again
+// later has another snapshot, of that time.
 func TestAPausedDatabaseIsStartedBeforeItsUpgrade(t *testing.T) {
 	t.Parallel()
 	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
@@ -164,6 +166,22 @@ func TestAPausedDatabaseIsStartedBeforeItsUpgrade(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.spec.UpgradeFrom, a.spec.DBVersion = before, "18"
+		taken := func() []types.DBSnapshot {
+			t.Helper()
+			out, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return out.DBSnapshots
+		}
+		a.SetFaults(localcloud.Faults{UpgradesFail: true})
+		for range 2 {
+			if err := a.up(t.Context(), &wire{}); !errors.Is(err, provision.ErrNotUpgraded) || len(taken()) != 1 {
+				t.Errorf("an upgrade that RDS refuses: %v, with %d snapshots", err, len(taken()))
+			}
+		}
+		a.SetFaults(localcloud.Faults{})
+		time.Sleep(2 * time.Hour)
 		begun := time.Now()
 		if err := a.up(t.Context(), &wire{}); err != nil || time.Since(begun) > time.Hour {
 			t.Errorf("after %s: %v", time.Since(begun), err)
@@ -172,9 +190,9 @@ func TestAPausedDatabaseIsStartedBeforeItsUpgrade(t *testing.T) {
 		if *db.DBInstanceStatus != "available" || !strings.HasPrefix(*db.EngineVersion, "18.") {
 			t.Errorf("it is %s, with version %s", *db.DBInstanceStatus, *db.EngineVersion)
 		}
-		out, err := c.RDS.DescribeDBSnapshots(t.Context(), &rds.DescribeDBSnapshotsInput{SnapshotType: aws.String("manual")})
-		if err != nil || len(out.DBSnapshots) != 1 || *out.DBSnapshots[0].EngineVersion != before {
-			t.Errorf("snapshots: %v, %v", out.DBSnapshots, err)
+		all := taken()
+		if len(all) != 2 || !slices.ContainsFunc(all, func(s types.DBSnapshot) bool { return *s.EngineVersion == before && s.SnapshotCreateTime.After(begun) }) {
+			t.Errorf("snapshots: %v", all)
 		}
 	})
 }
@@ -218,7 +236,8 @@ func TestOtherLogsOfADatabaseAreTheOwnersBusiness(t *testing.T) {
 }
 
 // TestARunThatIsNoUpCreatesNoDatabase has somebody delete the database, and then a run whose
-// command did not look at that: nothing is written.
+// command did not look at that: nothing is written. An up that began before it was gone
+// creates no empty one either.
 func TestARunThatIsNoUpCreatesNoDatabase(t *testing.T) {
 	t.Parallel()
 	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
@@ -243,8 +262,13 @@ func TestARunThatIsNoUpCreatesNoDatabase(t *testing.T) {
 				_, _, err := r.Change(t.Context(), func(context.Context, *runlock.Lock) (*provision.Spec, error) { return &spec, nil })
 				return err
 			})
-			if err == nil || !strings.Contains(err.Error(), "a new one would be empty") {
+			if err == nil || !strings.Contains(err.Error(), "the database of stack book is gone, and a new one would be empty") {
 				t.Errorf("a change after %s: %v", after, err)
+			}
+			if after == time.Second {
+				if err := a.up(t.Context(), &wire{}); err == nil || !strings.Contains(err.Error(), "database book-database was deleted while this run was at work, and a new one would be empty") {
+					t.Errorf("an up while it goes: %v", err)
+				}
 			}
 		}
 		out, err := c.RDS.DescribeDBInstances(t.Context(), &rds.DescribeDBInstancesInput{})

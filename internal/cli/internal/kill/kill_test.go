@@ -448,7 +448,7 @@ func TestKilledWhileASnapshotIsCopied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(time.Hour) // it is taken
+		time.Sleep(10 * time.Minute) // it is taken
 		req := httptest.NewRequestWithContext(ctx, http.MethodPost, a.Endpoint()+"/_bookctl/snapshot?id=far&region=eu-west-1", nil)
 		moved := httptest.NewRecorder()
 		if a.ServeHTTP(moved, req); moved.Code != http.StatusOK {
@@ -476,9 +476,10 @@ func TestKilledWhileASnapshotIsCopied(t *testing.T) {
 			t.Fatalf("an up made something before the copy: %v", first.written())
 		}
 		for _, side := range []side{beforeSent, afterDone} {
+			kills := 0
 			for n := 1; ; n += stride {
 				if n > copied+1 {
-					n += 9
+					n += 19
 				}
 				write, err := a.killed(ctx, a.up, n, side)
 				if err == nil {
@@ -499,7 +500,11 @@ func TestKilledWhileASnapshotIsCopied(t *testing.T) {
 				if write == "" {
 					break
 				}
+				kills++
 				t.Logf("%s write %d: %s", side, n, write)
+			}
+			if kills*stride < copied+1 {
+				t.Errorf("an up that copies at its write %d was killed at %d writes only", copied, kills)
 			}
 		}
 	})

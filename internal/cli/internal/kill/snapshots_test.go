@@ -13,6 +13,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud"
@@ -25,7 +26,7 @@ func copied(t *testing.T, c provision.Clients, in *rds.CopyDBSnapshotInput) {
 	if _, err := c.RDS.CopyDBSnapshot(t.Context(), in); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Hour)
+	time.Sleep(10 * time.Minute)
 }
 
 // TestTheNewestSnapshotIsTheOneWithTheNewestData has somebody copy an old snapshot, which RDS
@@ -36,7 +37,7 @@ func TestTheNewestSnapshotIsTheOneWithTheNewestData(t *testing.T) {
 		if _, err := c.RDS.CreateDBSnapshot(t.Context(), &rds.CreateDBSnapshotInput{DBInstanceIdentifier: aws.String("book-database"), DBSnapshotIdentifier: aws.String("old")}); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(time.Hour)
 		var final string
 		if err := a.run(&wire{}, a.spec, func(r provision.Run) error {
 			done, err := r.Destroy(t.Context(), false, time.Minute)
@@ -52,6 +53,22 @@ func TestTheNewestSnapshotIsTheOneWithTheNewestData(t *testing.T) {
 		copied(t, c, &rds.CopyDBSnapshotInput{SourceDBSnapshotIdentifier: aws.String("old"), TargetDBSnapshotIdentifier: aws.String("old-with-our-key")})
 		if s, err := provision.SnapshotToRestore(t.Context(), c.RDS, "", "book", "latest"); err != nil || s.ID != final {
 			t.Errorf("the newest snapshot is %q of %s, want %q: %v", s.ID, s.Created, final, err)
+		}
+		of := rds.New(c.RDS.Options(), func(o *rds.Options) {
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				return s.Initialize.Add(middleware.InitializeMiddlewareFunc("mysql", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+					out, meta, err := next.HandleInitialize(ctx, in)
+					if found, ok := out.Result.(*rds.DescribeDBSnapshotsOutput); ok && err == nil {
+						for i := range found.DBSnapshots {
+							found.DBSnapshots[i].Engine = aws.String("mysql")
+						}
+					}
+					return out, meta, err
+				}), middleware.After)
+			})
+		})
+		if _, err := provision.SnapshotToRestore(t.Context(), of, "", "book", final); err == nil || !strings.Contains(err.Error(), "is of mysql") {
+			t.Errorf("a snapshot of another engine: %v", err)
 		}
 		all, err := provision.Snapshots(t.Context(), c.RDS, "book")
 		if err != nil || len(all) != 3 || all[2].ID != final || !all[0].Created.Equal(all[1].Created) {
@@ -150,7 +167,8 @@ func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // TestTheDatabaseStaysWhileACopyOfItCannotBeDeleted has a copy that has no tag, and which the
 // policy therefore does not allow to delete, or which is not complete. Without the database
-// nothing would show whose it is.
+// nothing would show whose it is; and once that is gone, without its final snapshot. A purge
+// that can't see the retained backups fails.
 func TestTheDatabaseStaysWhileACopyOfItCannotBeDeleted(t *testing.T) {
 	t.Parallel()
 	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
@@ -168,6 +186,25 @@ func TestTheDatabaseStaysWhileACopyOfItCannotBeDeleted(t *testing.T) {
 			}
 			databaseOf(t, c) // is there
 		}
+		a.keeping = true
+		if err := a.destroy(t.Context(), &wire{}); err != nil {
+			t.Fatal(err)
+		}
+		a.keeping = false
+		a.by = refusing{"Action=DeleteDBSnapshot&DBSnapshotIdentifier=" + id, `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform: rds:DeleteDBSnapshot</Message></Error></ErrorResponse>`, by}
+		refused := &wire{}
+		err := a.destroy(t.Context(), refused)
+		if err == nil || !strings.Contains(err.Error(), " stays until "+id+" is deleted, as it shows whose that is") {
+			t.Errorf("without the database: %v", err)
+		}
+		if deletions := numbersOf(refused.written(), "DeleteDBSnapshot"); len(deletions) != 1 {
+			t.Errorf("without the database, %d snapshots were to be deleted", len(deletions))
+		}
+		a.by = refusing{"Action=DescribeDBInstanceAutomatedBackups", `<ErrorResponse><Error><Code>AccessDenied</Code><Message>not authorized to perform: rds:DescribeDBInstanceAutomatedBackups</Message></Error></ErrorResponse>`, by}
+		if err := a.destroy(t.Context(), &wire{}); err == nil || !strings.Contains(err.Error(), "rds:DescribeDBInstanceAutomatedBackups") {
+			t.Errorf("a purge that can't see the backups: %v", err)
+		}
+		a.by = by
 		if err := a.destroy(t.Context(), &wire{}); err != nil {
 			t.Fatal(err)
 		}
@@ -195,43 +232,41 @@ func TestARefusedDestroyDeletesNoCopy(t *testing.T) {
 	})
 }
 
-// TestKilledWhileItPurges stops a destroy of everything, with a copy that has no tag, at each
-// of its writes. The same destroy then has to leave nothing, the copy least of all.
+// TestKilledWhileItPurges stops a destroy of everything, with a copy that has no tag, at some
+// of its writes: those that delete the copy and the database, and others. The same destroy then
+// has to leave nothing, the copy least of all.
 func TestKilledWhileItPurges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		a, ctx := openInMemory(t), t.Context()
 		c := provision.NewClients(a.config(&wire{}))
+		purge := func(kill func() (write string, err error)) (write string) {
+			t.Helper()
+			err := a.up(ctx, &wire{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(10 * time.Minute) // the first backup is complete
+			copyByHand(t, c)
+			write, err = kill()
+			if err == nil {
+				err = a.vanish(ctx)
+			}
+			if err != nil {
+				t.Fatalf("killed at %s: %v", write, err)
+			}
+			return write
+		}
 		for _, side := range []side{beforeSent, afterDone} {
-			gone := 0 // the write that deletes the database
-			for n := 1; ; n += stride {
-				if gone > 0 && n > gone+2 {
-					n += 9
-				}
-				err := a.up(ctx, &wire{})
-				if err != nil {
-					t.Fatal(err)
-				}
-				time.Sleep(time.Hour) // the first backup is complete
-				copyByHand(t, c)
-				last := &wire{}
-				write, err := a.killed(ctx, func(ctx context.Context, w *wire) error {
-					last = w
-					return a.destroy(ctx, w)
-				}, n, side)
-				if at := slices.Index(last.written(), "DeleteDBInstance"); at >= 0 {
-					gone = at + 1
-				}
-				if err == nil {
-					err = a.vanish(ctx)
-				}
-				if err != nil {
-					t.Fatalf("%s write %d, %s: %v", side, n, write, err)
-				}
-				if write == "" {
-					break
-				}
-				t.Logf("%s write %d: %s", side, n, write)
+			for _, write := range []string{"DeleteDBSnapshot", "DeleteDBInstance"} {
+				purge(func() (string, error) { return write, a.killedOf(ctx, a.destroy, write, side) })
+			}
+			kills := 0
+			for n := 1; purge(func() (string, error) { return a.killed(ctx, a.destroy, n, side) }) != ""; n += 5 + stride {
+				kills++
+			}
+			if kills*stride < 5 {
+				t.Errorf("%s: a purge was killed at %d writes only", side, kills)
 			}
 		}
 	})
