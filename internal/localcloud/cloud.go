@@ -1,6 +1,7 @@
 package localcloud
 
 import (
+	"crypto/cipher"
 	"io"
 	"log/slog"
 	"net/http"
@@ -75,6 +76,26 @@ type Config struct {
 	Runtimes func(images func(repository string) []registry.Image) Runtimes
 }
 
+// kernel returns the configuration of the cloud's kernel.
+func (cfg Config) kernel(stateCipher cipher.AEAD) kernel.Config {
+	return kernel.Config{
+		StateDir:    cfg.StateDir,
+		Ephemeral:   cfg.Runtimes != nil,
+		Account:     cfg.Account,
+		Region:      cfg.Region,
+		Latencies:   cfg.Latencies,
+		Log:         cfg.Log,
+		StateCipher: stateCipher,
+		Journal:     cfg.Journal,
+		Before:      cfg.Before,
+		After:       cfg.After,
+		Policies:    cfg.Policies,
+		Throttle:    cfg.Throttle,
+		Neighbour:   cfg.Neighbour,
+		Watch:       cfg.Watch,
+	}
+}
+
 // Call is one API call, for Config.Journal, Before and After.
 type Call = kernel.Call
 
@@ -104,6 +125,7 @@ type Cloud struct {
 	runtimes Runtimes
 	storage  fileServices
 	lock     *os.File     // held while open: one cloud per state directory
+	admin    http.Handler // serves /_bookctl/
 	server   *http.Server // nil where nothing listens
 
 	services

@@ -39,6 +39,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Cloud{cfg: cfg}
+	c.admin = c.adminHandler()
 	defer func() {
 		if err != nil {
 			if c.kernel != nil {
@@ -67,10 +68,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.kernel = kernel.New(ctx, kernel.Config{
-		StateDir: cfg.StateDir, Ephemeral: cfg.Runtimes != nil, Account: cfg.Account, Region: cfg.Region, Latencies: cfg.Latencies, Log: cfg.Log, StateCipher: stateCipher,
-		Journal: cfg.Journal, Before: cfg.Before, After: cfg.After, Policies: cfg.Policies, Watch: cfg.Watch, Throttle: cfg.Throttle, Neighbour: cfg.Neighbour,
-	})
+	c.kernel = kernel.New(ctx, cfg.kernel(stateCipher))
 	c.kernel.SetFaults(cfg.Faults)
 	c.makeServices(c.kernel)
 	if err := c.kernel.Load(); err != nil {

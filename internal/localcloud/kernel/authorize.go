@@ -105,40 +105,41 @@ const administrator = "root"
 
 // authorize returns nil if the caller may make the call, and may do everything else
 // that AWS checks for it.
-func (k *Kernel) authorize(tx *Tx, key string, s Service, call Call, input any) error {
+func (k *Kernel) authorize(tx *Tx, q *request) error {
+	key := q.scope.key
 	if k.taskSessions != nil {
-		if known, err := k.taskSessions.May(tx, key, call.Action, input); known || err != nil {
+		if known, err := k.taskSessions.May(tx, key, q.call.Action, q.input); known || err != nil {
 			return err
 		}
 	}
 	caller := k.principal(tx, key)
 	if caller.Ended {
-		return s.Protocol.expired()
+		return q.service.Protocol.expired()
 	}
 	if !caller.Session && !k.policiesApply(key) {
 		return nil
 	}
-	requests, known := iamcheck.Requests(k.accountOf(tx), call.Action, input)
+	requests, known := iamcheck.Requests(k.accountOf(tx), q.call.Action, q.input)
 	switch {
 	case known:
 	case caller.Session: // a session may do only what its policies allow
-		requests = []access.Request{{Action: call.Action, Resource: "*"}}
+		requests = []access.Request{{Action: q.call.Action, Resource: "*"}}
 	default:
-		k.log.Warn("an action was allowed without a check: the local cloud does not know what AWS checks for it", "action", call.Action)
+		k.log.Warn("an action was allowed without a check: the local cloud does not know what AWS checks for it", "action", q.call.Action)
 	}
 	refused, message := k.decide(caller, requests)
 	if k.cfg.Watch != nil {
-		k.cfg.Watch(AuthorizedCall{Call: call, Input: input, Requests: requests})
+		k.cfg.Watch(AuthorizedCall{Call: q.call, Input: q.input, Requests: requests})
 	}
 	switch {
 	case refused == nil:
 		return nil
-	case s.Signing == "application-autoscaling" && strings.HasPrefix(refused.Action, "cloudwatch:"):
+	case q.service.Signing == "application-autoscaling" && strings.HasPrefix(refused.Action, "cloudwatch:"):
 		// Target tracking creates its alarms with the caller's permissions, and reports
 		// a missing one as an error in the request.
 		return Fail("ValidationException", "%s", message)
 	}
-	return s.Protocol.refused(message)
+	return q.service.Protocol.refused(message)
 }
 
 // policiesApply reports whether the policies apply to this caller.

@@ -3,9 +3,7 @@ package kernel
 import (
 	"context"
 	"crypto/cipher"
-	"crypto/rand"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -152,29 +150,4 @@ func (e *Env) Unseal(sealed string) (string, error) {
 		return "", errors.New("a secret in the state was encrypted with another key")
 	}
 	return string(secret), nil
-}
-
-// NewID returns a new id in the format of EC2: the prefix, a hyphen and 17 hexadecimal
-// digits.
-func NewID(prefix string) string { return prefix + "-0" + HexDigits(16) }
-
-// HexDigits returns n random hexadecimal digits; n is even.
-func HexDigits(n int) string {
-	b := make([]byte, n/2)
-	_, _ = rand.Read(b) // never fails: https://pkg.go.dev/crypto/rand#Read
-	return hex.EncodeToString(b)
-}
-
-// UUID returns random hexadecimal digits in the format of a UUID.
-func UUID() string {
-	h := HexDigits(32)
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-}
-
-// RequestID returns a new request id in AWS's format: a version 4 UUID.
-func RequestID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails: https://pkg.go.dev/crypto/rand#Read
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }

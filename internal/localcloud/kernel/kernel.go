@@ -17,35 +17,21 @@ type Config struct {
 	StateDir string
 	// Ephemeral means that the state is not saved.
 	Ephemeral bool
-	// Account is the number of the account.
-	Account string
-	// Region is the only region. "" means the region of the saved state, or us-east-1.
-	Region string
-	// Latencies are the simulated durations of AWS.
-	Latencies Latencies
-	// Log is the log of the cloud itself.
-	Log *slog.Logger
 	// StateCipher encrypts the secrets in the state. It generates its own nonces.
 	StateCipher cipher.AEAD
-	// Journal, which may be nil, is called after every call. Several goroutines may
-	// call it at the same time, and also Before and After.
-	Journal func(Call)
-	// Before and After, which may be nil, are called before and after each call is
-	// carried out. If they return an error, the connection is closed without a
-	// response, as after a crash.
+
+	// The other fields are described at localcloud.Config.
+
+	Account       string
+	Region        string
+	Latencies     Latencies
+	Log           *slog.Logger
+	Journal       func(Call)
 	Before, After func(Call) error
-	// Policies, if not nil, apply to all callers except tasks, which have roles, and
-	// callers with the access key "root".
-	Policies []access.Policy
-	// Throttle rejects requests that exceed the Limits of their services.
-	Throttle bool
-	// Neighbour is the share of every limit, from 0 to less than 1, that other callers
-	// in the account use up.
-	Neighbour float64
-	// Watch, which may be nil, is called with the requests to IAM of each call that is
-	// checked, before the call is carried out. The lock is held then, so Watch must
-	// not call the cloud.
-	Watch func(AuthorizedCall)
+	Policies      []access.Policy
+	Throttle      bool
+	Neighbour     float64
+	Watch         func(AuthorizedCall)
 }
 
 // Call is one API call, for Config.Journal, Before and After.
@@ -108,10 +94,21 @@ type Kernel struct {
 func New(ctx context.Context, cfg Config) *Kernel {
 	k := &Kernel{
 		Env: &Env{
-			stateDir: cfg.StateDir, account: cfg.Account, region: cfg.Region, latencies: cfg.Latencies, log: cfg.Log, stateCipher: cfg.StateCipher,
-			calls: map[string]uint64{},
+			stateDir:    cfg.StateDir,
+			account:     cfg.Account,
+			region:      cfg.Region,
+			latencies:   cfg.Latencies,
+			log:         cfg.Log,
+			stateCipher: cfg.StateCipher,
+			calls:       map[string]uint64{},
 		},
-		cfg: cfg, started: time.Now().UTC(), services: map[string]Service{}, taggers: map[string]Tagger{}, stores: map[string]savedStore{}, hidden: map[string]hiddenResource{}, buckets: map[string]*tokens{},
+		cfg:      cfg,
+		started:  time.Now().UTC(),
+		services: map[string]Service{},
+		taggers:  map[string]Tagger{},
+		stores:   map[string]savedStore{},
+		hidden:   map[string]hiddenResource{},
+		buckets:  map[string]*tokens{},
 	}
 	k.ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return k

@@ -32,11 +32,3 @@ func Wildcard(pattern, text string) bool {
 	}
 	return regexp.MustCompile(b.String() + "$").MatchString(text)
 }
-
-// NonEmpty returns a pointer to the text, or nil if it is empty.
-func NonEmpty(text string) *string {
-	if text == "" {
-		return nil
-	}
-	return &text
-}

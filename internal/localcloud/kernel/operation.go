@@ -1,9 +1,6 @@
 package kernel
 
 import (
-	"errors"
-	"fmt"
-	"net/http"
 	"reflect"
 	"strings"
 
@@ -111,31 +108,4 @@ func (o Operation) writes() bool {
 		}
 	}
 	return true
-}
-
-// Error is an error response of AWS.
-type Error struct {
-	Status  int    `json:"status,omitempty"` // HTTP status
-	Code    string `json:"code"`
-	Message string `json:"message"`
-}
-
-func (e *Error) Error() string { return e.Code + ": " + e.Message }
-
-// Fail returns an error with HTTP status 400, which most errors of AWS have.
-func Fail(code, format string, args ...any) error {
-	return &Error{Status: http.StatusBadRequest, Code: code, Message: fmt.Sprintf(format, args...)}
-}
-
-// CodeOf returns AWS's code of an error, or "InternalFailure" if it has none.
-func CodeOf(err error) string {
-	var api *Error
-	var bad *wire.Error
-	switch {
-	case errors.As(err, &api):
-		return api.Code
-	case errors.As(err, &bad):
-		return bad.Code
-	}
-	return "InternalFailure"
 }

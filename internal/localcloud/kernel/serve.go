@@ -17,67 +17,6 @@ import (
 // events, with 1 MiB.
 const maxBody = 4 << 20
 
-// scope is the credential scope of a signed request
-// (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html).
-// The signature itself is not checked, and every access key is accepted. Those of a
-// task, and of a caller that assumed a role, have the permissions of the role.
-type scope struct{ key, region, service string }
-
-func credentialScope(r *http.Request) (scope, error) {
-	header := r.Header.Get("Authorization")
-	if header == "" {
-		return scope{}, &Error{Status: http.StatusForbidden, Code: "MissingAuthenticationToken", Message: "Request is missing Authentication Token"}
-	}
-	incomplete := &Error{
-		Status: http.StatusForbidden, Code: "IncompleteSignature",
-		Message: "Authorization header requires 'Credential' parameter of the form KEY/DATE/REGION/SERVICE/aws4_request.",
-	}
-	rest, ok := strings.CutPrefix(header, "AWS4-HMAC-SHA256 ")
-	if !ok {
-		return scope{}, incomplete
-	}
-	for field := range strings.SplitSeq(rest, ",") {
-		value, ok := strings.CutPrefix(strings.TrimSpace(field), "Credential=")
-		if !ok {
-			continue
-		}
-		parts := strings.Split(value, "/")
-		if len(parts) != 5 || parts[4] != "aws4_request" || slices.Contains(parts, "") {
-			return scope{}, incomplete
-		}
-		return scope{key: parts[0], region: parts[2], service: parts[3]}, nil
-	}
-	return scope{}, incomplete
-}
-
-// stale returns an error if a request was signed more than five minutes ago, or for a
-// time more than five minutes ahead. The error is that of the protocol's services.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-signing-elements.html
-func (p Protocol) stale(signed string, now time.Time) error {
-	const form, tolerance = "20060102T150405Z", 5 * time.Minute
-	at, err := time.Parse(form, signed)
-	if err != nil || now.Sub(at).Abs() <= tolerance {
-		return nil // also without a valid date, which then can't be checked
-	}
-	past := now.After(at)
-	if p == EC2 && past {
-		return &Error{http.StatusBadRequest, "RequestExpired", "Request has expired."}
-	}
-	if p == EC2 {
-		// https://github.com/aws/aws-sdk-java/issues/519
-		return &Error{http.StatusUnauthorized, "AuthFailure", "AWS was not able to validate the provided access credentials"}
-	}
-	// https://github.com/EngineerBetter/control-tower/issues/51
-	message := fmt.Sprintf("Signature expired: %s is now earlier than %s (%s - 5 min.)", signed, now.Add(-tolerance).UTC().Format(form), now.UTC().Format(form))
-	if !past {
-		message = fmt.Sprintf("Signature not yet current: %s is still later than %s (%s + 5 min.)", signed, now.Add(tolerance).UTC().Format(form), now.UTC().Format(form))
-	}
-	if p == JSON {
-		return &Error{http.StatusBadRequest, "InvalidSignatureException", message}
-	}
-	return &Error{http.StatusForbidden, "SignatureDoesNotMatch", message}
-}
-
 // global are the services with one endpoint for all regions of a partition. Requests
 // to them are signed for one fixed region. STS has regional endpoints too.
 var global = []string{"iam", "route53", "pricing", "sts"}
@@ -100,68 +39,95 @@ func (k *Kernel) Serve(services ...Service) error {
 	return nil
 }
 
+// request is an API call while it is served.
+type request struct {
+	http      *http.Request
+	body      []byte
+	scope     scope
+	service   Service
+	operation Operation // zero if the local cloud does not have it
+	call      Call
+	input     any
+}
+
 // ServeAPI serves one AWS call.
 func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
-	started := k.Now()
 	id := RequestID()
-	sc, err := credentialScope(r)
-	s, known := k.services[sc.service]
-	if err == nil && !known {
-		err = Fail("UnknownService", "The local cloud has no service %q; it has %s", sc.service, strings.Join(k.serviceNames(), ", "))
-	}
-	if err == nil && sc.region != k.region && len(s.CrossRegion) == 0 && (sc.region != partitionOf(k.region).global || !slices.Contains(global, sc.service)) {
-		err = k.otherRegion(sc)
-	}
-	if err == nil {
-		err = s.Protocol.stale(r.Header.Get("X-Amz-Date"), started)
-	}
-	if err != nil {
-		k.answerError(w, k.errorModel(s, r), err, id)
+	q := &request{http: r, call: Call{Started: k.Now()}}
+	if err := k.resolve(q); err != nil {
+		k.answerError(w, k.errorModel(q.service, r), err, id)
 		return
 	}
-	s.table = s.table.For(r)
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if err != nil {
-		k.answerError(w, s.table, &Error{
-			Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge",
-			Message: fmt.Sprintf("the request can't be read: %v", err),
-		}, id)
+	table := q.service.table
+	if err := k.findOperation(w, q); err != nil {
+		k.answerError(w, table, err, id)
 		return
 	}
-	call := Call{Service: s.Signing, Started: started}
-	call.Operation, err = s.table.OperationName(r, body)
-	if err != nil {
-		k.answerError(w, s.table, err, id)
-		return
-	}
-	if sc.region != k.region && len(s.CrossRegion) > 0 && !slices.Contains(s.CrossRegion, call.Operation) {
-		k.answerError(w, s.table, k.otherRegion(sc), id)
-		return
-	}
-	call.Action = s.Action(call.Operation)
-	o, known := s.Operations[call.Operation]
-	call.Writes = known && o.writes()
-	done := k.perform(r, sc, s, o, &call, body)
+	done := k.perform(q)
 	if done.err != nil {
-		call.Code = CodeOf(done.err)
+		q.call.Code = CodeOf(done.err)
 	}
-	call.Lost, call.Duration = done.lost, time.Since(started)
-	k.report(call, done.err)
+	q.call.Lost, q.call.Duration = done.lost, time.Since(q.call.Started)
+	k.report(q.call, done.err)
 	if done.lost {
 		closeConnection(w)
 		return
 	}
 	if done.err != nil {
-		k.answerError(w, s.table, done.err, id)
+		k.answerError(w, table, done.err, id)
 		return
 	}
-	answer, err := s.table.Encode(call.Operation, done.output, id, w.Header())
+	answer, err := table.Encode(q.call.Operation, done.output, id, w.Header())
 	if err != nil {
-		k.log.Error("a response could not be encoded", "action", call.Action, "error", err)
-		k.answerError(w, s.table, err, id)
+		k.log.Error("a response could not be encoded", "action", q.call.Action, "error", err)
+		k.answerError(w, table, err, id)
 		return
 	}
 	_, _ = w.Write(answer) //nolint:gosec // XML or JSON for an SDK; the client may have disconnected
+}
+
+// resolve sets the credential scope and the service of a request, and checks its region and
+// the time of its signature.
+func (k *Kernel) resolve(q *request) (err error) {
+	if q.scope, err = credentialScope(q.http); err != nil {
+		return err
+	}
+	s, known := k.services[q.scope.service]
+	q.service = s
+	if !known {
+		return Fail("UnknownService", "The local cloud has no service %q; it has %s", q.scope.service, strings.Join(k.serviceNames(), ", "))
+	}
+	region := q.scope.region
+	if region != k.region && len(s.CrossRegion) == 0 && (region != partitionOf(k.region).global || !slices.Contains(global, q.scope.service)) {
+		return k.otherRegion(q.scope)
+	}
+	if err := s.Protocol.stale(q.http.Header.Get("X-Amz-Date"), q.call.Started); err != nil {
+		return err
+	}
+	q.service.table = s.table.For(q.http)
+	return nil
+}
+
+// findOperation reads the body of a request and sets its operation.
+func (k *Kernel) findOperation(w http.ResponseWriter, q *request) (err error) {
+	s := q.service
+	if q.body, err = io.ReadAll(http.MaxBytesReader(w, q.http.Body, maxBody)); err != nil {
+		return &Error{
+			Status: http.StatusRequestEntityTooLarge, Code: "RequestEntityTooLarge",
+			Message: fmt.Sprintf("the request can't be read: %v", err),
+		}
+	}
+	q.call.Service = s.Signing
+	if q.call.Operation, err = s.table.OperationName(q.http, q.body); err != nil {
+		return err
+	}
+	if q.scope.region != k.region && len(s.CrossRegion) > 0 && !slices.Contains(s.CrossRegion, q.call.Operation) {
+		return k.otherRegion(q.scope)
+	}
+	q.call.Action = s.Action(q.call.Operation)
+	o, known := s.Operations[q.call.Operation]
+	q.operation, q.call.Writes = o, known && o.writes()
+	return nil
 }
 
 // otherRegion is the error of a request that is for another region.
@@ -180,33 +146,33 @@ type outcome struct {
 }
 
 // perform carries out a call and injects the faults.
-func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call *Call, body []byte) outcome {
-	ctx := r.Context()
+func (k *Kernel) perform(q *request) outcome {
+	ctx, s := q.http.Context(), q.service
 	if d := k.latencies.Call; d > 0 && !k.Pause(ctx, d) {
 		return outcome{err: ctx.Err(), lost: true}
 	}
 	if k.cfg.Before != nil {
-		if err := k.cfg.Before(*call); err != nil {
+		if err := k.cfg.Before(q.call); err != nil {
 			return outcome{err: fmt.Errorf("closed the connection before the call: %w", err), lost: true}
 		}
 	}
-	fault := k.inject(s.Protocol, call.Action)
+	fault := k.inject(s.Protocol, q.call.Action)
 	if fault.err != nil {
 		return outcome{err: fault.err}
 	}
-	if o.name == "" {
-		return outcome{err: Fail(unknownOperation(s.Protocol), "The action %s is not valid for this web service: the local cloud does not serve it.", call.Operation)}
+	if q.operation.name == "" {
+		return outcome{err: Fail(unknownOperation(s.Protocol), "The action %s is not valid for this web service: the local cloud does not serve it.", q.call.Operation)}
 	}
-	input := o.newInput()
-	if err := s.table.Decode(call.Operation, r, body, input); err != nil {
+	q.input = q.operation.newInput()
+	if err := s.table.Decode(q.call.Operation, q.http, q.body, q.input); err != nil {
 		return outcome{err: err}
 	}
-	if !k.take(s, call.Operation, input) {
+	if !k.take(s, q.call.Operation, q.input) {
 		return outcome{err: s.Protocol.throttled()}
 	}
-	output, err := k.run(sc, s, o, *call, input)
+	output, err := k.run(q)
 	if k.cfg.After != nil {
-		done := *call
+		done := q.call
 		if err != nil {
 			done.Code = CodeOf(err)
 		}
@@ -218,20 +184,20 @@ func (k *Kernel) perform(r *http.Request, sc scope, s Service, o Operation, call
 }
 
 // run calls the operation in a transaction of its own.
-func (k *Kernel) run(sc scope, s Service, o Operation, call Call, input any) (output any, err error) {
+func (k *Kernel) run(q *request) (output any, err error) {
 	k.View(func(tx *Tx) {
-		tx.key, tx.requestRegion = sc.key, sc.region
+		tx.key, tx.requestRegion = q.scope.key, q.scope.region
 		defer func() {
 			if p := recover(); p != nil {
-				k.log.Error("an operation panicked", "operation", o.name, "panic", p, "stack", string(debug.Stack()))
-				err = fmt.Errorf("the local cloud failed in %s: %v", o.name, p)
+				k.log.Error("an operation panicked", "operation", q.operation.name, "panic", p, "stack", string(debug.Stack()))
+				err = fmt.Errorf("the local cloud failed in %s: %v", q.operation.name, p)
 			}
 		}()
-		if err = k.authorize(tx, sc.key, s, call, input); err != nil {
+		if err = k.authorize(tx, q); err != nil {
 			return
 		}
-		output, err = o.call(tx, input)
-		if o.writes() {
+		output, err = q.operation.call(tx, q.input)
+		if q.operation.writes() {
 			tx.rememberTags()
 			tx.Changed() // a write that failed may have changed something too
 		}

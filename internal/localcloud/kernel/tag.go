@@ -36,16 +36,20 @@ type Tagger struct {
 	Remove func(tx *Tx, arn string, keys []string) error
 }
 
+// TaggerMethods are a Tagger as methods of a service within a transaction.
+type TaggerMethods[T any] struct {
+	List   func(T) []Tagged
+	Add    func(t T, arn string, tags map[string]string) error
+	Remove func(t T, arn string, keys []string) error
+}
+
 // RegisterTagger sets the Tagger of the service with this name in ARNs. Begin returns
-// the service within a transaction, for the other three functions.
-func RegisterTagger[T any](
-	k *Kernel, service string, begin func(*Tx) T,
-	list func(T) []Tagged, add func(t T, arn string, tags map[string]string) error, remove func(t T, arn string, keys []string) error,
-) {
+// the service within a transaction.
+func RegisterTagger[T any](k *Kernel, service string, begin func(*Tx) T, methods TaggerMethods[T]) {
 	k.taggers[service] = Tagger{
-		List:   func(tx *Tx) []Tagged { return list(begin(tx)) },
-		Add:    func(tx *Tx, arn string, tags map[string]string) error { return add(begin(tx), arn, tags) },
-		Remove: func(tx *Tx, arn string, keys []string) error { return remove(begin(tx), arn, keys) },
+		List:   func(tx *Tx) []Tagged { return methods.List(begin(tx)) },
+		Add:    func(tx *Tx, arn string, tags map[string]string) error { return methods.Add(begin(tx), arn, tags) },
+		Remove: func(tx *Tx, arn string, keys []string) error { return methods.Remove(begin(tx), arn, keys) },
 	}
 }
 

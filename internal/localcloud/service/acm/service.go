@@ -40,7 +40,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, records Records, users Users, authority Authority) *Service {
 	s := &Service{Kernel: k, records: records, users: users, authority: authority, store: kernel.Saved[state](k, "acm")}
-	kernel.RegisterTagger(k, "acm", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "acm", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

@@ -46,7 +46,7 @@ func New(k *kernel.Kernel, minute time.Duration, topics Topics, balancers Balanc
 		Kernel: k, topics: topics, balancers: balancers, minute: minute,
 		store: kernel.Saved[state](k, "cloudwatch"), measured: kernel.Unsaved[map[string]*series](k),
 	}
-	kernel.RegisterTagger(k, "cloudwatch", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "cloudwatch", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

@@ -32,7 +32,7 @@ type Service struct {
 // of VPCs; zero is that of a new account, 5.
 func New(k *kernel.Kernel, vpcs int, users GroupUsers) *Service {
 	s := &Service{Kernel: k, quota: vpcs, users: users, store: kernel.Saved[state](k, "ec2")}
-	kernel.RegisterTagger(k, "ec2", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "ec2", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

@@ -29,7 +29,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, images Registry) *Service {
 	s := &Service{Kernel: k, registry: images, store: kernel.Saved[state](k, "ecr")}
-	kernel.RegisterTagger(k, "ecr", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "ecr", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

@@ -22,7 +22,7 @@ type taskRole struct {
 // credentialsLife is how long credentials are good for; tasks fetch new ones.
 const credentialsLife = 6 * time.Hour
 
-// CredentialsPath is where the cloud's own control serves Credentials.
+// CredentialsPath is the path of Credentials below the admin endpoints.
 const CredentialsPath = "credentials/"
 
 // taskKey begins the access keys of tasks, which end with their tasks.

@@ -168,7 +168,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, needs: needs, wake: make(chan struct{}, 1), unsaved: kernel.Unsaved[running](k), store: kernel.Saved[state](k, "ecs")}
-	kernel.RegisterTagger(k, "ecs", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "ecs", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

@@ -24,7 +24,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, topics Topics) *Service {
 	s := &Service{Kernel: k, topics: topics, store: kernel.Saved[state](k, "events")}
-	kernel.RegisterTagger(k, "events", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "events", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

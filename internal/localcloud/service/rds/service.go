@@ -111,7 +111,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, needs Needs) *Service {
 	s := &Service{Kernel: k, needs: needs, unsaved: kernel.Unsaved[running](k), store: kernel.Saved[state](k, "rds")}
-	kernel.RegisterTagger(k, "rds", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "rds", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

@@ -27,7 +27,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel, certificates Certificates) *Service {
 	s := &Service{Kernel: k, certificates: certificates, store: kernel.Saved[state](k, "route53")}
-	kernel.RegisterTagger(k, "route53", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "route53", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 

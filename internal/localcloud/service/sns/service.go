@@ -17,7 +17,7 @@ type Service struct {
 // New creates the service, with its part of the state and its tags.
 func New(k *kernel.Kernel) *Service {
 	s := &Service{Kernel: k, store: kernel.Saved[state](k, "sns")}
-	kernel.RegisterTagger(k, "sns", s.in, tx.listTagged, tx.tagByARN, tx.untagByARN)
+	kernel.RegisterTagger(k, "sns", s.in, kernel.TaggerMethods[tx]{List: tx.listTagged, Add: tx.tagByARN, Remove: tx.untagByARN})
 	return s
 }
 
