@@ -324,11 +324,7 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 	defer group.release(t)
 	l.requests.Add(1)
 	if access == Filtered {
-		select {
-		case <-r.Context().Done():
-		case <-time.After(connectTimeout):
-		}
-		l.refuse(w, http.StatusGatewayTimeout)
+		l.waitFiltered(w, r)
 		return
 	}
 	// A request that outlives the deregistration delay of its target is broken off: by 502, if
@@ -349,7 +345,30 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 			}
 		}
 	}
-	proxy := &httputil.ReverseProxy{
+	// Else net/http closes the client's body when the answer begins, and a target
+	// that answers before it has all of the body loses its connection under the
+	// answer: https://github.com/golang/go/issues/40747. HTTP/2 needs it not.
+	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		l.refuse(w, http.StatusBadGateway)
+		return
+	}
+	l.proxyTo(t, cookie, options).ServeHTTP(w, r)
+}
+
+// waitFiltered answers a request to a target that security groups keep the load balancer
+// from: it can't connect.
+func (l *Listener) waitFiltered(w http.ResponseWriter, r *http.Request) {
+	select {
+	case <-r.Context().Done():
+	case <-time.After(connectTimeout):
+	}
+	l.refuse(w, http.StatusGatewayTimeout)
+}
+
+// proxyTo returns the proxy that sends a request to a target. Its response sets the cookie,
+// which may be nil.
+func (l *Listener) proxyTo(t *target, cookie *http.Cookie, options Options) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
 		Transport: responseTimeout{t.transport, options.IdleTimeout},
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(&url.URL{Scheme: "http", Host: t.Addr})
@@ -386,14 +405,6 @@ func (l *Listener) forward(w http.ResponseWriter, r *http.Request, group *Group,
 			l.refuse(w, http.StatusBadGateway)
 		},
 	}
-	// Else net/http closes the client's body when the answer begins, and a target
-	// that answers before it has all of the body loses its connection under the
-	// answer: https://github.com/golang/go/issues/40747. HTTP/2 needs it not.
-	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		l.refuse(w, http.StatusBadGateway)
-		return
-	}
-	proxy.ServeHTTP(w, r)
 }
 
 // replayable lets the transport send a small body again over a new connection

@@ -22,7 +22,7 @@ type state struct {
 	Targets    map[string]*scalableTarget      `json:"targets,omitempty"`  // by resource id
 	Policies   map[string]*types.ScalingPolicy `json:"policies,omitempty"` // by resource id and name
 	Activities []types.ScalingActivity         `json:"activities,omitempty"`
-	Scheduled  map[string]*scheduledAction     `json:"scheduled,omitempty"` // likewise
+	Scheduled  map[string]*scheduledAction     `json:"scheduled,omitempty"` // by resource id and name
 }
 
 // scheduledAction sets the bounds of a target at a time.
@@ -372,16 +372,18 @@ func (s *Service) runScaling(ctx context.Context) {
 	}
 }
 
-// scale measures a service and changes its number of tasks.
-func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
-	desired, ok := a.services.DesiredCount(a.Tx, serviceKey(id))
-	if !ok {
-		return false
-	}
+// scalingDecision is what the policies of a service call for.
+type scalingDecision struct {
+	out, in                 bool
+	wanted                  int32  // number of tasks after scaling out
+	cause                   string // of the change
+	outCooldown, inCooldown int32  // in seconds
+}
+
+// decide measures a service and evaluates its policies.
+func (a tx) decide(id string, desired int32, sample *scalingSample) scalingDecision {
 	cpu, elapsed := a.utilization(id, sample)
-	wanted, cause := desired, ""
-	up, down := false, true
-	cooldown := map[bool]int32{} // by whether it is for scaling out
+	d := scalingDecision{in: true, wanted: desired}
 	tracked := 0
 	for _, key := range slices.Sorted(maps.Keys(a.state().Policies)) {
 		p := a.state().Policies[key]
@@ -394,40 +396,51 @@ func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
 			value = a.requests(key, config, sample, elapsed)
 		}
 		if math.IsNaN(value) {
-			down = false // nothing is known of it yet
+			d.in = false // nothing is known of it yet
 			continue
 		}
 		tracked++
 		target := *config.TargetValue
 		need := int32(math.Ceil(float64(desired) * value / target))
 		if value > target && need > desired {
-			up = true
-			if need > wanted || cause == "" {
-				wanted, cause = max(wanted, need), alarmCause(p, 0)
+			d.out = true
+			if need > d.wanted || d.cause == "" {
+				d.wanted, d.cause = max(d.wanted, need), alarmCause(p, 0)
 			}
-			cooldown[true] = max(cooldown[true], aws.ToInt32(config.ScaleOutCooldown))
+			d.outCooldown = max(d.outCooldown, aws.ToInt32(config.ScaleOutCooldown))
 		}
 		if value >= target*lowShare || aws.ToBool(config.DisableScaleIn) {
-			down = false
-		} else if !up {
-			cause = alarmCause(p, 1)
-			cooldown[false] = max(cooldown[false], aws.ToInt32(config.ScaleInCooldown))
+			d.in = false
+		} else if !d.out {
+			d.cause = alarmCause(p, 1)
+			d.inCooldown = max(d.inCooldown, aws.ToInt32(config.ScaleInCooldown))
 		}
 	}
-	down = down && !up && tracked > 0
-	sample.aboveTarget, sample.belowTarget = streak(sample.aboveTarget, up), streak(sample.belowTarget, down)
+	d.in = d.in && !d.out && tracked > 0
+	return d
+}
+
+// scale changes the number of a service's tasks when it has been wrong for long enough.
+func (a tx) scale(id string, t *scalableTarget, sample *scalingSample) bool {
+	desired, ok := a.services.DesiredCount(a.Tx, serviceKey(id))
+	if !ok {
+		return false
+	}
+	d := a.decide(id, desired, sample)
+	sample.aboveTarget, sample.belowTarget = streak(sample.aboveTarget, d.out), streak(sample.belowTarget, d.in)
 	low, high := *t.MinCapacity, *t.MaxCapacity
 	switch {
 	case desired < low || desired > high:
 		return a.setDesired(id, desired, sample, min(max(desired, low), high), "the capacity was outside of its bounds")
-	case up && sample.aboveTarget >= highMinutes && a.cooled(sample, cooldown[true]) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
-		return a.setDesired(id, desired, sample, min(wanted, high), cause)
-	case down && sample.belowTarget >= lowMinutes && a.cooled(sample, cooldown[false]) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
-		return a.setDesired(id, desired, sample, max(desired-1, low), cause) // one at a time: it errs on the safe side
+	case d.out && sample.aboveTarget >= highMinutes && a.cooled(sample, d.outCooldown) && !aws.ToBool(t.SuspendedState.DynamicScalingOutSuspended):
+		return a.setDesired(id, desired, sample, min(d.wanted, high), d.cause)
+	case d.in && sample.belowTarget >= lowMinutes && a.cooled(sample, d.inCooldown) && !aws.ToBool(t.SuspendedState.DynamicScalingInSuspended):
+		return a.setDesired(id, desired, sample, max(desired-1, low), d.cause) // one at a time: it errs on the safe side
 	}
 	return false
 }
 
+// streak counts looks in a row.
 func streak(n int, more bool) int {
 	if more {
 		return n + 1

@@ -179,59 +179,15 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if len(aws.ToString(in.ClientToken)) > 36 {
 		return nil, kernel.Fail("InvalidParameterException", "clientToken is longer than 36 characters.")
 	}
-	if have := a.state().Services[cl.Name+"/"+name]; have != nil {
-		switch {
-		// Also of a service that was deleted since: "the retry succeeds without performing any
-		// further actions".
-		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
-		case have.Status != statusDraining && have.Token != "" && have.Token == aws.ToString(in.ClientToken):
-			described := a.describeService(have, true)
-			return &ecs.CreateServiceOutput{Service: &described}, nil
-		case have.Status == statusActive:
-			return nil, kernel.Fail("InvalidParameterException", "Creation of service was not idempotent.")
-		case have.Status == statusDraining:
-			return nil, kernel.Fail("InvalidParameterException", "Unable to Start a service that is still Draining.")
-		}
-	}
-	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
+	if existing, err := a.existingService(cl, name, aws.ToString(in.ClientToken)); err != nil {
 		return nil, err
+	} else if existing != nil {
+		described := a.describeService(existing, true)
+		return &ecs.CreateServiceOutput{Service: &described}, nil
 	}
-	capacity, err := cl.capacityFor(in.LaunchType, in.CapacityProviderStrategy)
+	first, config, err := a.checkNewService(cl, in)
 	if err != nil {
 		return nil, err
-	}
-	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
-		return nil, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
-	}
-	d, err := a.activeDefinition(in.TaskDefinition)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
-		return nil, err
-	}
-	network, err := a.awsvpc(in.NetworkConfiguration)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.checkBalancers(in.LoadBalancers, d); err != nil {
-		return nil, err
-	}
-	if in.HealthCheckGracePeriodSeconds != nil && len(in.LoadBalancers) == 0 {
-		return nil, kernel.Fail("InvalidParameterException", "Health check grace period is only valid for services configured to use load balancers")
-	}
-	config, err := rollout(in.DeploymentConfiguration, types.DeploymentConfiguration{
-		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200), Strategy: types.DeploymentStrategyRolling,
-		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{},
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := a.checkTrafficShift(in.LoadBalancers, shifts(config.Strategy)); err != nil {
-		return nil, err
-	}
-	if aws.ToInt32(in.DesiredCount) < 0 {
-		return nil, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
 	}
 	s := &service{
 		Name: name, Cluster: cl.Name, Status: statusActive, Created: a.Now(), Token: aws.ToString(in.ClientToken), Desired: aws.ToInt32(in.DesiredCount),
@@ -244,7 +200,7 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	if len(in.LoadBalancers) > 0 {
 		s.Grace = cmp.Or(s.Grace, aws.Int32(0))
 	}
-	a.deploy(s, deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion), Capacity: capacity})
+	a.deploy(s, first)
 	if a.state().Services == nil {
 		a.state().Services = map[string]*service{}
 	}
@@ -253,6 +209,74 @@ func (a tx) CreateService(in *ecs.CreateServiceInput) (*ecs.CreateServiceOutput,
 	a.wakeScheduler()
 	described := a.describeService(s, true)
 	return &ecs.CreateServiceOutput{Service: &described}, nil
+}
+
+// existingService returns the service that an earlier call with the token created, or nil if
+// the name is free.
+func (a tx) existingService(cl *cluster, name, token string) (*service, error) {
+	have := a.state().Services[cl.Name+"/"+name]
+	if have == nil {
+		return nil, nil
+	}
+	switch {
+	// Also of a service that was deleted since: "the retry succeeds without performing any
+	// further actions".
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html
+	case have.Status != statusDraining && have.Token != "" && have.Token == token:
+		return have, nil
+	case have.Status == statusActive:
+		return nil, kernel.Fail("InvalidParameterException", "Creation of service was not idempotent.")
+	case have.Status == statusDraining:
+		return nil, kernel.Fail("InvalidParameterException", "Unable to Start a service that is still Draining.")
+	}
+	return nil, nil
+}
+
+// checkNewService checks a new service, and returns its first deployment and its deployment
+// configuration.
+func (a tx) checkNewService(cl *cluster, in *ecs.CreateServiceInput) (first deployment, config types.DeploymentConfiguration, err error) {
+	if err := checkExisting(in.LaunchType, in.SchedulingStrategy); err != nil {
+		return first, config, err
+	}
+	capacity, err := cl.capacityFor(in.LaunchType, in.CapacityProviderStrategy)
+	if err != nil {
+		return first, config, err
+	}
+	if !a.needs.Roles.LinkedRoleUsable(a.Tx, "ecs.amazonaws.com") {
+		return first, config, kernel.Fail("InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists.")
+	}
+	d, err := a.activeDefinition(in.TaskDefinition)
+	if err != nil {
+		return first, config, err
+	}
+	if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
+		return first, config, err
+	}
+	network, err := a.awsvpc(in.NetworkConfiguration)
+	if err != nil {
+		return first, config, err
+	}
+	if err := a.checkBalancers(in.LoadBalancers, d); err != nil {
+		return first, config, err
+	}
+	if in.HealthCheckGracePeriodSeconds != nil && len(in.LoadBalancers) == 0 {
+		return first, config, kernel.Fail("InvalidParameterException", "Health check grace period is only valid for services configured to use load balancers")
+	}
+	config, err = rollout(in.DeploymentConfiguration, types.DeploymentConfiguration{
+		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200), Strategy: types.DeploymentStrategyRolling,
+		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{},
+	})
+	if err != nil {
+		return first, config, err
+	}
+	if err := a.checkTrafficShift(in.LoadBalancers, shifts(config.Strategy)); err != nil {
+		return first, config, err
+	}
+	if aws.ToInt32(in.DesiredCount) < 0 {
+		return first, config, kernel.Fail("InvalidParameterException", "desiredCount has to be 0 or more.")
+	}
+	first = deployment{Definition: *d.TaskDefinitionArn, Network: *network, Balancers: in.LoadBalancers, Platform: platform(in.PlatformVersion), Capacity: capacity}
+	return first, config, nil
 }
 
 // checkRebalancing rejects what availability zone rebalancing excludes: it starts a task in
@@ -287,35 +311,9 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 		return nil, kernel.Fail("ServiceNotActiveException", "Service was not ACTIVE.")
 	}
 	primary := s.Deployments[0]
-	next := primary
-	d := a.definition(primary.Definition)
-	if in.TaskDefinition != nil {
-		if d, err = a.activeDefinition(in.TaskDefinition); err != nil {
-			return nil, err
-		}
-		if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
-			return nil, err
-		}
-		next.Definition = *d.TaskDefinitionArn
-	}
-	if d == nil {
-		return nil, kernel.Fail("ClientException", "TaskDefinition not found.")
-	}
-	if in.NetworkConfiguration != nil {
-		network, err := a.awsvpc(in.NetworkConfiguration)
-		if err != nil {
-			return nil, err
-		}
-		next.Network = *network
-	}
-	if in.LoadBalancers != nil {
-		next.Balancers = in.LoadBalancers
-	}
-	if err := a.checkBalancers(next.Balancers, d); err != nil {
+	next, err := a.nextDeployment(s, in)
+	if err != nil {
 		return nil, err
-	}
-	if in.PlatformVersion != nil {
-		next.Platform = platform(in.PlatformVersion)
 	}
 	config, err := rollout(in.DeploymentConfiguration, s.Rollout)
 	if err != nil {
@@ -353,6 +351,41 @@ func (a tx) UpdateService(in *ecs.UpdateServiceInput) (*ecs.UpdateServiceOutput,
 	a.wakeScheduler()
 	described := a.describeService(s, true)
 	return &ecs.UpdateServiceOutput{Service: &described}, nil
+}
+
+// nextDeployment returns the primary deployment of a service with what an update changes.
+func (a tx) nextDeployment(s *service, in *ecs.UpdateServiceInput) (next deployment, err error) {
+	next = s.Deployments[0]
+	d := a.definition(next.Definition)
+	if in.TaskDefinition != nil {
+		if d, err = a.activeDefinition(in.TaskDefinition); err != nil {
+			return next, err
+		}
+		if err := a.mayPass(d.ExecutionRoleArn, d.TaskRoleArn); err != nil {
+			return next, err
+		}
+		next.Definition = *d.TaskDefinitionArn
+	}
+	if d == nil {
+		return next, kernel.Fail("ClientException", "TaskDefinition not found.")
+	}
+	if in.NetworkConfiguration != nil {
+		network, err := a.awsvpc(in.NetworkConfiguration)
+		if err != nil {
+			return next, err
+		}
+		next.Network = *network
+	}
+	if in.LoadBalancers != nil {
+		next.Balancers = in.LoadBalancers
+	}
+	if err := a.checkBalancers(next.Balancers, d); err != nil {
+		return next, err
+	}
+	if in.PlatformVersion != nil {
+		next.Platform = platform(in.PlatformVersion)
+	}
+	return next, nil
 }
 
 // mayChangeStrategy checks a service's load balancing for its strategy. Another strategy is

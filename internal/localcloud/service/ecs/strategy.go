@@ -239,86 +239,126 @@ func (a tx) waitedInStage(d *serviceDeployment, minutes *int32) bool {
 // cloud does not implement.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-deployment-how-it-works.html
 func (a tx) advanceShift(s *service, d *serviceDeployment, w serviceTasks) bool {
-	now, primary := a.Now(), s.Deployments[0]
-	serve := func(of []*ecsTask) bool { return len(of) >= int(s.Desired) && w.readyOf(of) >= int(s.Desired) }
-	if d.RollbackTo != "" { // first the traffic, then the tasks that it has left
-		if a.startTasks(s, w) {
-			return true
-		}
-		if !serve(w.new) {
-			return false
-		}
-		return a.setTrafficShare(primary, 100) || a.stopOld(s, w) || a.stopSurplus(s, w)
+	if d.RollbackTo != "" {
+		return a.shiftBack(s, w)
 	}
-	before := a.previousDeployment(s, d)
-	if d.Stage != types.ServiceDeploymentLifecycleStageCleanUp && before != nil && a.replacePreviousTasks(s, *before, w) {
+	previous := a.previousDeployment(s, d)
+	if d.Stage != types.ServiceDeploymentLifecycleStageCleanUp && previous != nil && a.replacePreviousTasks(s, *previous, w) {
 		return true
 	}
+	now := a.Now()
 	switch d.Stage {
 	case "", types.ServiceDeploymentLifecycleStageReconcileService:
-		a.setTrafficShare(primary, 0)
-		// Tasks of a superseded deployment stop first: there is one group for new tasks.
-		left := slices.DeleteFunc(slices.Clone(w.old), func(t *ecsTask) bool { return before != nil && t.Deployment == before.ID })
-		switch {
-		case len(left) == 0 && w.stopping == 0:
-			d.enterStage(types.ServiceDeploymentLifecycleStagePreScaleUp, now)
-		case d.Stage == "":
-			d.enterStage(types.ServiceDeploymentLifecycleStageReconcileService, now)
-		default:
-			return a.stopForScaling(s, left)
-		}
+		return a.reconcileOldTasks(s, d, previous, w)
 	case types.ServiceDeploymentLifecycleStagePreScaleUp:
 		d.enterStage(types.ServiceDeploymentLifecycleStageScaleUp, now)
 	case types.ServiceDeploymentLifecycleStageScaleUp:
-		if a.startTasks(s, w) {
-			return true
-		}
-		if !serve(w.new) {
-			return false
-		}
-		d.enterStage(types.ServiceDeploymentLifecycleStagePostScaleUp, now)
+		return a.scaleUp(s, d, w)
 	case types.ServiceDeploymentLifecycleStagePostScaleUp:
 		d.enterStage(beforeShift, now)
 	case beforeShift:
-		d.enterStage(types.ServiceDeploymentLifecycleStageProductionTrafficShift, now)
-		switch {
-		case before == nil: // nobody else serves
-			d.Percent = 100
-		case d.Percent == 0:
-			d.Percent = firstShare(d.Rollout)
-		case d.Rollout.LinearConfiguration != nil:
-			d.Percent = min(100, d.Percent+*d.Rollout.LinearConfiguration.StepPercent)
-		default:
-			d.Percent = 100
-		}
-		a.setTrafficShare(primary, d.Percent)
+		a.shiftTraffic(s, d, previous)
 	case types.ServiceDeploymentLifecycleStageProductionTrafficShift:
-		if a.startTasks(s, w) { // those that have failed since
-			return true
-		}
-		switch {
-		case d.Percent >= 100:
-			d.enterStage(types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, now)
-		case d.Rollout.LinearConfiguration != nil && a.waitedInStage(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes),
-			d.Rollout.CanaryConfiguration != nil && a.waitedInStage(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
-			d.enterStage(beforeShift, now)
-		default:
-			return false
-		}
+		return a.waitForShift(s, d, w)
 	case types.ServiceDeploymentLifecycleStagePostProductionTrafficShift:
 		d.enterStage(types.ServiceDeploymentLifecycleStageBakeTime, now)
 	case types.ServiceDeploymentLifecycleStageBakeTime:
-		if a.startTasks(s, w) {
-			return true
-		}
-		if before != nil && !a.waitedInStage(d, d.Rollout.BakeTimeInMinutes) {
-			return false
-		}
-		d.enterStage(types.ServiceDeploymentLifecycleStageCleanUp, now)
-		s.Completed = &primary // what was before is not gone back to any more
+		return a.bake(s, d, previous, w)
 	default: // the traffic is the new tasks' alone
 		return a.startTasks(s, w) || a.stopForScaling(s, w.old) || a.stopSurplus(s, w)
 	}
+	return true
+}
+
+// allServe reports whether the tasks of the primary deployment are enough, and ready.
+func (w serviceTasks) allServe(s *service) bool {
+	return len(w.new) >= int(s.Desired) && w.readyOf(w.new) >= int(s.Desired)
+}
+
+// shiftBack rolls a deployment back: first the traffic, then the tasks that it has left.
+func (a tx) shiftBack(s *service, w serviceTasks) bool {
+	if a.startTasks(s, w) {
+		return true
+	}
+	if !w.allServe(s) {
+		return false
+	}
+	return a.setTrafficShare(s.Deployments[0], 100) || a.stopOld(s, w) || a.stopSurplus(s, w)
+}
+
+// reconcileOldTasks stops the tasks of a superseded deployment: there is one group for new
+// tasks.
+func (a tx) reconcileOldTasks(s *service, d *serviceDeployment, previous *deployment, w serviceTasks) bool {
+	a.setTrafficShare(s.Deployments[0], 0)
+	left := slices.DeleteFunc(slices.Clone(w.old), func(t *ecsTask) bool { return previous != nil && t.Deployment == previous.ID })
+	switch {
+	case len(left) == 0 && w.stopping == 0:
+		d.enterStage(types.ServiceDeploymentLifecycleStagePreScaleUp, a.Now())
+	case d.Stage == "":
+		d.enterStage(types.ServiceDeploymentLifecycleStageReconcileService, a.Now())
+	default:
+		return a.stopForScaling(s, left)
+	}
+	return true
+}
+
+// scaleUp starts the new tasks, and ends its stage when all of them are ready.
+func (a tx) scaleUp(s *service, d *serviceDeployment, w serviceTasks) bool {
+	if a.startTasks(s, w) {
+		return true
+	}
+	if !w.allServe(s) {
+		return false
+	}
+	d.enterStage(types.ServiceDeploymentLifecycleStagePostScaleUp, a.Now())
+	return true
+}
+
+// shiftTraffic shifts the next share of the traffic to the new tasks.
+func (a tx) shiftTraffic(s *service, d *serviceDeployment, previous *deployment) {
+	d.enterStage(types.ServiceDeploymentLifecycleStageProductionTrafficShift, a.Now())
+	switch {
+	case previous == nil: // nobody else serves
+		d.Percent = 100
+	case d.Percent == 0:
+		d.Percent = firstShare(d.Rollout)
+	case d.Rollout.LinearConfiguration != nil:
+		d.Percent = min(100, d.Percent+*d.Rollout.LinearConfiguration.StepPercent)
+	default:
+		d.Percent = 100
+	}
+	a.setTrafficShare(s.Deployments[0], d.Percent)
+}
+
+// waitForShift waits as long as a step takes, and begins the next one, or the next stage when
+// all of the traffic is shifted.
+func (a tx) waitForShift(s *service, d *serviceDeployment, w serviceTasks) bool {
+	if a.startTasks(s, w) { // those that have failed since
+		return true
+	}
+	switch {
+	case d.Percent >= 100:
+		d.enterStage(types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, a.Now())
+	case d.Rollout.LinearConfiguration != nil && a.waitedInStage(d, d.Rollout.LinearConfiguration.StepBakeTimeInMinutes),
+		d.Rollout.CanaryConfiguration != nil && a.waitedInStage(d, d.Rollout.CanaryConfiguration.CanaryBakeTimeInMinutes):
+		d.enterStage(beforeShift, a.Now())
+	default:
+		return false
+	}
+	return true
+}
+
+// bake keeps the old tasks for the bake time. After it, there is no rollback to them any more.
+func (a tx) bake(s *service, d *serviceDeployment, previous *deployment, w serviceTasks) bool {
+	if a.startTasks(s, w) {
+		return true
+	}
+	if previous != nil && !a.waitedInStage(d, d.Rollout.BakeTimeInMinutes) {
+		return false
+	}
+	d.enterStage(types.ServiceDeploymentLifecycleStageCleanUp, a.Now())
+	primary := s.Deployments[0]
+	s.Completed = &primary
 	return true
 }
 

@@ -24,44 +24,22 @@ import (
 // next start of the cloud replaces it.
 func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	defer s.update(func(a tx) { delete(a.running().tasks, t.ID); a.wakeScheduler() })
-	born := time.Now()
-	images, containers, definitions, err := s.pullTask(ctx, t)
-	if err == nil && !kernel.Wait(ctx, r.stopping, s.Scaled(s.Latencies().TaskStart)-time.Since(born)) && ctx.Err() != nil {
+	began := time.Now()
+	containers, err := s.pullTask(ctx, t)
+	if err == nil && !kernel.Wait(ctx, r.stopping, s.Scaled(s.Latencies().TaskStart)-time.Since(began)) && ctx.Err() != nil {
 		return
 	}
-	exited := make(chan string, len(containers))
 	if err == nil && !isClosed(r.stopping) {
-		err = s.startContainers(ctx, t, r, images, containers, definitions, exited)
+		err = s.startContainers(ctx, t, r, containers)
 	}
 	if ctx.Err() != nil {
-		s.endContainers(context.WithoutCancel(ctx), t, r, definitions)
+		s.endContainers(context.WithoutCancel(ctx), t, r, containers)
 		return
 	}
 	if err != nil {
 		s.update(func(a tx) { a.failTask(t, types.TaskStopCodeTaskFailedToStart, err.Error()) })
 	} else if len(r.containers) > 0 {
-		checks, end := context.WithCancel(ctx)
-		for name, d := range definitions {
-			if d.HealthCheck != nil {
-				s.Go(func(context.Context) { s.checkContainer(checks, t, r.containers[name], d) })
-			}
-		}
-		for running := true; running; {
-			select {
-			case <-ctx.Done():
-				running = false
-			case <-r.stopping:
-				running = false
-			case name := <-exited:
-				s.noteExit(t, r, name)
-				if *definitions[name].Essential {
-					s.update(func(a tx) {
-						a.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
-					})
-				}
-			}
-		}
-		end()
+		s.watchContainers(ctx, t, r, containers)
 		if ctx.Err() == nil && !s.wasInterrupted(t) {
 			s.drainTask(ctx, t, r)
 		}
@@ -69,13 +47,52 @@ func (s *Service) runTask(ctx context.Context, t *ecsTask, r *runningTask) {
 	if ctx.Err() == nil {
 		s.update(func(a tx) { t.setStatus(taskStopping) })
 	}
-	s.endContainers(context.WithoutCancel(ctx), t, r, definitions)
+	s.endContainers(context.WithoutCancel(ctx), t, r, containers)
 	for name := range r.containers {
 		s.noteExit(t, r, name)
 	}
 	if ctx.Err() != nil || !s.Pause(ctx, s.Latencies().TaskStop) {
 		return
 	}
+	s.finishTask(t)
+}
+
+// taskContainers are what a task's containers are started from, by their names.
+type taskContainers struct {
+	images      map[string]Image
+	specs       map[string]task.Spec
+	definitions map[string]types.ContainerDefinition
+	exited      chan string // receives the name of each container that has ended
+}
+
+// watchContainers checks the health of a task's containers until the task is to stop.
+func (s *Service) watchContainers(ctx context.Context, t *ecsTask, r *runningTask, containers taskContainers) {
+	checks, end := context.WithCancel(ctx)
+	defer end()
+	for name, d := range containers.definitions {
+		if d.HealthCheck != nil {
+			s.Go(func(context.Context) { s.checkContainer(checks, t, r.containers[name], d) })
+		}
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.stopping:
+			return
+		case name := <-containers.exited:
+			s.noteExit(t, r, name)
+			if *containers.definitions[name].Essential {
+				s.update(func(a tx) {
+					a.failTask(t, types.TaskStopCodeEssentialContainerExited, "Essential container in task exited")
+				})
+			}
+		}
+	}
+}
+
+// finishTask sets a task STOPPED and releases its network interface.
+func (s *Service) finishTask(t *ecsTask) {
 	s.update(func(a tx) {
 		if t.StopCode == types.TaskStopCodeSpotInterruption {
 			for _, target := range t.Targets {
@@ -111,10 +128,10 @@ func isClosed(c <-chan struct{}) bool {
 
 // pullTask gets everything that a task needs before its containers start. Its error is the
 // task's stopped reason. Secrets are only in its result.
-func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]Image, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, err error) {
+func (s *Service) pullTask(ctx context.Context, t *ecsTask) (containers taskContainers, err error) {
 	var platform string
 	logins := map[string]task.Login{}
-	images, specs, definitions = map[string]Image{}, map[string]task.Spec{}, map[string]types.ContainerDefinition{}
+	containers = taskContainers{images: map[string]Image{}, specs: map[string]task.Spec{}, definitions: map[string]types.ContainerDefinition{}}
 	s.update(func(a tx) {
 		t.setStatus(taskPending)
 		t.Connectivity, t.ConnectivityAt, t.PullStartedAt = types.ConnectivityConnected, aws.Time(a.Now()), aws.Time(a.Now())
@@ -132,28 +149,29 @@ func (s *Service) pullTask(ctx context.Context, t *ecsTask) (images map[string]I
 			if spec, err = a.containerSpec(agent, t, d, def); err != nil {
 				return
 			}
-			specs[*def.Name], definitions[*def.Name] = spec, def
+			containers.specs[*def.Name], containers.definitions[*def.Name] = spec, def
 			if logins[*def.Name], err = agent.registryLogin(def.RepositoryCredentials); err != nil {
 				return
 			}
 		}
 	})
 	if err != nil {
-		return nil, nil, nil, err
+		return taskContainers{}, err
 	}
-	for name, d := range definitions {
+	for name, d := range containers.definitions {
 		image, err := s.pullImage(ctx, *d.Image, platform, logins[name])
 		if err != nil {
 			s.update(func(a tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
-			return nil, nil, nil, err
+			return taskContainers{}, err
 		}
-		images[name] = image
+		containers.images[name] = image
 		s.update(func(a tx) {
 			t.setContainer(name, func(d *types.Container) { d.ImageDigest = aws.String(image.Digest()) })
 		})
 	}
 	s.update(func(a tx) { t.PullStoppedAt = aws.Time(a.Now()) })
-	return images, specs, definitions, nil
+	containers.exited = make(chan string, len(containers.specs))
+	return containers, nil
 }
 
 func (s *Service) pullImage(ctx context.Context, reference, platform string, login task.Login) (Image, error) {
@@ -239,9 +257,9 @@ func (s *Service) pidDir() string { return filepath.Join(s.StateDir(), "tasks") 
 
 // startContainers starts a task's containers, sets it RUNNING and registers it with its
 // load balancers.
-func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTask, images map[string]Image, specs map[string]task.Spec, definitions map[string]types.ContainerDefinition, exited chan<- string) error {
-	for _, name := range slices.Sorted(maps.Keys(specs)) {
-		container, err := images[name].Start(ctx, specs[name])
+func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTask, containers taskContainers) error {
+	for _, name := range slices.Sorted(maps.Keys(containers.specs)) {
+		container, err := containers.images[name].Start(ctx, containers.specs[name])
 		if err != nil {
 			s.update(func(a tx) { t.setContainer(name, func(d *types.Container) { d.Reason = aws.String(err.Error()) }) })
 			return err
@@ -250,7 +268,7 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 			_ = container.Signal(syscall.SIGKILL) // it may have ended by itself
 		}
 		s.update(func(a tx) { r.containers[name] = container })
-		go func() { <-container.Done(); exited <- name }() // ends with the container, which always is ended
+		go func() { <-container.Done(); containers.exited <- name }() // ends with the container, which always is ended
 	}
 	s.update(func(a tx) {
 		t.setStatus(taskRunning)
@@ -260,7 +278,7 @@ func (s *Service) startContainers(ctx context.Context, t *ecsTask, r *runningTas
 			// https://github.com/aws/containers-roadmap/issues/2315
 			a.needs.Logs.EnsureGroup(a.Tx, "/aws/ecs/containerinsights/"+cl.Name+"/performance")
 		}
-		for name, d := range definitions {
+		for name, d := range containers.definitions {
 			t.setContainer(name, func(described *types.Container) {
 				described.LastStatus = aws.String(taskRunning)
 				if d.HealthCheck == nil {
@@ -326,11 +344,11 @@ func anyEnd(r *runningTask) <-chan struct{} {
 const stopTimeout = 30 * time.Second
 
 // endContainers stops a task's containers in parallel, each with its stop timeout.
-func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask, definitions map[string]types.ContainerDefinition) {
+func (s *Service) endContainers(ctx context.Context, t *ecsTask, r *runningTask, containers taskContainers) {
 	var wait sync.WaitGroup
 	for name, container := range r.containers {
 		grace := stopTimeout
-		if t := definitions[name].StopTimeout; t != nil {
+		if t := containers.definitions[name].StopTimeout; t != nil {
 			grace = time.Duration(*t) * time.Second
 		}
 		wait.Go(func() { container.Stop(ctx, grace) })

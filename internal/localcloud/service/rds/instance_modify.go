@@ -31,14 +31,8 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	}
 	next := *db
 	pending := &next.Pending
-	if in.DBInstanceClass != nil {
-		if !slices.Contains(dbClasses(), *in.DBInstanceClass) {
-			return nil, kernel.Fail("InvalidParameterValue", "Invalid DB Instance class: %s", *in.DBInstanceClass)
-		}
-		if !slices.Contains(a.classZones(*in.DBInstanceClass), db.Zone) {
-			return nil, kernel.Fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in availability zone %s.", *in.DBInstanceClass, db.Zone)
-		}
-		pending.Class = changed(*in.DBInstanceClass, db.Class)
+	if err := a.modifyClass(in, db, pending); err != nil {
+		return nil, err
 	}
 	if err := a.modifyStorage(in, db, pending); err != nil {
 		return nil, err
@@ -46,58 +40,17 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	if in.MultiAZ != nil && *in.MultiAZ != db.MultiAZ {
 		pending.MultiAZ = aws.Bool(*in.MultiAZ)
 	}
-	if in.BackupRetentionPeriod != nil {
-		if err := checkBackups(*in.BackupRetentionPeriod); err != nil {
-			return nil, err
-		}
-		if arn := a.recoveryPoint(db); arn != "" && *in.BackupRetentionPeriod != db.Backups {
-			// crossplane-contrib/provider-aws #1356, aws-controllers-k8s/community #2216
-			return nil, kernel.Fail("InvalidParameterValue", "Your RDS instance %s is associated with an AWS Backup resource with id %s. You can leave BackupRetentionPeriod blank, or you can specify it only with the current value %d. For more details, see the AWS Backup documentation.", db.ID, arn, db.Backups)
-		}
-		if *in.BackupRetentionPeriod != db.Backups {
-			pending.Backups = aws.Int32(*in.BackupRetentionPeriod)
-		}
+	if err := a.modifyBackups(in, db, pending); err != nil {
+		return nil, err
 	}
 	if err := a.modifyVersion(in, &next); err != nil {
 		return nil, err
 	}
-	if in.MasterUserPassword != nil {
-		if err := checkPassword(*in.MasterUserPassword); err != nil {
-			return nil, err
-		}
-		if pending.Verifier, err = postgres.NewVerifier(*in.MasterUserPassword); err != nil {
-			return nil, err
-		}
+	if err := modifyPassword(in, pending); err != nil {
+		return nil, err
 	}
-	if in.MaxAllocatedStorage != nil {
-		next.MostStorage = *in.MaxAllocatedStorage
-		if err := checkLimit(next.MostStorage, max(db.Storage, pending.Storage)); err != nil {
-			return nil, err
-		}
-		if next.MostStorage <= max(db.Storage, pending.Storage) {
-			next.MostStorage = 0 // the size itself turns growth off
-		}
-	}
-	if in.VpcSecurityGroupIds != nil {
-		i, _ := a.needs.Network.Interface(a.Tx, db.Interface)
-		if next.Groups, err = a.checkGroups(in.VpcSecurityGroupIds, i.VPC); err != nil {
-			return nil, err
-		}
-	}
-	for to, from := range map[*bool]*bool{
-		&next.Protected: in.DeletionProtection, &next.Public: in.PubliclyAccessible, &next.CopyTags: in.CopyTagsToSnapshot,
-		&next.AutoMinor: in.AutoMinorVersionUpgrade, &next.Insights: in.EnablePerformanceInsights,
-	} {
-		if from != nil {
-			*to = *from
-		}
-	}
-	next.BackupWindow, next.Window = value(in.PreferredBackupWindow, db.BackupWindow), value(in.PreferredMaintenanceWindow, db.Window)
-	next.InsightsDays = value(in.PerformanceInsightsRetentionPeriod, db.InsightsDays)
-	if x := in.CloudwatchLogsExportConfiguration; x != nil {
-		next.Logs = slices.DeleteFunc(append(slices.Clone(db.Logs), x.EnableLogTypes...), func(l string) bool { return slices.Contains(x.DisableLogTypes, l) })
-		slices.Sort(next.Logs)
-		next.Logs = slices.Compact(next.Logs)
+	if err := a.modifyAttributes(in, db, &next); err != nil {
+		return nil, err
 	}
 	a.needs.Network.Change(a.Tx, db.Interface, next.Groups, next.Public)
 	// A password is always changed at once.
@@ -112,6 +65,89 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	}
 	out := a.describeInstance(db)
 	return &rds.ModifyDBInstanceOutput{DBInstance: &out}, nil
+}
+
+// modifyClass changes the class, if the instance's zone has it.
+func (a tx) modifyClass(in *rds.ModifyDBInstanceInput, db *instance, pending *pendingChange) error {
+	if in.DBInstanceClass != nil {
+		if !slices.Contains(dbClasses(), *in.DBInstanceClass) {
+			return kernel.Fail("InvalidParameterValue", "Invalid DB Instance class: %s", *in.DBInstanceClass)
+		}
+		if !slices.Contains(a.classZones(*in.DBInstanceClass), db.Zone) {
+			return kernel.Fail("InsufficientDBInstanceCapacity", "DB instance class %s is not available in availability zone %s.", *in.DBInstanceClass, db.Zone)
+		}
+		pending.Class = changed(*in.DBInstanceClass, db.Class)
+	}
+	return nil
+}
+
+// modifyBackups changes for how many days backups are retained.
+func (a tx) modifyBackups(in *rds.ModifyDBInstanceInput, db *instance, pending *pendingChange) error {
+	if in.BackupRetentionPeriod != nil {
+		if err := checkBackups(*in.BackupRetentionPeriod); err != nil {
+			return err
+		}
+		if arn := a.recoveryPoint(db); arn != "" && *in.BackupRetentionPeriod != db.Backups {
+			// crossplane-contrib/provider-aws #1356, aws-controllers-k8s/community #2216
+			return kernel.Fail("InvalidParameterValue", "Your RDS instance %s is associated with an AWS Backup resource with id %s. You can leave BackupRetentionPeriod blank, or you can specify it only with the current value %d. For more details, see the AWS Backup documentation.", db.ID, arn, db.Backups)
+		}
+		if *in.BackupRetentionPeriod != db.Backups {
+			pending.Backups = aws.Int32(*in.BackupRetentionPeriod)
+		}
+	}
+	return nil
+}
+
+// modifyPassword changes the password of the master user.
+func modifyPassword(in *rds.ModifyDBInstanceInput, pending *pendingChange) (err error) {
+	if in.MasterUserPassword != nil {
+		if err := checkPassword(*in.MasterUserPassword); err != nil {
+			return err
+		}
+		if pending.Verifier, err = postgres.NewVerifier(*in.MasterUserPassword); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// modifyAttributes changes what takes effect at once.
+func (a tx) modifyAttributes(in *rds.ModifyDBInstanceInput, db, next *instance) (err error) {
+	if in.MaxAllocatedStorage != nil {
+		next.MostStorage = *in.MaxAllocatedStorage
+		if err := checkLimit(next.MostStorage, max(db.Storage, next.Pending.Storage)); err != nil {
+			return err
+		}
+		if next.MostStorage <= max(db.Storage, next.Pending.Storage) {
+			next.MostStorage = 0 // the size itself turns growth off
+		}
+	}
+	if in.VpcSecurityGroupIds != nil {
+		i, _ := a.needs.Network.Interface(a.Tx, db.Interface)
+		if next.Groups, err = a.checkGroups(in.VpcSecurityGroupIds, i.VPC); err != nil {
+			return err
+		}
+	}
+	setIf(&next.Protected, in.DeletionProtection)
+	setIf(&next.Public, in.PubliclyAccessible)
+	setIf(&next.CopyTags, in.CopyTagsToSnapshot)
+	setIf(&next.AutoMinor, in.AutoMinorVersionUpgrade)
+	setIf(&next.Insights, in.EnablePerformanceInsights)
+	next.BackupWindow, next.Window = value(in.PreferredBackupWindow, db.BackupWindow), value(in.PreferredMaintenanceWindow, db.Window)
+	next.InsightsDays = value(in.PerformanceInsightsRetentionPeriod, db.InsightsDays)
+	if x := in.CloudwatchLogsExportConfiguration; x != nil {
+		next.Logs = slices.DeleteFunc(append(slices.Clone(db.Logs), x.EnableLogTypes...), func(l string) bool { return slices.Contains(x.DisableLogTypes, l) })
+		slices.Sort(next.Logs)
+		next.Logs = slices.Compact(next.Logs)
+	}
+	return nil
+}
+
+// setIf sets an attribute that a request has.
+func setIf(to, from *bool) {
+	if from != nil {
+		*to = *from
+	}
 }
 
 // modifyStorage changes size, kind and performance of the storage.
