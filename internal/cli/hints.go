@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -92,9 +93,30 @@ func (g *globals) forAWS(words []string) []string {
 
 var plainWord = pattern.New(`^[A-Za-z0-9_@%+=:,./…!-]+$`)
 
-// shellWord quotes a word for a shell if necessary. A "!" can't be in double quotes: a shell
-// that somebody types into puts an earlier command in its place.
+// shellWord quotes a word, if necessary, for the shell of this system that somebody types into.
 func shellWord(word string) string {
+	if runtime.GOOS == "windows" {
+		return windowsWord(word)
+	}
+	return posixWord(word)
+}
+
+// windowsWord quotes a word for PowerShell and cmd. Only PowerShell replaces what begins with $
+// or a backtick, and knows single quotes:
+// https://learn.microsoft.com/en-us/powershell/module/microsoft.powershell.core/about/about_quoting_rules
+func windowsWord(word string) string {
+	switch {
+	case plainWord.MatchString(strings.ReplaceAll(word, `\`, "/")) && !strings.ContainsAny(word, "@,%"):
+		return word
+	case strings.ContainsAny(word, "$`\""):
+		return "'" + strings.ReplaceAll(word, "'", "''") + "'"
+	}
+	return `"` + word + `"`
+}
+
+// posixWord quotes a word for sh. A "!" can't be in double quotes: a shell that somebody types
+// into puts an earlier command in its place.
+func posixWord(word string) string {
 	if plainWord.MatchString(word) {
 		return strings.ReplaceAll(word, "!", `\!`)
 	}

@@ -153,7 +153,7 @@ else
   aws iam create-policy --policy-name %[2]s --policy-document %[3]s
 fi
 aws iam attach-role-policy --role-name "$ROLE" --policy-arn %[1]s
-`, p.ARN, p.Name, shellWord("file://"+p.File))
+`, p.ARN, p.Name, posixWord("file://"+p.File))
 	}
 	fmt.Fprintf(&b, `
 # Parts that only a former policy had are detached.
