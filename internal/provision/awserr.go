@@ -95,6 +95,9 @@ var passing = []struct{ code, text, reason string }{
 	{"PriorRequestNotComplete", "", "another change of the hosted zone is on its way"},
 
 	// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DeleteTargetGroup.html
+	// Also of a load balancer, and for a moment after a VPC link was deleted:
+	// https://github.com/pulumi/pulumi-cloud/issues/332
+	{"ResourceInUse", usedElsewhere, ""},
 	{"ResourceInUse", "", "a load balancer still uses it"},
 	{"LoadBalancerNotFound", "", "the load balancer is not visible yet"},
 	{"TargetGroupNotFound", "", "the target group is not visible yet"},

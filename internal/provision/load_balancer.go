@@ -13,6 +13,7 @@ import (
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -44,6 +45,7 @@ type LoadBalancer struct {
 	idle      int32 // seconds
 	// serving is where there are tasks; nil where the subnets are the stack's own, which stay.
 	serving func(context.Context) (serving, error)
+	refused time.Time // since when its deletion is refused, since something else uses it
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
@@ -411,9 +413,26 @@ func (l *LoadBalancer) UpdatesSynchronously(changes []graph.Change) bool {
 	})
 }
 
+// usedElsewhere are words of ELB's refusal to delete a load balancer that something outside of
+// load balancing uses, such as a VPC link of API Gateway.
+// https://github.com/ExpediaGroup/apiary-data-lake/issues/85
+const usedElsewhere = "currently associated with another service"
+
+// longestUseElsewhere is how long that may last after its user was deleted.
+const longestUseElsewhere = 2 * time.Minute
+
 // Delete deletes the load balancer with its listeners.
 func (l *LoadBalancer) Delete(ctx context.Context) error {
 	_, err := l.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(l.ID())})
+	if says(err, "ResourceInUse", usedElsewhere) {
+		if l.refused.IsZero() {
+			l.refused = time.Now()
+		}
+		if time.Since(l.refused) > longestUseElsewhere { // not wrapped, or it would be taken for an error that passes
+			return hint.With(fmt.Errorf("delete load balancer %s: %s", l.loadBalancerName(), err.Error()),
+				"remove the VPC link, endpoint service or target group of a network load balancer that uses it; then run the same command again")
+		}
+	}
 	if err != nil && !isCode(err, "LoadBalancerNotFound") {
 		return fmt.Errorf("delete load balancer %s: %w", l.loadBalancerName(), err)
 	}
