@@ -217,7 +217,9 @@ var grants = []grant{
 
 	// Reading an image is a part of pulling it, which the tasks do by their execution role:
 	// https://docs.aws.amazon.com/AmazonECR/latest/userguide/ECR_on_ECS.html
-	{sid: "ImagesOf", service: "ecr", only: withRepository, actions: "BatchGetImage GetDownloadUrlForLayer", resources: []string{"{repository}"}},
+	// That of a pull-through cache may be imported by it:
+	// https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+	{sid: "ImagesOf", service: "ecr", only: withRepository, actions: "BatchGetImage BatchImportUpstreamImage GetDownloadUrlForLayer", resources: []string{"{repository}"}},
 
 	{sid: "ReadContainers", service: "ecs", actions: "DeregisterTaskDefinition DescribeTaskDefinition ListServices ListTaskDefinitions ListTasks"},
 	// A revision that is being registered has no number yet: its tags are asked for

@@ -80,7 +80,7 @@ var implied = []string{
 	"ssm:ResumeSession", "ssm:TerminateSession", "ssmmessages:OpenDataChannel", // by the session-manager-plugin
 	// by the copy of a snapshot that another account has encrypted
 	"kms:CreateGrant", "kms:Decrypt", "kms:DescribeKey", "kms:Encrypt", "kms:GenerateDataKey", "kms:GenerateDataKeyWithoutPlaintext", "kms:ReEncryptFrom", "kms:ReEncryptTo",
-	"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
+	"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:BatchImportUpstreamImage", "ecr:CompleteLayerUpload", "ecr:GetDownloadUrlForLayer",
 	"ecr:InitiateLayerUpload", "ecr:PutImage", "ecr:UploadLayerPart",
 }
 
@@ -316,7 +316,7 @@ func TestThePolicyIsNarrow(t *testing.T) {
 				}
 				if of := slices.DeleteFunc(slices.Clone(s.Resource), func(r string) bool {
 					return !strings.Contains(r, ":ecr:") || r == "arn:aws:ecr:us-east-1:123456789012:repository/book/app"
-				}); len(of) > 0 && strings.HasPrefix(a, "ecr:") && (!slices.Equal(of, []string{scope.Repository}) || !slices.Contains([]string{"ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}, a)) {
+				}); len(of) > 0 && strings.HasPrefix(a, "ecr:") && (!slices.Equal(of, []string{scope.Repository}) || !slices.Contains([]string{"ecr:BatchGetImage", "ecr:BatchImportUpstreamImage", "ecr:GetDownloadUrlForLayer"}, a)) {
 					t.Errorf("%s, %s: %s is allowed on %s", name, s.Sid, a, of)
 				}
 				if a == "rds:CopyDBSnapshot" {

@@ -238,3 +238,48 @@ func TestManySecretsFitIntoTheRolesPolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestTheExecutionRolePullsWhatAWSPutsBeforeAnImage has an image of another repository of ECR, which
+// may be a pull-through cache: the role may let it import a newer one, and pull the container that
+// GuardDuty adds to a task.
+func TestTheExecutionRolePullsWhatAWSPutsBeforeAnImage(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	want := spec()
+	want.Image = "444455556666.dkr.ecr.us-east-1.amazonaws.com/docker-hub/library/shop@sha256:" + strings.Repeat("0", 64)
+	s := wired(t, &wire{}, endpoint, want)
+	if _, err := graph.Up(ctx, s.Resources(), soon(s)); err != nil {
+		t.Fatal(err)
+	}
+	out, err := (&wire{}).clients(endpoint).IAM.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: aws.String("book-us-east-1-execution-role"), PolicyName: aws.String("bookctl")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	document, err := url.PathUnescape(*out.PolicyDocument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var policy struct {
+		Statement []struct{ Action, Resource []string }
+	}
+	if err := json.Unmarshal([]byte(document), &policy); err != nil {
+		t.Fatal(err)
+	}
+	allowed := func(action, resource string) bool {
+		for _, s := range policy.Statement {
+			if slices.Contains(s.Action, action) && slices.Contains(s.Resource, resource) {
+				return true
+			}
+		}
+		return false
+	}
+	const cache, agent = "arn:aws:ecr:us-east-1:444455556666:repository/docker-hub/library/shop", "arn:aws:ecr:us-east-1:*:repository/aws-guardduty-agent-fargate"
+	for _, action := range []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
+		if !allowed(action, cache) || !allowed(action, agent) {
+			t.Errorf("%s is not allowed: %s", action, document)
+		}
+	}
+	if !allowed("ecr:BatchImportUpstreamImage", cache) || allowed("ecr:BatchImportUpstreamImage", agent) {
+		t.Errorf("what may be imported is wrong: %s", document)
+	}
+}

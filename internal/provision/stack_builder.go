@@ -2,12 +2,14 @@ package provision
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"github.com/bookctl/bookctl/internal/naming"
+	"github.com/bookctl/bookctl/internal/partition"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -243,11 +245,17 @@ func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settin
 // forExecution is what the execution role has to allow for a release of an image: of its
 // tasks that are started, and of those that run.
 func (b *stackBuilder) forExecution(s Settings, image string) []statement {
-	images := []string{b.repository.ID()}
+	// GuardDuty Runtime Monitoring adds a container of its own to each task. The account that has
+	// its image is another one in each region.
+	// https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
+	images := []string{b.repository.ID(), fmt.Sprintf("arn:%s:ecr:%s:*:repository/aws-guardduty-agent-fargate", partition.Of(b.id.region).Name, b.id.region)}
+	may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
 	if arn := RepositoryARN(image); arn != "" && arn != b.repository.ID() {
 		images = append(images, arn)
+		// The repository may be a pull-through cache, which then looks for a newer image.
+		// https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html
+		may = append(may, statement{Effect: "Allow", Action: []string{"ecr:BatchImportUpstreamImage"}, Resource: []string{arn}})
 	}
-	may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
 	if !b.spec.NoDatabase {
 		may = append(may, statement{Effect: "Allow", Action: []string{"secretsmanager:GetSecretValue"}, Resource: []string{b.secret.ID()}})
 	}
