@@ -13,45 +13,47 @@ const (
 	noCapacity     = "Capacity is unavailable"
 )
 
-var (
-	toSupport = hint.New("open a case with AWS Support (Account and billing), which is free, and run the same command again; until then %s deletes what was created, which is billed", hint.Command("destroy"))
-	lastYear  = quota{"ACM certificates created in last 365 days", "acm", "L-DA1D8B98"}
-)
-
-// answers are errors of AWS whose own words do not say what to do, by their code and a part
-// of their message; "" is any. The first that fits explains an error.
-var answers = []struct {
-	code, words, text string
-	next              hint.Message
-}{
-	{"FreeTierRestrictionError", "backup retention period", freePlan, hint.New("%s keeps backups for the day that the free plan allows; or upgrade the account's plan in the console, under Billing and Cost Management", hint.Command("up", "--backup-days", "1"))},
-	{"FreeTierRestrictionError", "instance size", freePlan, hint.New("%s takes the default class, and some accounts have only db.t3.micro; or upgrade the account's plan in the console, under Billing and Cost Management", hint.Command("up", "--db-class", "db.t4g.micro"))},
-	{"FreeTierRestrictionError", "", freePlan, hint.New("upgrade the account's plan in the console, under Billing and Cost Management, and run the same command again")},
-	{"", "does not support creating load balancers", restricted, toSupport},
-	{"", accountBlocked, restricted, toSupport},
-	{"BlockedException", "", restricted, toSupport},
-	{"", noCapacity, "AWS has no capacity for its tasks now", hint.New("try again later, or with another --arch or a smaller --cpu")},
-	{"", "new ARN and resource ID format must be enabled", "ECS gives the caller's resources names of the old form, which can't be tagged",
-		hint.New("turn the new form on, as whom bookctl runs: %s and %s", longNames("service"), longNames("task"))},
-	{"", "certificates in the last year", `The account's quota "` + lastYear.name + `" is reached`,
-		hint.New("certificates that are deleted count too: use one that is there with %s%s", hint.Command("up", "--certificate", "ARN"), hint.Optional(", or ask for more: %s", lastYear.request()))},
-}
-
 const (
 	freePlan   = "The free plan of this account does not allow it"
 	restricted = "AWS restricts this account"
+	upgrade    = "upgrade the account's plan in the console, under Billing and Cost Management"
+	toSupport  = "open a case with AWS Support (Account and billing), which is free, and run the same command again; until then %s deletes what was created, which is billed"
 )
 
-func longNames(of string) hint.Invocation {
-	return hint.AWS("ecs", "put-account-setting", "--name", of+"LongArnFormat", "--value", "enabled")
+// answers are errors of AWS whose own words do not say what to do, by their code and a part
+// of their message; "" is any. Next is formatted with the commands. The first row that fits
+// explains an error. It is all data, which takes no code to initialize.
+var answers = []struct {
+	code, words, text, next string
+	commands                []hint.Invocation
+}{
+	{"FreeTierRestrictionError", "backup retention period", freePlan, "%s keeps backups for the day that the free plan allows; or " + upgrade, []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--backup-days", "1"}}}},
+	{"FreeTierRestrictionError", "instance size", freePlan, "%s takes the default class, and some accounts have only db.t3.micro; or " + upgrade, []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--db-class", "db.t4g.micro"}}}},
+	{"FreeTierRestrictionError", "", freePlan, upgrade, nil},
+	{"", "does not support creating load balancers", restricted, toSupport, toDestroy},
+	{"", accountBlocked, restricted, toSupport, toDestroy},
+	{"BlockedException", "", restricted, toSupport, toDestroy},
+	{"", noCapacity, "AWS has no capacity for its tasks now", "try again later, or with another --arch or a smaller --cpu", nil},
+	{"", "new ARN and resource ID format must be enabled", "ECS gives the caller's resources names of the old form, which can't be tagged", "turn the new form on, as whom bookctl runs: %s and %s", []hint.Invocation{
+		{Program: "aws", Words: []string{"ecs", "put-account-setting", "--name", "serviceLongArnFormat", "--value", "enabled"}},
+		{Program: "aws", Words: []string{"ecs", "put-account-setting", "--name", "taskLongArnFormat", "--value", "enabled"}},
+	}},
+	{"", "certificates in the last year", `The account's quota "ACM certificates created in last 365 days" is reached`, "certificates that are deleted count too: use one that is there with %s, or ask for more in the console under Service Quotas",
+		[]hint.Invocation{{Program: "bookctl", Words: []string{"up", "--certificate", "ARN"}}}},
 }
+
+var toDestroy = []hint.Invocation{{Program: "bookctl", Words: []string{"destroy"}}}
 
 // OfAnswer explains an error of AWS by its code and message; either may be "". It is the
 // zero Explanation for an error that is not known.
 func OfAnswer(code, message string) Explanation {
 	for _, a := range answers {
 		if (a.code == "" || a.code == code) && strings.Contains(message, a.words) {
-			return Explanation{Text: a.text + coded(code) + ": " + message, Hint: a.next}
+			var commands []any
+			for _, c := range a.commands {
+				commands = append(commands, c)
+			}
+			return Explanation{Text: a.text + coded(code) + ": " + message, Hint: hint.New(a.next, commands...)}
 		}
 	}
 	return Explanation{}
