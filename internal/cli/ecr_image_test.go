@@ -42,8 +42,8 @@ func TestAnImageInECRIsRead(t *testing.T) {
 func TestAnImageInECRIsReadUnderThePrintedPolicy(t *testing.T) {
 	t.Parallel()
 	for _, flags := range [][]string{nil, {"--image", ecrImage}} {
-		j := newJudgedRun(t, "book", "us-east-1")
-		j.judge(t, flags...)
+		j := newAuthorizedRun(t, "book", "us-east-1")
+		j.withPolicy(t, flags...)
 		pushedToECR(t, j.shell, j.config("root"))
 		if r := j.run("plan", "--image", ecrImage); flags != nil {
 			r.says(t, 2, "the image is for arm64 alone")

@@ -31,9 +31,9 @@ import (
 	"github.com/bookctl/bookctl/internal/requestbody"
 )
 
-// judgedRun is a shell whose local cloud judges it by the policy that bookctl
+// authorizedRun is a shell whose local cloud allows what the policy allows that bookctl
 // prints for the stack.
-type judgedRun struct {
+type authorizedRun struct {
 	*shell
 	stack, region string
 	cfg           localcloud.Config
@@ -47,11 +47,11 @@ type judgedRun struct {
 
 const localAccount = "000000000000"
 
-// newJudgedRun makes the shell. Its cloud is opened in this process, so that it
+// newAuthorizedRun makes the shell. Its cloud is opened in this process, so that it
 // can be watched.
-func newJudgedRun(t *testing.T, stack, region string) *judgedRun {
+func newAuthorizedRun(t *testing.T, stack, region string) *authorizedRun {
 	t.Helper()
-	j := &judgedRun{shell: newShell(t, "BOOKCTL_STACK="+stack), stack: stack, region: region}
+	j := &authorizedRun{shell: newShell(t, "BOOKCTL_STACK="+stack), stack: stack, region: region}
 	j.cfg = localcloud.Config{StateDir: filepath.Join(j.dir, ".local", "state", "bookctl", "local"), Region: region, Watch: func(a localcloud.AuthorizedCall) {
 		j.mu.Lock()
 		defer j.mu.Unlock()
@@ -62,7 +62,7 @@ func newJudgedRun(t *testing.T, stack, region string) *judgedRun {
 
 // printed is the policy that bookctl prints for a stack, as the documents that
 // fit into IAM.
-func (j *judgedRun) printed(stack string, flags ...string) (documents []string, policies []access.Policy) {
+func (j *authorizedRun) printed(stack string, flags ...string) (documents []string, policies []access.Policy) {
 	j.t.Helper()
 	dir := filepath.Join(j.dir, "policies-"+stack)
 	j.must(append([]string{"policy", "--stack", stack, "--account", localAccount, "--region", j.region, "--dir", dir}, flags...)...)
@@ -80,15 +80,15 @@ func (j *judgedRun) printed(stack string, flags ...string) (documents []string, 
 			j.t.Fatal(err)
 		}
 		if odd := p.Unsupported(); len(odd) > 0 {
-			j.t.Fatalf("the judge does not evaluate %v", odd)
+			j.t.Fatalf("the local cloud does not evaluate %v", odd)
 		}
 		documents, policies = append(documents, string(text)), append(policies, p)
 	}
 	return documents, policies
 }
 
-// judge opens the cloud, which judges by the policy of the stack.
-func (j *judgedRun) judge(t *testing.T, flags ...string) {
+// withPolicy opens the cloud, which allows what the policy of the stack allows.
+func (j *authorizedRun) withPolicy(t *testing.T, flags ...string) {
 	t.Helper()
 	j.documents, j.policies = j.printed(j.stack, flags...)
 	j.cfg.Policies = j.policies
@@ -96,7 +96,7 @@ func (j *judgedRun) judge(t *testing.T, flags ...string) {
 }
 
 // open starts the cloud, and returns what ends it.
-func (j *judgedRun) open(t *testing.T) func() {
+func (j *authorizedRun) open(t *testing.T) func() {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ready, ended := make(chan localcloud.Info, 1), make(chan error, 1)
@@ -117,13 +117,13 @@ func (j *judgedRun) open(t *testing.T) func() {
 
 // step runs a command that has to succeed with nothing on its way that the
 // stack's own policy does not allow, not even what bookctl gets along without.
-func (j *judgedRun) step(args ...string) string {
+func (j *authorizedRun) step(args ...string) string {
 	j.t.Helper()
 	return j.ends(0, args...)
 }
 
 // ends is step for a command that has another exit code.
-func (j *judgedRun) ends(code int, args ...string) string {
+func (j *authorizedRun) ends(code int, args ...string) string {
 	j.t.Helper()
 	before := len(j.recorded())
 	r := j.run(append(args, "--local")...)
@@ -140,7 +140,7 @@ func (j *judgedRun) ends(code int, args ...string) string {
 	return r.out
 }
 
-func (j *judgedRun) recorded() []localcloud.AuthorizedCall {
+func (j *authorizedRun) recorded() []localcloud.AuthorizedCall {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return slices.Clone(j.asked)
@@ -148,7 +148,7 @@ func (j *judgedRun) recorded() []localcloud.AuthorizedCall {
 
 // config is an SDK's that reaches the cloud by an access key; that of "root" may
 // do everything.
-func (j *judgedRun) config(key string) aws.Config {
+func (j *authorizedRun) config(key string) aws.Config {
 	return aws.Config{Region: j.region, BaseEndpoint: &j.info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider(key, "secret", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 }
 
@@ -165,8 +165,8 @@ func TestWholeRunsPassUnderThePrintedPolicy(t *testing.T) {
 	for region, stack := range map[string]string{"us-east-1": longestStack, "eu-central-1": "b", "us-gov-west-1": longestStack} {
 		t.Run(region+"/"+stack, func(t *testing.T) {
 			t.Parallel()
-			j := newJudgedRun(t, stack, region)
-			j.judge(t)
+			j := newAuthorizedRun(t, stack, region)
+			j.withPolicy(t)
 			j.step("up")
 			if out := j.step("up", "--output", "json"); !strings.Contains(out, `"apiWrites":0`) {
 				t.Errorf("a second up writes: %s", out)
@@ -179,13 +179,13 @@ func TestWholeRunsPassUnderThePrintedPolicy(t *testing.T) {
 			j.step("up")
 			j.step("destroy", "--yes", "--purge-snapshots")
 			if n := len(j.recorded()); n < 300 {
-				t.Errorf("only %d calls were judged", n)
+				t.Errorf("only %d calls were checked", n)
 			}
 		})
 	}
 }
 
-// TestAMissingPermissionIsMetBeforeAWS starts a cloud that judges by a file from
+// TestAMissingPermissionIsMetBeforeAWS starts a cloud that checks calls by a file from
 // which one permission is missing.
 func TestAMissingPermissionIsMetBeforeAWS(t *testing.T) {
 	t.Parallel()
@@ -270,7 +270,7 @@ func outside(zone string) []access.Request {
 
 // TestThePolicyStandsBeforeAnotherSimulator records whole runs, and asks a
 // simulator of IAM that nobody here wrote whether the printed policy allows what
-// they ask, and denies what is outside the stack. The judge has to say the same.
+// they ask, and denies what is outside the stack. The local cloud has to decide the same.
 func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -284,10 +284,10 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 		t.Fatal("the simulator of IAM is not installed: .ci/setup does it")
 	}
 	ctx := t.Context()
-	j := newJudgedRun(t, "book", "us-east-1")
+	j := newAuthorizedRun(t, "book", "us-east-1")
 	const domain = "api.example.com"
 	zone := j.others(t)
-	j.judge(t, "--domain", domain, "--hosted-zone", zone)
+	j.withPolicy(t, "--domain", domain, "--hosted-zone", zone)
 
 	j.step("up", "--domain", domain, "--exec", "--alarm-email", "ops@example.com")
 	// Of the other stack list says no more than it may.
@@ -323,7 +323,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	j.step("secret", "unset", "API_KEY")
 	j.ends(3, "status") // nobody finds the domain's name here
 	// A session needs AWS's plugin, and the local cloud has none; what is asked
-	// for it comes to the judge before that.
+	// for it is checked before that.
 	clients := provision.NewClients(j.config("local"))
 	_, _ = provision.Exec(ctx, clients, j.stack, "", []string{"true"}, func(string) {})
 	j.step("destroy", "--yes")
@@ -359,8 +359,8 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 	answers := simulate(t, modules, j.documents, all)
 	allowed, gaps, ignored := 0, map[string]bool{}, map[string][]string{}
 	for i, r := range all {
-		judged := access.Decide(j.policies, r) == access.Allowed
-		if judged {
+		allowedHere := access.Decide(j.policies, r) == access.Allowed
+		if allowedHere {
 			allowed++
 		}
 		if answers[i].Decision == "error" {
@@ -371,8 +371,8 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 			gaps[gap] = true
 			continue
 		}
-		if said := answers[i].Decision == "Allowed"; said != judged {
-			t.Errorf("%s on %s with %v: the judge says %v, the simulator %q", r.Action, r.Resource, r.Context, judged, answers[i].Decision)
+		if said := answers[i].Decision == "Allowed"; said != allowedHere {
+			t.Errorf("%s on %s with %v: the local cloud says %v, the simulator %q", r.Action, r.Resource, r.Context, allowedHere, answers[i].Decision)
 		}
 		if keys := answers[i].Ignored; len(keys) > 0 {
 			ignored[r.Action] = append(ignored[r.Action], keys...)
@@ -384,7 +384,7 @@ func TestThePolicyStandsBeforeAnotherSimulator(t *testing.T) {
 		}
 	}
 	if len(ignored) > 0 {
-		t.Errorf("the judge gives condition keys that these don't have: %v", ignored)
+		t.Errorf("the local cloud gives condition keys that these don't have: %v", ignored)
 	}
 	t.Logf("%d requests, of which %d are allowed", len(all), allowed)
 	if allowed < 150 {
@@ -401,9 +401,9 @@ func (emptyAccount) ARN(service, resource string) string {
 
 func (emptyAccount) Tags(string) map[string]string { return nil }
 
-// others makes what is not the stack's before anybody is judged: another stack,
+// others makes what is not the stack's before anybody is checked: another stack,
 // and a hosted zone, whose id it returns.
-func (j *judgedRun) others(t *testing.T) string {
+func (j *authorizedRun) others(t *testing.T) string {
 	t.Helper()
 	watch := j.cfg.Watch
 	j.cfg.Watch = nil
@@ -421,7 +421,7 @@ func (j *judgedRun) others(t *testing.T) string {
 }
 
 // drift changes by hand what up has to repair.
-func (j *judgedRun) drift(t *testing.T) {
+func (j *authorizedRun) drift(t *testing.T) {
 	t.Helper()
 	ctx, cfg := t.Context(), j.config("root")
 	must := func(_ any, err error) {

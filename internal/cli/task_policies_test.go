@@ -22,9 +22,9 @@ func TestTheTasksMayWhatTheUserSays(t *testing.T) {
 	t.Parallel()
 	const own, missing, reads, more = "arn:aws:iam::" + localAccount + ":policy/team/queues", "arn:aws:iam::" + localAccount + ":policy/missing",
 		"arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess", "arn:aws:iam::aws:policy/AdministratorAccess"
-	j := newJudgedRun(t, "book", "us-east-1")
+	j := newAuthorizedRun(t, "book", "us-east-1")
 	image := anyImage(t, func(f *v1.ConfigFile) { f.Config.ExposedPorts = map[string]struct{}{"3000": {}} })
-	j.judge(t, "--task-policies", own+","+reads+","+missing)
+	j.withPolicy(t, "--task-policies", own+","+reads+","+missing)
 	ctx, client := t.Context(), iam.NewFromConfig(j.config("root"))
 	done[*iam.CreatePolicyOutput](t)(client.CreatePolicy(ctx, &iam.CreatePolicyInput{PolicyName: aws.String("queues"), Path: aws.String("/team/"), PolicyDocument: aws.String(
 		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"sqs:SendMessage","Resource":"*"}]}`)}))

@@ -106,11 +106,11 @@ func TestTheHistoryOfAServiceIsKept(t *testing.T) {
 	if c := described.ServiceDeployments[3].DeploymentCircuitBreaker; c.Threshold != 3 {
 		t.Errorf("the circuit breaker is %+v", c)
 	}
-	made := must[*ecs.DescribeServiceRevisionsOutput](t)(s.ecs.DescribeServiceRevisions(t.Context(), &ecs.DescribeServiceRevisionsInput{ServiceRevisionArns: revisions})).ServiceRevisions
-	if len(made) != 5 || *made[0].TaskDefinition != last || *made[4].TaskDefinition != first {
-		t.Fatalf("the revisions are %+v", made)
+	details := must[*ecs.DescribeServiceRevisionsOutput](t)(s.ecs.DescribeServiceRevisions(t.Context(), &ecs.DescribeServiceRevisionsInput{ServiceRevisionArns: revisions})).ServiceRevisions
+	if len(details) != 5 || *details[0].TaskDefinition != last || *details[4].TaskDefinition != first {
+		t.Fatalf("the revisions are %+v", details)
 	}
-	if image := *made[0].ContainerImages[0].Image; image != s.image || !strings.HasSuffix(*made[0].ServiceRevisionArn, strings.TrimPrefix(*s.describe(t).Deployments[0].Id, "ecs-svc/")) {
-		t.Errorf("the last revision is %s of the image %s", *made[0].ServiceRevisionArn, image)
+	if image := *details[0].ContainerImages[0].Image; image != s.image || !strings.HasSuffix(*details[0].ServiceRevisionArn, strings.TrimPrefix(*s.describe(t).Deployments[0].Id, "ecs-svc/")) {
+		t.Errorf("the last revision is %s of the image %s", *details[0].ServiceRevisionArn, image)
 	}
 }

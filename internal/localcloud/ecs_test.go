@@ -74,10 +74,10 @@ func setStage(t *testing.T, c endpoint) *stage {
 	var lb string
 	s.elb, lb, s.targets = s.front(t)
 	port := freePort(t)
-	made := must[*elb.CreateListenerOutput](t)(s.elb.CreateListener(ctx, &elb.CreateListenerInput{
+	created := must[*elb.CreateListenerOutput](t)(s.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		LoadBalancerArn: &lb, Port: &port, Protocol: elbtypes.ProtocolEnumHttp, DefaultActions: forwardTo(s.targets),
 	}))
-	s.listener = *made.Listeners[0].ListenerArn
+	s.listener = *created.Listeners[0].ListenerArn
 	s.url = fmt.Sprintf("http://localhost:%d/", port)
 
 	repository := must[*ecr.CreateRepositoryOutput](t)(ecr.NewFromConfig(conf).CreateRepository(ctx, &ecr.CreateRepositoryInput{RepositoryName: aws.String("book/api")}))

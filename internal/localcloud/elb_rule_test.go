@@ -30,10 +30,10 @@ func ruled(t *testing.T) (client *elb.Client, listener, url string) {
 	g := newGround(t, openCloud(t, localcloud.Config{}))
 	client, lb, _ := g.front(t)
 	port := freePort(t)
-	made := must[*elb.CreateListenerOutput](t)(client.CreateListener(t.Context(), &elb.CreateListenerInput{
+	created := must[*elb.CreateListenerOutput](t)(client.CreateListener(t.Context(), &elb.CreateListenerInput{
 		LoadBalancerArn: &lb, Port: &port, Protocol: types.ProtocolEnumHttp, DefaultActions: says("default"),
 	}))
-	return client, *made.Listeners[0].ListenerArn, fmt.Sprintf("http://127.0.0.1:%d", port)
+	return client, *created.Listeners[0].ListenerArn, fmt.Sprintf("http://127.0.0.1:%d", port)
 }
 
 func TestAListenersRulesAreTriedInTheirOrder(t *testing.T) {
@@ -116,11 +116,11 @@ func TestRulesReadBackAsAWSShowsThem(t *testing.T) {
 	t.Parallel()
 	client, listener, _ := ruled(t)
 	ctx := t.Context()
-	made := must[*elb.CreateRuleOutput](t)(client.CreateRule(ctx, &elb.CreateRuleInput{
+	created := must[*elb.CreateRuleOutput](t)(client.CreateRule(ctx, &elb.CreateRuleInput{
 		ListenerArn: &listener, Priority: aws.Int32(7), Actions: says("x"), Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}},
 		Conditions: []types.RuleCondition{{Field: aws.String("path-pattern"), Values: []string{"/x"}}},
 	}))
-	rule := made.Rules[0]
+	rule := created.Rules[0]
 	if c := rule.Conditions[0]; c.PathPatternConfig == nil || !slices.Equal(c.PathPatternConfig.Values, []string{"/x"}) || !slices.Equal(c.Values, []string{"/x"}) {
 		t.Errorf("a path of the older form reads back as %+v, want it in both forms", c)
 	}
@@ -174,16 +174,16 @@ func TestARulesTargetGroupIsInUse(t *testing.T) {
 	split := &types.ForwardActionConfig{TargetGroups: []types.TargetGroupTuple{
 		{TargetGroupArn: &targets, Weight: aws.Int32(90)}, {TargetGroupArn: green.TargetGroups[0].TargetGroupArn, Weight: aws.Int32(10)},
 	}}
-	made := must[*elb.CreateRuleOutput](t)(client.CreateRule(ctx, &elb.CreateRuleInput{
+	created := must[*elb.CreateRuleOutput](t)(client.CreateRule(ctx, &elb.CreateRuleInput{
 		ListenerArn: l.Listeners[0].ListenerArn, Priority: aws.Int32(1), Conditions: []types.RuleCondition{onPath("/x")},
 		Actions: []types.Action{{Type: types.ActionTypeEnumForward, ForwardConfig: split}},
 	}))
-	if a := made.Rules[0].Actions[0]; a.TargetGroupArn != nil || len(a.ForwardConfig.TargetGroups) != 2 || *a.ForwardConfig.TargetGroups[1].Weight != 10 {
+	if a := created.Rules[0].Actions[0]; a.TargetGroupArn != nil || len(a.ForwardConfig.TargetGroups) != 2 || *a.ForwardConfig.TargetGroups[1].Weight != 10 {
 		t.Errorf("a split over two groups reads back as %+v, want both with their weights and no single group", a)
 	}
 	_, err := client.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: &targets})
 	refused(t, err, "ResourceInUse", "")
-	must[*elb.DeleteRuleOutput](t)(client.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: made.Rules[0].RuleArn}))
+	must[*elb.DeleteRuleOutput](t)(client.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: created.Rules[0].RuleArn}))
 	must[*elb.DeleteTargetGroupOutput](t)(client.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: &targets}))
 }
 

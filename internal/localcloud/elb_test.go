@@ -72,11 +72,11 @@ func freePort(t *testing.T) int32 {
 func (g ground) front(t *testing.T) (client *elb.Client, lb, targets string) {
 	t.Helper()
 	client = elb.NewFromConfig(clientConfig(g.cloud))
-	made := must[*elb.CreateLoadBalancerOutput](t)(client.CreateLoadBalancer(t.Context(), &elb.CreateLoadBalancerInput{
+	created := must[*elb.CreateLoadBalancerOutput](t)(client.CreateLoadBalancer(t.Context(), &elb.CreateLoadBalancerInput{
 		Name: aws.String("book-lb"), Subnets: g.subnets, SecurityGroups: []string{g.group},
 	}))
 	group := must[*elb.CreateTargetGroupOutput](t)(client.CreateTargetGroup(t.Context(), g.targetGroup("/healthz")))
-	return client, *made.LoadBalancers[0].LoadBalancerArn, *group.TargetGroups[0].TargetGroupArn
+	return client, *created.LoadBalancers[0].LoadBalancerArn, *group.TargetGroups[0].TargetGroupArn
 }
 
 func (g ground) targetGroup(path string) *elb.CreateTargetGroupInput {
@@ -185,7 +185,7 @@ func TestAListenerServesAndComesBackAfterARestart(t *testing.T) {
 	}
 	client, lb, targets := newGround(t, c).front(t)
 	port := freePort(t)
-	made := must[*elb.CreateListenerOutput](t)(client.CreateListener(t.Context(), &elb.CreateListenerInput{
+	created := must[*elb.CreateListenerOutput](t)(client.CreateListener(t.Context(), &elb.CreateListenerInput{
 		LoadBalancerArn: &lb, Port: &port, Protocol: types.ProtocolEnumHttp, DefaultActions: forwardTo(targets),
 		Tags: []types.Tag{{Key: aws.String("a"), Value: aws.String("b")}},
 	}))
@@ -194,7 +194,7 @@ func TestAListenerServesAndComesBackAfterARestart(t *testing.T) {
 		t.Errorf("without a target: %d, want 503", code)
 	}
 	must[*elb.ModifyListenerOutput](t)(client.ModifyListener(t.Context(), &elb.ModifyListenerInput{
-		ListenerArn: made.Listeners[0].ListenerArn,
+		ListenerArn: created.Listeners[0].ListenerArn,
 		DefaultActions: []types.Action{{Type: types.ActionTypeEnumFixedResponse, FixedResponseConfig: &types.FixedResponseActionConfig{
 			StatusCode: aws.String("418"), ContentType: aws.String("text/plain"), MessageBody: aws.String("closed"),
 		}}},
@@ -211,11 +211,11 @@ func TestAListenerServesAndComesBackAfterARestart(t *testing.T) {
 	}
 	client = elb.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{StateDir: dir})))
 	want(url)
-	tags := must[*elb.DescribeTagsOutput](t)(client.DescribeTags(t.Context(), &elb.DescribeTagsInput{ResourceArns: []string{*made.Listeners[0].ListenerArn}}))
+	tags := must[*elb.DescribeTagsOutput](t)(client.DescribeTags(t.Context(), &elb.DescribeTagsInput{ResourceArns: []string{*created.Listeners[0].ListenerArn}}))
 	if got := tags.TagDescriptions[0].Tags; len(got) != 1 || *got[0].Value != "b" {
 		t.Errorf("tags %+v", got)
 	}
-	rules := must[*elb.DescribeRulesOutput](t)(client.DescribeRules(t.Context(), &elb.DescribeRulesInput{ListenerArn: made.Listeners[0].ListenerArn}))
+	rules := must[*elb.DescribeRulesOutput](t)(client.DescribeRules(t.Context(), &elb.DescribeRulesInput{ListenerArn: created.Listeners[0].ListenerArn}))
 	if len(rules.Rules) != 1 || !*rules.Rules[0].IsDefault {
 		t.Errorf("rules %+v", rules.Rules)
 	}

@@ -131,9 +131,9 @@ func TestADatabaseIsBackedUpDeletedAndRestored(t *testing.T) {
 	d, ctx := newDatabases(t, localcloud.Config{}), t.Context()
 	in := wanted("book")
 	in.BackupRetentionPeriod = aws.Int32(7)
-	made := must[*rds.CreateDBInstanceOutput](t)(d.CreateDBInstance(ctx, in)).DBInstance
-	if *made.DBInstanceStatus != "creating" || made.Endpoint != nil {
-		t.Errorf("a new instance is %s at %v", *made.DBInstanceStatus, made.Endpoint)
+	created := must[*rds.CreateDBInstanceOutput](t)(d.CreateDBInstance(ctx, in)).DBInstance
+	if *created.DBInstanceStatus != "creating" || created.Endpoint != nil {
+		t.Errorf("a new instance is %s at %v", *created.DBInstanceStatus, created.Endpoint)
 	}
 	_, err := d.CreateDBInstance(ctx, in)
 	refused(t, err, "DBInstanceAlreadyExists", "DB instance already exists")
@@ -162,7 +162,7 @@ func TestADatabaseIsBackedUpDeletedAndRestored(t *testing.T) {
 	refused(t, err, "InvalidDBInstanceState", "is already being deleted")
 	d.await(t, "book", "")
 	manual := d.snapshots(t, "manual")
-	if len(manual) != 1 || *manual[0].Status != "available" || *manual[0].DbiResourceId != *made.DbiResourceId || len(manual[0].TagList) != 1 {
+	if len(manual) != 1 || *manual[0].Status != "available" || *manual[0].DbiResourceId != *created.DbiResourceId || len(manual[0].TagList) != 1 {
 		t.Fatalf("manual snapshots: %+v", manual)
 	}
 	if left := d.snapshots(t, "automated"); len(left) != 0 {
@@ -176,7 +176,7 @@ func TestADatabaseIsBackedUpDeletedAndRestored(t *testing.T) {
 	restored := must[*rds.RestoreDBInstanceFromDBSnapshotOutput](t)(d.RestoreDBInstanceFromDBSnapshot(ctx, &rds.RestoreDBInstanceFromDBSnapshotInput{
 		DBInstanceIdentifier: aws.String("book"), DBSnapshotIdentifier: aws.String("book-final"), BackupRetentionPeriod: aws.Int32(0),
 	})).DBInstance
-	if *restored.DbiResourceId == *made.DbiResourceId {
+	if *restored.DbiResourceId == *created.DbiResourceId {
 		t.Error("a restored instance has the resource id of the old one")
 	}
 	d.await(t, "book", "available")
@@ -377,9 +377,9 @@ func TestGroupsOfSubnetsAndOrderableClasses(t *testing.T) {
 	_, err = d.CreateDBSubnetGroup(ctx, group)
 	refused(t, err, "InvalidParameterValue", "Some input subnets in :[subnet-0123456789abcdef0] are invalid.")
 	group.SubnetIds = d.subnets[:2]
-	made := must[*rds.CreateDBSubnetGroupOutput](t)(d.CreateDBSubnetGroup(ctx, group)).DBSubnetGroup
-	if *made.DBSubnetGroupName != "mine" || len(made.Subnets) != 2 {
-		t.Errorf("the group: %+v", made)
+	created := must[*rds.CreateDBSubnetGroupOutput](t)(d.CreateDBSubnetGroup(ctx, group)).DBSubnetGroup
+	if *created.DBSubnetGroupName != "mine" || len(created.Subnets) != 2 {
+		t.Errorf("the group: %+v", created)
 	}
 	_, err = d.CreateDBSubnetGroup(ctx, group)
 	refused(t, err, "DBSubnetGroupAlreadyExists", "mine")

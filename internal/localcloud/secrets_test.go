@@ -19,15 +19,15 @@ func TestASecretsValuesMoveThroughTheirStages(t *testing.T) {
 	dir := stateDir(t)
 	c, ctx := secretsmanager.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{StateDir: dir}))), t.Context()
 	create := &secretsmanager.CreateSecretInput{Name: aws.String("book/database"), ClientRequestToken: aws.String("11111111-1111-1111-1111-111111111111")}
-	made := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, create))
-	if again := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, create)); *again.ARN != *made.ARN {
-		t.Errorf("the same token made %s and %s", *made.ARN, *again.ARN)
+	created := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, create))
+	if again := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, create)); *again.ARN != *created.ARN {
+		t.Errorf("the same token made %s and %s", *created.ARN, *again.ARN)
 	}
 	create.ClientRequestToken = aws.String("22222222-2222-2222-2222-222222222222")
 	_, err := c.CreateSecret(ctx, create)
 	refused(t, err, "ResourceExistsException", "the secret book/database already exists")
 	get := func(stage *string) (string, error) {
-		out, err := c.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: made.ARN, VersionStage: stage})
+		out, err := c.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: created.ARN, VersionStage: stage})
 		if err != nil {
 			return "", err
 		}
@@ -147,7 +147,7 @@ func TestASecretIsReplicated(t *testing.T) {
 	t.Parallel()
 	c, ctx := secretsmanager.NewFromConfig(clientConfig(openCloud(t, localcloud.Config{}))), t.Context()
 	name := aws.String("mine")
-	made := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: name, SecretString: aws.String("x"), AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-2")}}}))
+	created := must[*secretsmanager.CreateSecretOutput](t)(c.CreateSecret(ctx, &secretsmanager.CreateSecretInput{Name: name, SecretString: aws.String("x"), AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-west-2")}}}))
 	must[*secretsmanager.ReplicateSecretToRegionsOutput](t)(c.ReplicateSecretToRegions(ctx, &secretsmanager.ReplicateSecretToRegionsInput{SecretId: name, AddReplicaRegions: []types.ReplicaRegionType{{Region: aws.String("eu-north-1")}}}))
 	found := must[*secretsmanager.DescribeSecretOutput](t)(c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: name}))
 	if len(found.ReplicationStatus) != 2 || *found.ReplicationStatus[1].Region != "eu-north-1" || aws.ToString(found.PrimaryRegion) == "" {
@@ -155,7 +155,7 @@ func TestASecretIsReplicated(t *testing.T) {
 	}
 	for _, force := range []bool{true, false} {
 		_, err := c.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: name, ForceDeleteWithoutRecovery: &force})
-		refused(t, err, "InvalidParameterException", "You can't delete secret "+*made.ARN+" that still has replica regions [eu-west-2, eu-north-1].")
+		refused(t, err, "InvalidParameterException", "You can't delete secret "+*created.ARN+" that still has replica regions [eu-west-2, eu-north-1].")
 	}
 	must[*secretsmanager.RemoveRegionsFromReplicationOutput](t)(c.RemoveRegionsFromReplication(ctx, &secretsmanager.RemoveRegionsFromReplicationInput{SecretId: name, RemoveReplicaRegions: []string{"eu-west-2", "eu-north-1"}}))
 	_, err := c.StopReplicationToReplica(ctx, &secretsmanager.StopReplicationToReplicaInput{SecretId: name})

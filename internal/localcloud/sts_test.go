@@ -99,14 +99,14 @@ func TestASessionOfARoleMayDoWhatItsRoleMay(t *testing.T) {
 	role := func(name, principal, condition, policy string) *string {
 		t.Helper()
 		trusts := `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":` + principal + `,"Action":"sts:AssumeRole"` + condition + `}]}`
-		made, err := roles.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trusts})
+		created, err := roles.CreateRole(t.Context(), &iam.CreateRoleInput{RoleName: &name, AssumeRolePolicyDocument: &trusts})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if policy != "" {
 			must[*iam.PutRolePolicyOutput](t)(roles.PutRolePolicy(t.Context(), &iam.PutRolePolicyInput{RoleName: &name, PolicyName: aws.String("p"), PolicyDocument: &policy}))
 		}
-		return made.Role.Arn
+		return created.Role.Arn
 	}
 	const reads = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["ec2:DescribeVpcs","ssm:PutParameter","sts:AssumeRole"],"Resource":["*"]},
 		{"Effect":"Deny","Action":"ssm:PutParameter","Resource":"arn:aws:ssm:us-east-1:000000000000:parameter/others/*"}]}`

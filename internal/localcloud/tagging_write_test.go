@@ -103,13 +103,13 @@ func TestARuleOfASecurityGroupIsChangedInPlace(t *testing.T) {
 	t.Parallel()
 	g := newGround(t, openCloud(t, localcloud.Config{}))
 	client, ctx := ec2.NewFromConfig(clientConfig(g.cloud)), t.Context()
-	made := must[*ec2.AuthorizeSecurityGroupIngressOutput](t)(client.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
+	created := must[*ec2.AuthorizeSecurityGroupIngressOutput](t)(client.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{
 		GroupId: &g.group, IpPermissions: []ec2types.IpPermission{
 			{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(80), ToPort: aws.Int32(80), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}}},
 			{IpProtocol: aws.String("tcp"), FromPort: aws.Int32(90), ToPort: aws.Int32(90), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("10.0.0.0/8")}}},
 		},
 	}))
-	id := made.SecurityGroupRules[0].SecurityGroupRuleId
+	id := created.SecurityGroupRules[0].SecurityGroupRuleId
 	change := func(port int32, description string) error {
 		_, err := client.ModifySecurityGroupRules(ctx, &ec2.ModifySecurityGroupRulesInput{GroupId: &g.group, SecurityGroupRules: []ec2types.SecurityGroupRuleUpdate{{
 			SecurityGroupRuleId: id, SecurityGroupRule: &ec2types.SecurityGroupRuleRequest{

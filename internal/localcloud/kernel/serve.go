@@ -83,7 +83,7 @@ func (k *Kernel) ServeAPI(w http.ResponseWriter, r *http.Request) {
 		k.answerError(w, table, err, id)
 		return
 	}
-	_, _ = w.Write(answer) //nolint:gosec // XML or JSON for an SDK; the client may have disconnected
+	_, _ = w.Write(answer) // the client may have disconnected
 }
 
 // resolve sets the credential scope and the service of a request, and checks its region and
