@@ -185,7 +185,7 @@ func (l Lookup) getECR(ctx context.Context, ref name.Reference, with func(authn.
 	if isStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
 		// The role of the tasks may do what these credentials may not.
 		return nil, hint.With(fmt.Errorf("read image %s: the AWS credentials may not read this repository: %w: %w", ref.Name(), errUnknown, err),
-			"allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer on it (of a pull-through cache ecr:BatchImportUpstreamImage too, and ecr:CreateRepository for the first pull; %s prints all but the last), or name the image by its digest (…@sha256:…)", hint.Command("policy", "--image", ref.Name()))
+			"allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer on it (and ecr:BatchImportUpstreamImage, if it is a pull-through cache, whose first pull needs ecr:CreateRepository too), as %s does, or name the image by its digest (…@sha256:…)", hint.Command("policy", "--image", ref.Name()))
 	}
 	return nil, registryError("read image", ref.Name(), err)
 }
