@@ -235,6 +235,10 @@ func TestAnArchiveThatCantBeMeantIsRefused(t *testing.T) {
 	if err := os.Remove(filepath.Join(incomplete, "blobs/sha256", digest.Hex)); err != nil {
 		t.Fatal(err)
 	}
+	short := layoutOf(t, func(p layout.Path) error { return p.AppendImage(amd) })
+	if err := os.Truncate(filepath.Join(short, "blobs/sha256", digest.Hex), 7); err != nil {
+		t.Fatal(err)
+	}
 	text, err := os.ReadFile(single)
 	if err != nil {
 		t.Fatal(err)
@@ -249,6 +253,7 @@ func TestAnArchiveThatCantBeMeantIsRefused(t *testing.T) {
 		"windows":              {"oci:" + layoutOf(t, func(p layout.Path) error { return p.AppendImage(example(t, "windows/amd64", "no")) }), "it is for windows/amd64 and the tasks are amd64", "give an image for amd64"},
 		"an empty layout":      {"oci:" + layoutOf(t, func(layout.Path) error { return nil }), "it holds none", ""},
 		"a layer is missing":   {"oci:" + incomplete, "blob " + digest.String() + " is missing", "write the layout anew"},
+		"a layer is cut off":   {"oci:" + short, "blob " + digest.String() + " has 7 bytes, and its manifest says ", "write the layout anew"},
 		"a layout, named else": {"docker-archive:" + packed(t, incomplete), "an OCI layout in a tar", "oci-archive:"},
 		"an empty directory":   {"oci:" + t.TempDir(), "it is not an OCI layout", "oci-layout, index.json"},
 		"cut off":              {"docker-archive:" + written(t, "cut.tar", text[:len(text)/2]), "", "oci-archive:FILE"},

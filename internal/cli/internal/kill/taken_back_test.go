@@ -2,6 +2,7 @@ package kill_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/localcloud"
 	"github.com/bookctl/bookctl/internal/localcloud/memory"
@@ -47,10 +49,35 @@ func TestAReleaseThatIsTakenBackIsNotTheNextRuns(t *testing.T) {
 		for newest().LifecycleStage != types.ServiceDeploymentLifecycleStageProductionTrafficShift {
 			time.Sleep(time.Second)
 		}
-		if _, err := client.StopServiceDeployment(ctx, &ecs.StopServiceDeploymentInput{
-			ServiceDeploymentArn: newest().ServiceDeploymentArn, StopType: types.StopServiceDeploymentStopTypeRollback,
-		}); err != nil {
+		// Taking it back fails where ECS ends it otherwise, and not where somebody stopped it.
+		have, err := provision.ReadDeployed(ctx, provision.NewClients(a.config(&wire{})), a.spec.Stack)
+		if err != nil {
 			t.Fatal(err)
+		}
+		var shown types.ServiceDeploymentStatus // with which ECS shows that it has ended, "" for none
+		ends := provision.NewClients(a.config(&wire{}))
+		ends.ECS = ecs.New(ends.ECS.Options(), func(o *ecs.Options) {
+			o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
+				return s.Initialize.Add(middleware.InitializeMiddlewareFunc("ends", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+					out, meta, err := next.HandleInitialize(ctx, in)
+					if found, ok := out.Result.(*ecs.DescribeServiceDeploymentsOutput); ok && err == nil && shown != "" {
+						found.ServiceDeployments[0].Status, found.ServiceDeployments[0].FinishedAt = shown, aws.Time(time.Now())
+					}
+					return out, meta, err
+				}), middleware.After)
+			})
+		})
+		shifted, err := have.Shifted(ctx, ends, a.spec.Stack)
+		if err != nil || shifted == nil {
+			t.Fatalf("the release that is shifted to is %v: %v", shifted, err)
+		}
+		shown = types.ServiceDeploymentStatusRollbackFailed
+		if err := shifted.Back(ctx, nil); err == nil || !strings.Contains(err.Error(), "was not rolled back: ROLLBACK_FAILED") {
+			t.Errorf("a rollback that fails: %v", err)
+		}
+		shown = types.ServiceDeploymentStatusStopped
+		if err := shifted.Back(ctx, nil); err != nil {
+			t.Errorf("a release that somebody stops: %v", err)
 		}
 		interrupt()
 		if err := <-ended; err == nil {
