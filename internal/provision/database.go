@@ -61,6 +61,8 @@ type databaseSent struct {
 	// counts as gone only when that is complete. Finished says that it is.
 	final    string
 	finished bool
+	// refused is since when RDS refuses calls although it shows the instance as available.
+	refused time.Time
 	// going reports whether this run has seen it being deleted.
 	going bool
 }
@@ -274,6 +276,9 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	}
 	live.secretVersion = live.tags[TagSecretVersion]
 	status := aws.ToString(db.DBInstanceStatus)
+	if status != "available" {
+		d.sent.refused = time.Time{}
+	}
 	d.sent.going = d.sent.going || databasePhase(status) == graph.Terminating && live.tags[TagStack] == d.stack
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
@@ -503,6 +508,9 @@ func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 // refuses because of a state that does not pass is not wrapped, or it would be taken for an
 // error that passes by itself.
 func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
+	if stuck := d.stuck(db, what, err); stuck != nil {
+		return stuck
+	}
 	status := aws.ToString(db.DBInstanceStatus)
 	if !isCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
 		return fmt.Errorf("%s: %w", what, err)
@@ -515,6 +523,28 @@ func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
 		next = hint.New("%s; or %s", next, deletedWithAll())
 	}
 	return hint.Add(fmt.Errorf("%s, which is %s: %s", what, status, err.Error()), next)
+}
+
+// mostRefused is how long RDS may refuse calls for an instance that it shows as available, as it
+// does for a moment after a change. Something else holds the instance then, such as an
+// integration or a blue/green deployment.
+const mostRefused = 10 * time.Minute
+
+// stuck is the error of a call that RDS refuses for longer than that, and otherwise nil. It wraps
+// nothing, or it would be taken for an error that passes by itself.
+func (d *Database) stuck(db *types.DBInstance, what string, err error) error {
+	switch {
+	case !isCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":
+		d.sent.refused = time.Time{}
+		return nil
+	case d.sent.refused.IsZero():
+		d.sent.refused = d.now()
+	}
+	if d.now().Sub(d.sent.refused) < mostRefused {
+		return nil
+	}
+	return hint.With(fmt.Errorf("%s, which is available: %s", what, err.Error()),
+		"something holds the database, which RDS's words or %s name: end that, and run the same command again", d.events())
 }
 
 // deletedWithAll returns how an instance that leaves no snapshot is deleted with all that is left

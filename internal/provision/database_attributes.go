@@ -191,8 +191,12 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 			_, err = d.rds.ModifyDBInstance(ctx, in)
 		}
 	}
+	what := fmt.Sprintf("modify %s of database %s", graph.Fields(changes), *d.identifier())
+	if stuck := d.stuck(d.instanceSeen(), what, err); stuck != nil {
+		return stuck
+	}
 	if err != nil {
-		return fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	if aws.ToBool(in.ApplyImmediately) && (more || d.sent.busy == "") {
 		d.sent.changed = true

@@ -113,6 +113,29 @@ func TestAPurgeDeletesTheCopiesThatPeopleMade(t *testing.T) {
 	})
 }
 
+// TestARefusalThatDoesNotPassIsReported has something hold the database, such as an integration of
+// it, for which RDS refuses changes as long as the database is available.
+func TestARefusalThatDoesNotPassIsReported(t *testing.T) {
+	t.Parallel()
+	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
+		const words = "Instance book-database has an active integration."
+		answer, by := "<ErrorResponse><Error><Code>InvalidDBInstanceState</Code><Message>"+words+"</Message></Error></ErrorResponse>", a.by
+		a.spec.BackupDays = 14
+		for call, run := range map[string]func(context.Context, *wire) error{"Action=ModifyDBInstance": a.up, "Action=DeleteDBInstance": a.destroy} {
+			a.by = refusing{call, answer, by}
+			begun := time.Now()
+			err := run(t.Context(), &wire{})
+			a.by = by
+			if err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(hint.Of(err).String(), "describe-events") || time.Since(begun) > 30*time.Minute {
+				t.Errorf("%s, after %s: %v; next: %s", call, time.Since(begun), err, hint.Of(err))
+			}
+		}
+		if err := a.destroy(t.Context(), &wire{}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 // TestADestroyLeavesToAWSBackupWhatItHolds has AWS Backup hold continuous backups of the database,
 // without which RDS does not delete it and which only AWS Backup deletes.
 func TestADestroyLeavesToAWSBackupWhatItHolds(t *testing.T) {
@@ -151,6 +174,9 @@ type refusing struct {
 }
 
 func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body == nil { // of the registry
+		return r.by.RoundTrip(req)
+	}
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
 		return nil, err
