@@ -199,7 +199,7 @@ func unpack(dir string, from io.Reader) error {
 	for files := tar.NewReader(from); ; {
 		header, err := files.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return readToEnd(from)
 		}
 		if err != nil {
 			return err
@@ -215,6 +215,14 @@ func unpack(dir string, from io.Reader) error {
 			return fmt.Errorf("unpack %s: %w", header.Name, err)
 		}
 	}
+}
+
+// readToEnd reads what follows the end of an image's archive. mutate.Extract ends the archive
+// before it reports a layer that it can't read: without the error, the files of the layers
+// above it would pass for the whole image.
+func readToEnd(archive io.Reader) error {
+	_, err := io.Copy(io.Discard, archive)
+	return err
 }
 
 // inside turns a path of the image into one relative to its root; what points

@@ -35,7 +35,7 @@ func (r *Remote) ListensOnPORT() (bool, error) {
 	for each := tar.NewReader(files); ; {
 		header, err := each.Next()
 		if errors.Is(err, io.EOF) {
-			return false, nil
+			return false, readToEnd(files)
 		}
 		if err != nil {
 			return false, err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/signal"
@@ -16,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -71,7 +73,7 @@ func contained(mode string) int {
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("listening")
-		select {}
+		time.Sleep(time.Hour) // Go ends a program that blocks without a timer, as a deadlock
 	}
 	return 99
 }
@@ -182,6 +184,34 @@ func TestFailuresReadAsECSWordsThem(t *testing.T) {
 	}
 }
 
+// TestALayerThatCantBeReadFails has a registry that does not give out the base of an image,
+// whose files come last.
+func TestALayerThatCantBeReadFails(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	base := layer(t, []tar.Header{{Name: "app/program", Typeflag: tar.TypeReg, Mode: 0o755}}, nil)
+	upper := layer(t, []tar.Header{{Name: "etc/app.conf", Typeflag: tar.TypeReg, Mode: 0o644}}, nil)
+	write(t, w.host+"/app:v1", v1.Config{
+		Entrypoint: []string{"/app/program"}, Labels: map[string]string{"io.github.bookctl.listens-on-port": "true"},
+	}, base, upper)
+	digest, err := base.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.withhold(digest)
+	platform := v1.Platform{OS: "linux", Architecture: runtime.GOARCH}
+	if _, err := w.images.Pull(t.Context(), w.host+"/app:v1", platform, task.Login{}); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("an image whose base can't be read was pulled: error %v, want status 403 in it", err)
+	}
+	remote, err := task.Fetch(t.Context(), w.host+"/app:v1", platform, task.Login{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := remote.ListensOnPORT(); err == nil || !strings.Contains(err.Error(), "403") {
+		t.Errorf("whether a program in that base listens on PORT: error %v, want status 403 in it", err)
+	}
+}
+
 func TestHostileLayersStayInside(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -192,7 +222,7 @@ func TestHostileLayersStayInside(t *testing.T) {
 		{{Name: "hard", Typeflag: tar.TypeLink, Linkname: "/etc/passwd"}},
 	} {
 		ref := fmt.Sprintf("%s/app:hostile%d", w.host, i)
-		write(t, ref, layer(t, entries, nil), v1.Config{})
+		write(t, ref, v1.Config{}, layer(t, entries, nil))
 		// Refused or kept inside: both are safe, writing outside is not.
 		_, err := w.images.Pull(t.Context(), ref, v1.Platform{OS: "linux", Architecture: runtime.GOARCH}, task.Login{})
 		t.Logf("hostile layer %d: %v", i, err)
@@ -206,9 +236,12 @@ func TestHostileLayersStayInside(t *testing.T) {
 }
 
 type world struct {
-	host   string
-	images *task.Images
+	host     string
+	images   *task.Images
+	withheld atomic.Value // the digest of the layer that the registry does not give out
 }
+
+func (w *world) withhold(layer v1.Hash) { w.withheld.Store(layer.String()) }
 
 type anything struct{}
 
@@ -223,7 +256,14 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(reg)
+	w := &world{}
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if layer, ok := w.withheld.Load().(string); ok && r.Method == http.MethodGet && strings.HasSuffix(r.URL.Path, layer) {
+			rw.WriteHeader(http.StatusForbidden)
+			return
+		}
+		reg.ServeHTTP(rw, r)
+	}))
 	t.Cleanup(server.Close)
 	state := t.TempDir()
 	// As root the containers run as other users, who must be let in.
@@ -234,7 +274,8 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &world{host: strings.TrimPrefix(server.URL, "http://"), images: images}
+	w.host, w.images = strings.TrimPrefix(server.URL, "http://"), images
+	return w
 }
 
 func (w *world) push(t *testing.T, ref string, config v1.Config) {
@@ -243,7 +284,7 @@ func (w *world) push(t *testing.T, ref string, config v1.Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, w.host+"/"+ref, layer(t, []tar.Header{
+	write(t, w.host+"/"+ref, config, layer(t, []tar.Header{
 		{Name: "app", Typeflag: tar.TypeDir, Mode: 0o755},
 		{Name: "app/program", Typeflag: tar.TypeReg, Mode: 0o755},
 		{Name: "app/link", Typeflag: tar.TypeSymlink, Linkname: "/app/program"},
@@ -251,7 +292,7 @@ func (w *world) push(t *testing.T, ref string, config v1.Config) {
 		{Name: "etc/passwd", Typeflag: tar.TypeReg, Mode: 0o644},
 	}, map[string]string{
 		"app/program": string(program), "etc/app.conf": "contained", "etc/passwd": "nonroot:x:65532:65532::/:/none\n",
-	}), config)
+	}))
 }
 
 func layer(t *testing.T, entries []tar.Header, content map[string]string) v1.Layer {
@@ -279,9 +320,9 @@ func layer(t *testing.T, entries []tar.Header, content map[string]string) v1.Lay
 	return l
 }
 
-func write(t *testing.T, ref string, layer v1.Layer, config v1.Config) {
+func write(t *testing.T, ref string, config v1.Config, layers ...v1.Layer) {
 	t.Helper()
-	image, err := mutate.AppendLayers(empty.Image, layer)
+	image, err := mutate.AppendLayers(empty.Image, layers...)
 	if err != nil {
 		t.Fatal(err)
 	}
