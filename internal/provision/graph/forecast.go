@@ -109,10 +109,3 @@ func (f *Forecast) Total(now time.Time) time.Duration {
 	}
 	return last.Sub(f.begun)
 }
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
-}
