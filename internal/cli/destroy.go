@@ -145,7 +145,7 @@ func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, was *d
 	}
 	// The reads that otherwise only the check at the end makes are made now: a missing
 	// permission would show only when everything else is deleted.
-	if err := provision.CheckProof(ctx, t.clients, g.stack, is.have); err != nil {
+	if err := provision.CheckInventoryReads(ctx, t.clients, g.stack, is.have); err != nil {
 		return is, beforehand(g.stack, fmt.Errorf("what is left of it could not be listed: %w", err))
 	}
 	if is.snapshots, err = is.have.Snapshots(ctx, t.clients.RDS, g.stack); err != nil {
@@ -245,7 +245,7 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 		return question + elsewhere
 	}
 	going := selected(snapshots, purged)
-	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.Stays() && s.Region == "" })
+	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.OnlyAWSDeletes() && s.Region == "" })
 	otherRegion := selected(snapshots, isOfAnotherRegion)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
 	held := earlier.RecoveryPoint != ""
@@ -277,13 +277,13 @@ func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []pr
 }
 
 // purged reports whether a destroy with --purge-snapshots deletes a snapshot.
-func purged(s provision.Snapshot) bool { return !s.Stays() }
+func purged(s provision.Snapshot) bool { return !s.OnlyAWSDeletes() }
 
 // byRDS reports whether a snapshot that was not there before is of RDS's own making: a daily one,
 // or the last of a database that was being deleted already.
 func byRDS(s provision.Snapshot, before provision.Deployed) bool {
 	ending := s.Kind == provision.FinalSnapshot || s.Kind == provision.RetainedBackup
-	return s.Kind == provision.AutomatedSnapshot || before.DatabaseGoing && ending
+	return s.Kind == provision.AutomatedSnapshot || before.DatabaseDeleting && ending
 }
 
 // isOfAnotherRegion reports whether a snapshot is from another region.
@@ -430,7 +430,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 	default:
 		restore = hint.New("%s creates the stack again from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
-	ours := selected(kept, func(s provision.Snapshot) bool { return !s.Stays() })
+	ours := selected(kept, func(s provision.Snapshot) bool { return !s.OnlyAWSDeletes() })
 	var purge, backups, otherRegion hint.Message
 	switch {
 	case len(ours) == 0:
@@ -454,7 +454,7 @@ func onward(kept []provision.Snapshot) hint.Message {
 			otherRegion = hint.New("%s, and its snapshots %s", otherRegion, copied)
 		}
 	}
-	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.Stays() && !isOfAnotherRegion(s) }) {
+	if slices.ContainsFunc(kept, func(s provision.Snapshot) bool { return s.OnlyAWSDeletes() && !isOfAnotherRegion(s) }) {
 		backups = hint.New("only %s deletes what AWS Backup holds", hint.AWS("backup", "delete-recovery-point", "…"))
 	}
 	return hint.New("%s.", hint.Join("; ", restore, purge, backups, otherRegion))

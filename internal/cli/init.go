@@ -267,7 +267,7 @@ func valuesOf(settings provision.Settings) []appfile.Value {
 		if row.Flag == "db-version" && is == provision.DefaultDBVersion || row.Flag == "https-port" && !settings.Secure() {
 			continue
 		}
-		out = append(out, appfile.Value{Key: row.Flag, Texts: []string{row.Said(settings)}})
+		out = append(out, appfile.Value{Key: row.Flag, Texts: []string{row.FlagText(settings)}})
 	}
 	for _, list := range []struct {
 		key   string

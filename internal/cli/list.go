@@ -93,7 +93,7 @@ func monthly(ctx context.Context, t *target, s provision.Summary, ends supportEn
 	if s.State == "destroyed" {
 		return &snapshots, nil
 	}
-	usage, err := ends.usage(ctx, t, s.There)
+	usage, err := ends.usage(ctx, t, s.Deployed)
 	if err != nil {
 		return nil, err
 	}

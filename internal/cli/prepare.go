@@ -81,12 +81,12 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	if t.local && have.Running == "" {
 		want.Arch = runtime.GOARCH
 	}
-	if t.local && !have.Ported {
+	if t.local && !have.PortRecorded {
 		if want.Port, err = freePort(); err != nil {
 			return nil, err
 		}
 	}
-	if err := p.have.GiveUnserved(ctx, t.clients, &want); err != nil { // what was set before a first release
+	if err := p.have.AddUnservedSecrets(ctx, t.clients, &want); err != nil { // what was set before a first release
 		return nil, err
 	}
 	for _, name := range u.env.unset {
@@ -102,7 +102,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 		origin string
 	)
 	if !want.NoDatabase {
-		if err := have.CheckGoing(ctx, t.clients.RDS, g.stack, u.restore); err != nil {
+		if err := have.CheckDatabaseNotDeleting(ctx, t.clients.RDS, g.stack, u.restore); err != nil {
 			return nil, err
 		}
 	}
@@ -191,7 +191,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 	want.DBVersion, want.Subnets, want.DBSubnets = env.DBVersion, env.Subnets, env.DBSubnets
 	p.spec = provision.Spec{
 		Stack: g.stack, Version: version(), Settings: want, Running: have.Running, Zones: env.Zones, Restore: u.restore, Deployed: &have,
-		Said: said(flags), UpgradeFrom: env.UpgradeFrom, NewDatabase: !have.HasData(),
+		GivenFlags: said(flags), UpgradeFrom: env.UpgradeFrom, NewDatabase: !have.HasData(),
 	}
 	if p.source != nil {
 		p.spec.Source = p.source
@@ -221,7 +221,7 @@ func prepare(ctx context.Context, t *target, g *globals, u *upFlags, flags *pfla
 // returns reports whether a setting was returned to the image, which then has to be read.
 func returns(f *pflag.FlagSet) bool {
 	return slices.ContainsFunc(provision.Table(), func(row provision.Setting) bool {
-		return row.Derived && f.Changed(row.Flag) && row.Returns(f.Lookup(row.Flag).Value.String())
+		return row.Derived && f.Changed(row.Flag) && row.FollowsImageAgain(f.Lookup(row.Flag).Value.String())
 	})
 }
 

@@ -35,7 +35,7 @@ type globals struct {
 	noColor bool
 
 	// answers bounds how long an answer may take.
-	answers provision.Answers
+	answers provision.AnswerGuard
 	// prompt prints a question's line while a run is drawn on a terminal; nil while none is.
 	prompt atomic.Pointer[func(format string, args ...any)]
 	// unattended is set when nobody is asked on the terminal any more.

@@ -32,7 +32,7 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 		text += "; no alarm takes it back: see --alarm-email"
 	}
 	out := []hint.Message{hint.New("%s", text)}
-	if have.Service() && !have.Twins {
+	if have.Service() && !have.TwoTargetGroups {
 		return append(out, hint.New("this release still rolls, because ECS requires that before it shifts traffic; the next one uses %s", strategy))
 	}
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html

@@ -183,7 +183,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	}
 	var kept []string
 	if !have.Found { // nothing records its settings; resources may exist all the same
-		if have.Found, kept, err = provision.Exist(ctx, t.clients, g.stack); err != nil {
+		if have.Found, kept, err = provision.FindRemains(ctx, t.clients, g.stack); err != nil {
 			return nil, err
 		}
 	}
@@ -249,7 +249,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 
 // observe reads every resource, and what only a status needs.
 func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed, also alsoRead) ([]graph.Finding, error) {
-	have.HintTags(ctx, t.clients.Tagging, g.stack)
+	have.PreloadTags(ctx, t.clients.Tagging, g.stack)
 	spec := provision.Spec{
 		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
 		Paused: !have.Paused.IsZero(),
@@ -263,7 +263,7 @@ func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have 
 	}
 	found := graph.Observe(ctx, stack.Resources(), stack.Options())
 	for i := range found {
-		if found[i].Name == "sg-load-balancer" && !have.Ported {
+		if found[i].Name == "sg-load-balancer" && !have.PortRecorded {
 			found[i].Drift = nil // the port of its rule is recorded with the load balancer
 		}
 	}

@@ -148,7 +148,7 @@ var yes = map[string]string{"true": "yes", "false": "no"}
 // beside is the next step for data of a snapshot that does not get into the stack's database.
 // Deleting the database first is none: its automated snapshots go with it.
 func beside(stack string, from provision.Snapshot) hint.Message {
-	other := naming.Beside(stack)
+	other := naming.OtherStack(stack)
 	return hint.New("%s creates a stack beside this one with the data of the snapshot, and %s exports it from there",
 		hint.Command("up", "--stack", other, "--restore", from.Name()), hint.Command("db", "dump", "--stack", other, "FILE"))
 }

@@ -42,8 +42,8 @@ func CheckStack(name string) error {
 // longestStack is how long the name of a stack can be.
 const longestStack = 20
 
-// Beside is a name for a second stack beside one, such as book-restored.
-func Beside(stack string) string {
+// OtherStack is a name for a second stack next to the given one, such as book-restored.
+func OtherStack(stack string) string {
 	end := "-restored"
 	if strings.HasSuffix(stack, end) {
 		end = "-again"

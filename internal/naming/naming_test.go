@@ -242,7 +242,7 @@ func TestAStackBesideAnotherHasANameOfItsOwn(t *testing.T) {
 		"book": "book-restored", "book-restored": "book-restored-again", "book-restored-again": "book-restor-restored",
 		strings.Repeat("a", 20): "aaaaaaaaaaa-restored", "aaaaaaaaaa-bbbbb": "aaaaaaaaaa-restored", "aaaaaaaaaaa-restored": "aaaaaaaaaaa-re-again",
 	} {
-		if got := naming.Beside(stack); got != want || naming.CheckStack(got) != nil {
+		if got := naming.OtherStack(stack); got != want || naming.CheckStack(got) != nil {
 			t.Errorf("beside stack %s: %s, want %s: %v", stack, got, want, naming.CheckStack(got))
 		}
 	}

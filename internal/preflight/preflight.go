@@ -376,7 +376,7 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 		as = "with certificate " + have.Certificate
 	}
 	switch {
-	case in.Deployed.Secured && (have.Secure() && !want.Secure() || have.Domain != "" && want.Domain != have.Domain):
+	case in.Deployed.ServedHTTPS && (have.Secure() && !want.Secure() || have.Domain != "" && want.Domain != have.Domain):
 		return hint.With(fmt.Errorf("this stack serves HTTPS %s, which can't be changed or removed", as), "create another stack for the other name, with --stack")
 	case have.Secure() && !want.Secure():
 		return hint.With(fmt.Errorf("this stack is to serve HTTPS %s, which can't be removed", as), "give another --domain or --certificate, or destroy the stack and create it again without")

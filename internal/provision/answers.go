@@ -23,10 +23,10 @@ import (
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
-// Answers bounds how long AWS may take to answer, and refuses what is no answer.
+// AnswerGuard bounds how long AWS may take to answer, and refuses what is no answer.
 // The SDK waits without an end for one that does not come, and takes an empty
 // document for an answer. The zero value works.
-type Answers struct {
+type AnswerGuard struct {
 	// Limit is how long an answer to one attempt may take. Zero means 30 s: AWS
 	// answers the slowest of the calls that bookctl makes within a few.
 	Limit time.Duration
@@ -52,7 +52,7 @@ const (
 // SignInTimeout is how long getting credentials may take, including the time to type a code.
 const SignInTimeout = 3 * time.Minute
 
-func (a *Answers) limit() time.Duration {
+func (a *AnswerGuard) limit() time.Duration {
 	if a.Limit == 0 {
 		return answerLimit
 	}
@@ -69,7 +69,7 @@ type tries struct {
 type triesKey struct{}
 
 // Watch is the SDK middleware that does it, for aws.Config.APIOptions.
-func (a *Answers) Watch(stack *middleware.Stack) error {
+func (a *AnswerGuard) Watch(stack *middleware.Stack) error {
 	const retries = "Retry" // what the SDK calls its own
 	if _, there := stack.Finalize.Get(retries); !there {
 		return nil // presigning, which sends nothing
@@ -113,7 +113,7 @@ func (a *Answers) Watch(stack *middleware.Stack) error {
 }
 
 // watch reports that a call waits, until what it returns is called.
-func (a *Answers) watch(service, operation string) (end func()) {
+func (a *AnswerGuard) watch(service, operation string) (end func()) {
 	if a.Slow == nil {
 		return func() {}
 	}
@@ -144,7 +144,7 @@ func (a *Answers) watch(service, operation string) (end func()) {
 }
 
 // attempt ends an attempt that is not answered in time.
-func (a *Answers) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
+func (a *AnswerGuard) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
 	made, _ := ctx.Value(triesKey{}).(*tries)
 	if made == nil {
 		made = &tries{}

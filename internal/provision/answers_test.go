@@ -65,7 +65,7 @@ func TestAnAnswerThatEndsEarlyIsTriedAgain(t *testing.T) {
 				}
 			}))
 			defer srv.Close()
-			answers := &provision.Answers{}
+			answers := &provision.AnswerGuard{}
 			config := aws.Config{
 				Region: "us-east-1", BaseEndpoint: &srv.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 				Retryer:    func() aws.Retryer { return provision.NewRetryer(time.Millisecond) },
@@ -91,7 +91,7 @@ func TestCredentialsTakeNoTimeFromAnAnswer(t *testing.T) {
 		fmt.Fprint(w, "<DescribeVpcsResponse><vpcSet><item><vpcId>vpc-1</vpcId></item></vpcSet></DescribeVpcsResponse>")
 	}))
 	defer srv.Close()
-	answers := &provision.Answers{Limit: 2 * time.Second, Slow: func(_, operation string, _ time.Duration) { t.Errorf("%s is said not to be answered", operation) }}
+	answers := &provision.AnswerGuard{Limit: 2 * time.Second, Slow: func(_, operation string, _ time.Duration) { t.Errorf("%s is said not to be answered", operation) }}
 	config := aws.Config{
 		Region: "us-east-1", BaseEndpoint: &srv.URL, APIOptions: []func(*middleware.Stack) error{answers.Watch, requestbody.Readable},
 		Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -111,7 +111,7 @@ func TestCredentialsThatDoNotComeEndACall(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		typed := make(chan struct{})
-		answers := &provision.Answers{}
+		answers := &provision.AnswerGuard{}
 		config := aws.Config{
 			Region: "us-east-1", APIOptions: []func(*middleware.Stack) error{answers.Watch},
 			Credentials: aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {

@@ -24,16 +24,16 @@ type Deployed struct {
 	// Found reports whether something of the stack exists that settings are read
 	// from. Without it Settings are the defaults.
 	Found bool
-	// Balanced reports whether there is a load balancer.
-	Balanced bool
-	// Secured reports whether the stack was served by HTTPS, so that clients may know it by its
+	// HasLoadBalancer reports whether there is a load balancer.
+	HasLoadBalancer bool
+	// ServedHTTPS reports whether the stack was served by HTTPS, so that clients may know it by its
 	// domain. A domain whose certificate was never issued is only recorded.
-	Secured bool
-	// Ported reports whether Settings have the port that the stack was last given.
-	Ported bool
-	// Database reports whether there is a database of the stack, and DatabaseGoing whether it
+	ServedHTTPS bool
+	// PortRecorded reports whether Settings have the port that the stack was last given.
+	PortRecorded bool
+	// Database reports whether there is a database of the stack, and DatabaseDeleting whether it
 	// is being deleted, which RDS does not take back.
-	Database, DatabaseGoing bool
+	Database, DatabaseDeleting bool
 	// Paused is when the stack was paused; zero for one that is not.
 	Paused time.Time
 	// DatabaseStarts is when RDS starts a stopped database by itself; zero where it
@@ -51,9 +51,9 @@ type Deployed struct {
 	exists existing
 	// observation has what was read, for the resources of the same run.
 	observation *observation
-	// unserved is the version of the values that GiveUnserved has read; nil for none.
+	// unserved is the version of the values that AddUnservedSecrets has read; nil for none.
 	unserved *string
-	// hints are what HintTags has read, by ARN.
+	// hints are what PreloadTags has read, by ARN.
 	hints map[string]map[string]string
 }
 
@@ -143,7 +143,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		})
 	}
 	err := each.Wait()
-	for _, going := range []bool{d.serviceGoing(), d.DatabaseGoing} {
+	for _, going := range []bool{d.serviceGoing(), d.DatabaseDeleting} {
 		if going {
 			seen--
 		}
@@ -164,10 +164,10 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		if !d.exists.service {
 			d.readCopy(servicePart, d.exists.copyOfService)
 		}
-		if !d.Balanced {
+		if !d.HasLoadBalancer {
 			d.readCopy(balancerPart, d.exists.copyOfBalancer)
-			d.Secured = wasSecure(d.exists.copyOfBalancer)
-			d.Ported = d.exists.copyOfBalancer[settingTag("port")] != ""
+			d.ServedHTTPS = wasSecure(d.exists.copyOfBalancer)
+			d.PortRecorded = d.exists.copyOfBalancer[settingTag("port")] != ""
 		}
 	}
 	return d, err
@@ -249,7 +249,7 @@ func (d Deployed) Lost(made Settings) []string {
 		resource, name string
 		there          bool
 	}{
-		{balancerPart, "load balancer", d.Ported},
+		{balancerPart, "load balancer", d.PortRecorded},
 		{servicePart, "service", d.exists.service || d.exists.copyOfService[settingTag("count")] != ""},
 		{databasePart, "database", d.Database},
 	} {
@@ -298,7 +298,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 		d.exists.service, d.exists.tasks, d.Paused = true, live.DesiredCount, pausedSince(tags)
 		d.exists.noteTags(servicePart, tags)
 		d.read(servicePart, tags, parts{service: live})
-		d.Twins = slices.ContainsFunc(live.LoadBalancers, func(b ecstypes.LoadBalancer) bool { return b.AdvancedConfiguration != nil })
+		d.TwoTargetGroups = slices.ContainsFunc(live.LoadBalancers, func(b ecstypes.LoadBalancer) bool { return b.AdvancedConfiguration != nil })
 	}, nil
 }
 
@@ -337,7 +337,7 @@ func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]st
 }
 
 // HasData reports whether there is a database of the stack that stays.
-func (d Deployed) HasData() bool { return d.Database && !d.DatabaseGoing }
+func (d Deployed) HasData() bool { return d.Database && !d.DatabaseDeleting }
 
 func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
 	live, err := databases{identity: who, rds: c.RDS}.instance(ctx)
@@ -357,7 +357,7 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 		return nil
 	}
 	return func() {
-		d.Database, d.DatabaseGoing = true, databasePhase(aws.ToString(live.DBInstanceStatus)) == graph.Terminating
+		d.Database, d.DatabaseDeleting = true, databasePhase(aws.ToString(live.DBInstanceStatus)) == graph.Terminating
 		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
 		d.exists.version = aws.ToString(live.EngineVersion)
@@ -396,8 +396,8 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		for _, zone := range live.AvailabilityZones {
 			d.exists.subnets = append(d.exists.subnets, aws.ToString(zone.SubnetId))
 		}
-		d.Balanced, d.Ported = true, true
-		d.Secured = wasSecure(found.targetTags()) || slices.ContainsFunc(found.listeners, func(l elbtypes.Listener) bool { return l.Protocol == elbtypes.ProtocolEnumHttps })
+		d.HasLoadBalancer, d.PortRecorded = true, true
+		d.ServedHTTPS = wasSecure(found.targetTags()) || slices.ContainsFunc(found.listeners, func(l elbtypes.Listener) bool { return l.Protocol == elbtypes.ProtocolEnumHttps })
 		d.exists.noteTags(balancerPart, tags)
 		d.read(balancerPart, tags, parts{port: port})
 	}, nil

@@ -18,7 +18,7 @@ func (d Deployed) Changes(ctx context.Context, c Clients) ([]string, error) {
 	}
 	if d.unserved != nil {
 		given := now.Settings
-		if err := now.GiveUnserved(ctx, c, &given); err != nil {
+		if err := now.AddUnservedSecrets(ctx, c, &given); err != nil {
 			return nil, err
 		}
 	}
@@ -44,7 +44,7 @@ func (d Deployed) Since(before Deployed) []string {
 		was, is bool
 	}{
 		{"service", before.hasService(), d.hasService()},
-		{"load balancer", before.Balanced, d.Balanced},
+		{"load balancer", before.HasLoadBalancer, d.HasLoadBalancer},
 		{"database", before.HasData(), d.HasData()},
 	} {
 		switch {
@@ -102,7 +102,7 @@ func (d Deployed) Since(before Deployed) []string {
 // deletion. What they recorded of the settings is not changed when it is gone with them.
 func (d Deployed) ended(before Deployed) map[string]bool {
 	out := map[string]bool{
-		servicePart: before.serviceGoing(), databasePart: before.DatabaseGoing,
+		servicePart: before.serviceGoing(), databasePart: before.DatabaseDeleting,
 		networkPart: before.Zones != [2]string{} && d.Zones == [2]string{},
 	}
 	for _, part := range []string{definitionPart, naming.ExecutionRole} {
@@ -122,7 +122,7 @@ func (d Deployed) without(ended map[string]bool, after Deployed) Settings {
 		}
 	}
 	if ended[servicePart] {
-		s.Twins = is.Twins
+		s.TwoTargetGroups = is.TwoTargetGroups
 	}
 	if ended[databasePart] {
 		s.NoDatabase, s.DBSubnets = is.NoDatabase, is.DBSubnets

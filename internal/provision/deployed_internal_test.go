@@ -10,7 +10,7 @@ import (
 
 // whole is a stack of two tasks that serves.
 func whole() Deployed {
-	d := Deployed{Found: true, Balanced: true, Ported: true, Database: true, Settings: DefaultSettings()}
+	d := Deployed{Found: true, HasLoadBalancer: true, PortRecorded: true, Database: true, Settings: DefaultSettings()}
 	d.Count = 2
 	d.exists = existing{service: true, tasks: 2, served: true, class: d.DBClass, gib: d.DBStorage, backedUp: d.BackupDays}
 	return d
@@ -39,7 +39,7 @@ func TestUsageIsWhatExists(t *testing.T) {
 	if _, there := noDatabase["database storage"]; there || len(noDatabase) != len(all)-3 {
 		t.Errorf("without a database: %v", noDatabase)
 	}
-	noBalancer := cost(func(d *Deployed) { d.Balanced = false })
+	noBalancer := cost(func(d *Deployed) { d.HasLoadBalancer = false })
 	if _, there := noBalancer["load balancer"]; there || noBalancer["public addresses"].Monthly != all["public addresses"].Monthly/2 {
 		t.Errorf("without a load balancer: %v", noBalancer)
 	}
@@ -63,9 +63,9 @@ func TestWhatADeletedPartRecordedIsSaidToBeLost(t *testing.T) {
 	}{
 		"whole": {func(*Deployed) {}, nil},
 		"never whole": {func(d *Deployed) {
-			d.Balanced, d.Ported, d.exists.served, d.exists.service = false, false, false, false
+			d.HasLoadBalancer, d.PortRecorded, d.exists.served, d.exists.service = false, false, false, false
 		}, nil},
-		"no load balancer": {func(d *Deployed) { d.Balanced, d.Ported = false, false }, []string{"the load balancer is gone, and with it the settings that it recorded; it is made with --port 80, no --domain, no --certificate"}},
+		"no load balancer": {func(d *Deployed) { d.HasLoadBalancer, d.PortRecorded = false, false }, []string{"the load balancer is gone, and with it the settings that it recorded; it is made with --port 80, no --domain, no --certificate"}},
 		"no service":       {func(d *Deployed) { d.exists.service = false }, []string{"--count 1, no --max"}},
 		"no database":      {func(d *Deployed) { d.Database = false }, []string{"--db-class db.t4g.micro"}},
 	} {

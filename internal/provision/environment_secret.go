@@ -398,9 +398,9 @@ func (o OwnSecrets) Give(s *Settings, names ...string) (lost []string) {
 	return lost
 }
 
-// GiveUnserved gives the container of a stack that has no service yet all values that
+// AddUnservedSecrets gives the container of a stack that has no service yet all values that
 // were set beforehand, but for the names that it has otherwise.
-func (d *Deployed) GiveUnserved(ctx context.Context, c Clients, s *Settings) error {
+func (d *Deployed) AddUnservedSecrets(ctx context.Context, c Clients, s *Settings) error {
 	if d.Service() {
 		return nil
 	}

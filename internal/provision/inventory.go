@@ -25,10 +25,10 @@ func Inventory(ctx context.Context, c Clients, stack string) ([]inventory.Item, 
 	return inventoryOf(c, stack, nil).List(ctx)
 }
 
-// CheckProof makes those reads of Inventory that nothing else of a destroy makes
+// CheckInventoryReads makes those reads of Inventory that nothing else of a destroy makes
 // before it touches anything, so that one which is not allowed is known by then.
 // What it reads is in what was read of the stack, for the destroy; the zero Deployed is fine.
-func CheckProof(ctx context.Context, c Clients, stack string, have Deployed) error {
+func CheckInventoryReads(ctx context.Context, c Clients, stack string, have Deployed) error {
 	if err := naming.CheckStack(stack); err != nil {
 		return err
 	}
@@ -54,11 +54,11 @@ func Sweep(ctx context.Context, c Clients, stack string, timeout time.Duration, 
 	return inventoryOf(c, stack, nil).Sweep(ctx, timeout, guard)
 }
 
-// Exist reports whether anything is there of a stack. A run that was cut off early
+// FindRemains reports whether anything is there of a stack. A run that was cut off early
 // leaves parts from which ReadDeployed can't read its settings. Secrets that were set
 // before there is anything else are no stack yet: it returns their names, nil for no
 // such secret.
-func Exist(ctx context.Context, c Clients, stack string) (found bool, secrets []string, err error) {
+func FindRemains(ctx context.Context, c Clients, stack string) (found bool, secrets []string, err error) {
 	left, err := Inventory(ctx, c, stack)
 	if err != nil {
 		return false, nil, fmt.Errorf("look for parts of stack %s: %w", stack, err)

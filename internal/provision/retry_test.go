@@ -50,7 +50,7 @@ func TestADeadlineDoesNotHideTheThrottling(t *testing.T) {
 		fmt.Fprint(w, `{"__type":"ThrottlingException","message":"Rate exceeded"}`)
 	}))
 	defer server.Close()
-	answers := &provision.Answers{}
+	answers := &provision.AnswerGuard{}
 	client := acm.New(acm.Options{
 		Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("a", "b", ""),
 		Retryer: provision.NewRetryer(10 * time.Second), APIOptions: []func(*middleware.Stack) error{answers.Watch},

@@ -115,9 +115,9 @@ func (s Setting) parse(to *Settings, recorded string) {
 	s.Value.Parse(to, recorded)
 }
 
-// Said is the value as the flag takes it, with "none" for an empty one if the flag accepts
+// FlagText is the value as the flag takes it, with "none" for an empty one if the flag accepts
 // that.
-func (s Setting) Said(in Settings) string {
+func (s Setting) FlagText(in Settings) string {
 	is := s.Value.Format(in)
 	if is == "" && s.given != nil && s.Value.Parse(&in, "none") {
 		if s.given(&in); s.Value.Format(in) == "" {
@@ -329,9 +329,9 @@ func (s *Settings) read(resource string, tags map[string]string, live parts) {
 	}
 }
 
-// Returns reports whether a text makes a derived setting follow the image again: 0 for a
+// FollowsImageAgain reports whether a text makes a derived setting follow the image again: 0 for a
 // number, and "image" for a text.
-func (s Setting) Returns(text string) bool {
+func (s Setting) FollowsImageAgain(text string) bool {
 	switch s.Value.(type) {
 	case Number:
 		return text == "0"
@@ -348,7 +348,7 @@ func (s *Settings) Overlay(given Settings, said func(flag string) bool) {
 			continue
 		}
 		if row.Derived {
-			s.choose(row.Flag, !row.Returns(row.Value.Format(given)))
+			s.choose(row.Flag, !row.FollowsImageAgain(row.Value.Format(given)))
 			if !s.chose(row.Flag) {
 				continue // it stays until the image is looked at
 			}

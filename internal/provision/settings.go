@@ -48,10 +48,10 @@ type Settings struct {
 	SpotBase int32
 	// Deploy is how a release takes the place of the one before; see ParseStrategy.
 	Deploy string
-	// Twins reports whether the stack has what shifting the traffic needs. What was made for that
+	// TwoTargetGroups reports whether the stack has what shifting the traffic needs. What was made for that
 	// stays with the stack, also when it only rolls again: which of the two target groups
 	// the tasks are in changes with each release.
-	Twins bool
+	TwoTargetGroups bool
 	// Port is the port that the load balancer serves.
 	Port int32
 	// Domain is the name under which the stack is served by HTTPS, "" for none.

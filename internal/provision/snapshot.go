@@ -308,11 +308,11 @@ func (d Deployed) CheckRestore(ctx context.Context, client *rds.Client, stack, w
 	return "", &RestoredError{Database: aws.ToString(db.DBInstanceIdentifier), Snapshot: from, Origin: origin}
 }
 
-// CheckGoing says why an up must not make another database in the place of one that is
+// CheckDatabaseNotDeleting says why an up must not make another database in the place of one that is
 // being deleted, where nothing else is: that would be empty, or have the data of an older
 // snapshot than the one that is being taken. Restore is Spec.Restore.
-func (d Deployed) CheckGoing(ctx context.Context, client *rds.Client, stack, restore string) error {
-	if !d.DatabaseGoing {
+func (d Deployed) CheckDatabaseNotDeleting(ctx context.Context, client *rds.Client, stack, restore string) error {
+	if !d.DatabaseDeleting {
 		return nil
 	}
 	all, err := d.Snapshots(ctx, client, stack)
@@ -356,8 +356,8 @@ func (d Deployed) CheckData(ctx context.Context, client *rds.Client, stack strin
 	if !d.Service() || want.NoDatabase || d.HasData() {
 		return nil
 	}
-	if d.DatabaseGoing {
-		return d.CheckGoing(ctx, client, stack, "")
+	if d.DatabaseDeleting {
+		return d.CheckDatabaseNotDeleting(ctx, client, stack, "")
 	}
 	if db, err := d.instance(ctx, client, stack); db != nil || err != nil {
 		return err // it is not the stack's, which the run says
@@ -635,8 +635,8 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 
 // Purgeable reports whether a purge deletes the snapshot. Automated ones are deleted with
 // their instance.
-func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && !s.Stays() }
+func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && !s.OnlyAWSDeletes() }
 
-// Stays reports whether no command deletes the snapshot: AWS Backup alone deletes what it
+// OnlyAWSDeletes reports whether no command deletes the snapshot: AWS Backup alone deletes what it
 // holds, and what is from another region may be the only copy of another stack's data.
-func (s Snapshot) Stays() bool { return s.Kind == BackupSnapshot || s.held || s.Region != "" }
+func (s Snapshot) OnlyAWSDeletes() bool { return s.Kind == BackupSnapshot || s.held || s.Region != "" }

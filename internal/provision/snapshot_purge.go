@@ -15,7 +15,7 @@ import (
 )
 
 // purge deletes the snapshots and retained backups of a stack. It leaves those of a database
-// of the same name (see Snapshots), and what stays (see Snapshot.Stays). What can't be
+// of the same name (see Snapshots), and what stays (see Snapshot.OnlyAWSDeletes). What can't be
 // deleted, such as a snapshot that is still being created, is an error, and the others are
 // deleted all the same.
 //

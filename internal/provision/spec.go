@@ -61,9 +61,9 @@ type Spec struct {
 	alarmed bool
 	// destroying reports whether the stack is being deleted; Run.Destroy sets it.
 	destroying bool
-	// Said are the settings that this run was given, by their flags. Protection that was
+	// GivenFlags are the settings that this run was given, by their flags. Protection that was
 	// raised by hand above the recorded one stays, unless its flag was given.
-	Said map[string]bool
+	GivenFlags map[string]bool
 	// UpgradeFrom is the version of a database that the run upgrades to another major
 	// version; "" for none. See preflight.Environment.
 	UpgradeFrom string

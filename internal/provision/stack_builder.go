@@ -119,7 +119,7 @@ func newStackBuilder(c Clients, spec Spec) *stackBuilder {
 	b.run = containers{identity: b.id, ecs: c.ECS}
 	linked := linkedRoles{identity: b.id, iam: c.IAM}
 	b.ecsRole = newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, b.have.exists.service)
-	b.elbRole = newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.Balanced)
+	b.elbRole = newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.HasLoadBalancer)
 	b.rdsRole = newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, b.have.Database)
 	b.scalingRole = newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 	return b
@@ -182,7 +182,7 @@ func (b *stackBuilder) databases() {
 		family = ""
 	}
 	b.dbParameters = newDBParameterGroup(b.data, family)
-	retention := logRetention{days: b.spec.LogDays, said: b.spec.Said["log-days"]}
+	retention := logRetention{days: b.spec.LogDays, said: b.spec.GivenFlags["log-days"]}
 	logs := logGroups{identity: b.id, logs: b.c.Logs, who: b.c.caller}
 	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, b.data, retention), newLogGroup(logs, retention)
 	if b.spec.UpgradeFrom != "" && !b.spec.destroying {
@@ -193,7 +193,7 @@ func (b *stackBuilder) databases() {
 		b.copied = newSnapshotCopy(b.data, *b.spec.CopyFrom)
 		restore = b.copied.copyName()
 	}
-	b.db = newDatabase(b.data, b.c.Secrets, b.secret, b.forDatabase, b.dbSubnets, b.dbParameters, b.dbLogs, b.upgraded, b.copied, b.want, b.spec.Said, databaseOptions{
+	b.db = newDatabase(b.data, b.c.Secrets, b.secret, b.forDatabase, b.dbSubnets, b.dbParameters, b.dbLogs, b.upgraded, b.copied, b.want, b.spec.GivenFlags, databaseOptions{
 		restore: restore, skipSnapshot: b.spec.SkipFinalSnapshot, beforeGoing: b.spec.beforeDatabaseGoes, destroying: b.spec.destroying, urls: !b.spec.LocatesDatabase, paused: b.spec.Paused,
 	})
 }
@@ -290,7 +290,7 @@ func (b *stackBuilder) forTask(s Settings, _ string) []statement {
 // certificate, and what shifts the traffic.
 func (b *stackBuilder) loadBalancing() {
 	b.balance = balancing{identity: b.id, elb: b.c.ELB}
-	b.balancer = newLoadBalancer(b.balance, b.elbRole, b.net.gateway, b.forBalancer, protection{on: b.spec.Protect, said: b.spec.Said["protect"]}, b.spec.IdleTimeout, b.net.public...)
+	b.balancer = newLoadBalancer(b.balance, b.elbRole, b.net.gateway, b.forBalancer, protection{on: b.spec.Protect, said: b.spec.GivenFlags["protect"]}, b.spec.IdleTimeout, b.net.public...)
 	b.targets = newTargetGroup(b.balance, b.net.vpc, targetSpec{port: b.spec.ContainerPort, path: b.spec.HealthPath, codes: b.spec.HealthStatus, sticky: b.spec.Sticky, drain: b.spec.drainTime()})
 	// What shifting the traffic needs stays with a stack that has it.
 	if b.spec.twoGroups() || b.spec.destroying {

@@ -42,8 +42,8 @@ type Summary struct {
 	// deleted instances, and GiB their size.
 	Snapshots int   `json:"snapshots" doc:"How many persist without the stack."`
 	GiB       int32 `json:"snapshotGib"`
-	// There is what exists of it and costs money.
-	There Deployed `json:"-"`
+	// Deployed is what exists of it and costs money.
+	Deployed Deployed `json:"-"`
 	// Denied is the action that the caller needs, and does not have, to know the state.
 	Denied string `json:"denied,omitempty" doc:"The IAM action that is not allowed, where the state is unknown."`
 }
@@ -86,7 +86,7 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 		}
 		// The tagging API lists deleted resources, too.
 		found := &Summary{Stack: name}
-		there, secrets, err := Exist(ctx, c, name)
+		there, secrets, err := FindRemains(ctx, c, name)
 		if err != nil && !found.unseen(err) {
 			return nil, err
 		}
@@ -371,10 +371,10 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 			write()
 		}
 	}
-	if d.Balanced, err = near.balanced(ctx, balancing{identity: who, elb: c.ELB}); err != nil {
+	if d.HasLoadBalancer, err = near.balanced(ctx, balancing{identity: who, elb: c.ELB}); err != nil {
 		return err
 	}
-	s.There = d
+	s.Deployed = d
 	if db != nil {
 		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)
 	}

@@ -180,4 +180,4 @@ func (s Settings) MostTasks() int32 {
 }
 
 // twoGroups reports whether the stack is to have what shifting the traffic takes.
-func (s Settings) twoGroups() bool { return s.Twins || s.Strategy().Shifts() }
+func (s Settings) twoGroups() bool { return s.TwoTargetGroups || s.Strategy().Shifts() }

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 )
 
-// HintTags lets the next look at the stack take the tags of many resources from one
+// PreloadTags lets the next look at the stack take the tags of many resources from one
 // call, where it would ask each service for each resource's. It is for a look that
 // nothing is changed upon, such as a status.
 //
@@ -20,7 +20,7 @@ import (
 // (https://github.com/aws/aws-sdk/issues/676). So its word counts only where it
 // is that everything is as it should be: whatever it misses, or shows otherwise,
 // the service itself is asked. That it can't be asked at all is no failure.
-func (d *Deployed) HintTags(ctx context.Context, client *tagapi.Client, stack string) {
+func (d *Deployed) PreloadTags(ctx context.Context, client *tagapi.Client, stack string) {
 	d.hints = map[string]map[string]string{}
 	for arn, tags := range taggedThings(ctx, client, types.TagFilter{Key: aws.String(TagStack), Values: []string{stack}}) {
 		d.hints[arn] = tags
@@ -48,7 +48,7 @@ func taggedThings(ctx context.Context, client *tagapi.Client, filter types.TagFi
 	}
 }
 
-// tagHints are tags that are known already, by ARN: those that HintTags read, and those
+// tagHints are tags that are known already, by ARN: those that PreloadTags read, and those
 // that this run has made resources with.
 type tagHints struct {
 	mu sync.Mutex

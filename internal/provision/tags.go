@@ -33,7 +33,7 @@ type identity struct {
 	given Pairs
 	// settings are further tags by resource: what the user chose for it.
 	settings map[string]map[string]string
-	// hints are tags that are known already; see HintTags. Nil is for none.
+	// hints are tags that are known already; see PreloadTags. Nil is for none.
 	hints *tagHints
 	// observation is that of the run; nil outside of one. See observed.
 	observation *observation

@@ -29,7 +29,7 @@ func (s Spec) Usage() pricing.Usage {
 // nothing, and one that somebody changed costs what it is now.
 func (d Deployed) Usage() pricing.Usage {
 	u, here := d.Settings.Usage(), d.exists
-	u.Tasks, u.LoadBalancer, u.Database = here.tasks, d.Balanced, d.Database
+	u.Tasks, u.LoadBalancer, u.Database = here.tasks, d.HasLoadBalancer, d.Database
 	if d.Database {
 		u.DBStopped = here.stopped
 		u.DBClass, u.DBStorage, u.DBMultiAZ, u.BackupDays = here.class, here.gib, here.multiAZ, here.backedUp

@@ -307,7 +307,7 @@ func TestAWSBackupDecidesTheRetentionOfItsDatabase(t *testing.T) {
 			t.Errorf("up: %v, writing %v", err, quiet.written())
 		}
 
-		a.spec.BackupDays, a.spec.Said = 14, map[string]bool{"backup-days": true}
+		a.spec.BackupDays, a.spec.GivenFlags = 14, map[string]bool{"backup-days": true}
 		begun, refused := time.Now(), &wire{}
 		err := a.up(t.Context(), refused)
 		if err == nil || !strings.Contains(err.Error(), "AWS Backup decides it") || time.Since(begun) > time.Minute {

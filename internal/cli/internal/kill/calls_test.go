@@ -198,7 +198,7 @@ func (a *account) wholeStatus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	have.HintTags(ctx, c.Tagging, a.spec.Stack)
+	have.PreloadTags(ctx, c.Tagging, a.spec.Stack)
 	stack, err := provision.NewStack(c, provision.Spec{
 		Stack: a.spec.Stack, Version: "test", Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
 	})
@@ -229,7 +229,7 @@ func (a *account) wholeDestroy(ctx context.Context) error {
 	if err := provision.CheckHolders(ctx, c, a.spec.Stack, have); err != nil {
 		return err
 	}
-	if err := provision.CheckProof(ctx, c, a.spec.Stack, have); err != nil {
+	if err := provision.CheckInventoryReads(ctx, c, a.spec.Stack, have); err != nil {
 		return err
 	}
 	if _, err := have.Snapshots(ctx, c.RDS, a.spec.Stack); err != nil {

@@ -234,7 +234,7 @@ func (a *account) up(ctx context.Context, w *wire) error {
 		if err != nil {
 			return err
 		}
-		spec.Deployed, spec.Twins = &have, have.Twins
+		spec.Deployed, spec.TwoTargetGroups = &have, have.TwoTargetGroups
 	}
 	spec.Source = source{image, w, a.by}
 	return a.run(w, spec, func(r provision.Run) error {

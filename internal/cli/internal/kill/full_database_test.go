@@ -41,7 +41,7 @@ func fullBelow(a *account, gib int32) provision.Clients {
 func upFull(t *testing.T, a *account, full provision.Clients, gib int32) error {
 	t.Helper()
 	spec := a.spec
-	spec.DBStorage, spec.Said = gib, map[string]bool{"db-storage": true}
+	spec.DBStorage, spec.GivenFlags = gib, map[string]bool{"db-storage": true}
 	image, err := a.image()
 	if err != nil {
 		t.Fatal(err)

@@ -155,7 +155,7 @@ func TestADestroyLeavesToAWSBackupWhatItHolds(t *testing.T) {
 				if err := a.run(&wire{}, a.spec, func(r provision.Run) error {
 					done, err := r.Destroy(t.Context(), purge, time.Minute)
 					backup := slices.IndexFunc(done.Kept, func(s provision.Snapshot) bool { return s.Kind == provision.RetainedBackup })
-					if backup < 0 || !done.Kept[backup].Stays() || done.Kept[backup].What() != "retained backup of AWS Backup" {
+					if backup < 0 || !done.Kept[backup].OnlyAWSDeletes() || done.Kept[backup].What() != "retained backup of AWS Backup" {
 						t.Errorf("kept are %+v", done.Kept)
 					}
 					return err
