@@ -18,18 +18,18 @@ const balancerAddresses = 8
 // checkMove refuses another VPC, or another range of it, for a stack that is there.
 func (in Intent) checkMove() error {
 	have, want := in.Deployed, in.Settings
-	again := func(flag, value string) hint.Message {
+	otherStackHint := func(flag, value string) hint.Message {
 		return hint.New("leave --%s out; or create another stack with it, with --stack; or destroy this one, which keeps a snapshot of its data, and create it again with %s",
 			flag, hint.Command("up", "--"+flag, value, "--restore", "latest"))
 	}
 	switch {
 	case have.VPC == "" && want.VPC != "" && have.Zones != [2]string{}:
-		return hint.With(fmt.Errorf("this stack has a VPC of its own, and can't move: %s requires replacement", want.VPC), "%s", again("vpc", want.VPC))
+		return hint.With(fmt.Errorf("this stack has a VPC of its own, and can't move: %s requires replacement", want.VPC), "%s", otherStackHint("vpc", want.VPC))
 	case have.VPC != "" && want.VPC != have.VPC:
-		return hint.With(fmt.Errorf("this stack is in %s, and can't move: %s requires replacement", have.VPC, want.VPC), "%s", again("vpc", want.VPC))
+		return hint.With(fmt.Errorf("this stack is in %s, and can't move: %s requires replacement", have.VPC, want.VPC), "%s", otherStackHint("vpc", want.VPC))
 	case have.Zones != [2]string{} && want.CIDR != have.CIDR:
 		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html
-		return hint.With(fmt.Errorf("the VPC of this stack is %s, and a VPC can't get another range: %s requires replacement", have.CIDR, want.CIDR), "%s", again("cidr", want.CIDR))
+		return hint.With(fmt.Errorf("the VPC of this stack is %s, and a VPC can't get another range: %s requires replacement", have.CIDR, want.CIDR), "%s", otherStackHint("cidr", want.CIDR))
 	}
 	return nil
 }
@@ -64,8 +64,8 @@ func (in Intent) checkOwner(g provision.GivenNetwork, account string) error {
 		"choose a VPC of this account with --vpc, or leave --vpc out, and the stack has its own")
 }
 
-// placed reports whether the stack has its subnets, and keeps them.
-func (in Intent) placed() bool {
+// hasPlace reports whether the stack has its subnets, and keeps them.
+func (in Intent) hasPlace() bool {
 	have, want := in.Deployed, in.Settings
 	if want.VPC == "" {
 		return have.Zones[0] != "" && have.Zones[1] != ""
@@ -95,7 +95,7 @@ func (in Intent) subnetsOf(g provision.GivenNetwork, open []string) (subnetChoic
 	}
 	var err error
 	if c.named {
-		if c.public, err = named(g, in.Settings.Subnets, open); err != nil {
+		if c.public, err = namedSubnets(g, in.Settings.Subnets, open); err != nil {
 			return c, err
 		}
 		for i, r := range c.public {
@@ -113,18 +113,18 @@ func (in Intent) subnetsOf(g provision.GivenNetwork, open []string) (subnetChoic
 	}
 	if n := zonesOf(c.public); len(n) < 2 {
 		return c, hint.With(fmt.Errorf("%s has public subnets with %d free addresses in %s, and a load balancer needs them in two: the default route of a public subnet leads to an internet gateway",
-			g.VPC, balancerAddresses, counted(n)), "add some, or choose another VPC with --vpc; it has %s", described(g))
+			g.VPC, balancerAddresses, zonesText(n)), "add some, or choose another VPC with --vpc; it has %s", subnetsText(g))
 	}
 	if in.Settings.NoDatabase {
 		return c, nil
 	}
 	if c.dataNamed {
-		if c.data, err = named(g, in.Settings.DBSubnets, open); err != nil {
+		if c.data, err = namedSubnets(g, in.Settings.DBSubnets, open); err != nil {
 			return c, err
 		}
 		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateDBSubnetGroup.html
 		if n := zonesOf(c.data); len(n) < 2 {
-			return c, hint.With(fmt.Errorf("the subnets of the database are in %s, and RDS wants them in two", counted(n)), "choose others with --db-subnets")
+			return c, hint.With(fmt.Errorf("the subnets of the database are in %s, and RDS wants them in two", zonesText(n)), "choose others with --db-subnets")
 		}
 		return c, nil
 	}
@@ -149,8 +149,8 @@ func (c subnetChoice) zones() []string {
 	return both
 }
 
-// settle chooses, in the zones that were chosen as far as that goes.
-func (c subnetChoice) settle(env *Environment, s provision.Settings) error {
+// chooseSubnets chooses the subnets, in the chosen zones as far as they have some.
+func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) error {
 	env.Subnets, env.DBSubnets = s.Subnets, s.DBSubnets
 	public := c.public
 	if !c.named {
@@ -164,7 +164,7 @@ func (c subnetChoice) settle(env *Environment, s provision.Settings) error {
 		}
 		env.DBSubnets = ids(data)
 	}
-	if err := room(public, s); err != nil && !c.kept {
+	if err := checkRoom(public, s); err != nil && !c.kept {
 		return err
 	}
 	if !c.DNSHostnames {
@@ -178,8 +178,8 @@ func (c subnetChoice) settle(env *Environment, s provision.Settings) error {
 	return nil
 }
 
-// room returns the reason why subnets have no addresses for load balancer and tasks.
-func room(subnets []provision.GivenRange, s provision.Settings) error {
+// checkRoom returns the reason why subnets have no addresses for load balancer and tasks.
+func checkRoom(subnets []provision.GivenRange, s provision.Settings) error {
 	free := int32(0)
 	for _, r := range subnets {
 		if free += r.Free - balancerAddresses; r.Free < balancerAddresses {
@@ -192,8 +192,8 @@ func room(subnets []provision.GivenRange, s provision.Settings) error {
 	return nil
 }
 
-// named are the subnets that a setting names.
-func named(g provision.GivenNetwork, list string, open []string) ([]provision.GivenRange, error) {
+// namedSubnets are the subnets that a setting names.
+func namedSubnets(g provision.GivenNetwork, list string, open []string) ([]provision.GivenRange, error) {
 	var out []provision.GivenRange
 	for id := range strings.SplitSeq(list, ",") {
 		r, err := g.Subnet(id)
@@ -221,8 +221,8 @@ func zonesOf(all []provision.GivenRange) []string {
 	return slices.Compact(out)
 }
 
-// counted is a number of zones with their names.
-func counted(zones []string) string {
+// zonesText is a number of zones with their names.
+func zonesText(zones []string) string {
 	switch len(zones) {
 	case 0:
 		return "no zone"
@@ -232,8 +232,8 @@ func counted(zones []string) string {
 	return fmt.Sprintf("%d zones (%s)", len(zones), strings.Join(zones, ", "))
 }
 
-// described are the subnets of a VPC as a message lists them.
-func described(g provision.GivenNetwork) string {
+// subnetsText are the subnets of a VPC as a message lists them.
+func subnetsText(g provision.GivenNetwork) string {
 	var out []string
 	for _, r := range g.Subnets {
 		out = append(out, fmt.Sprintf("%s in %s with %d free addresses, whose default route leads to %s", r.ID, r.Zone, r.Free, cmp.Or(r.Route, "nowhere")))
@@ -246,13 +246,13 @@ func described(g provision.GivenNetwork) string {
 func oneInEach(all []provision.GivenRange, wanted [2]string) []provision.GivenRange {
 	zones := zonesOf(all)
 	slices.SortStableFunc(zones, func(a, b string) int {
-		later := func(z string) int {
+		rank := func(z string) int {
 			if slices.Contains(wanted[:], z) {
 				return 0
 			}
 			return 1
 		}
-		return later(a) - later(b)
+		return rank(a) - rank(b)
 	})
 	var out []provision.GivenRange
 	for _, z := range zones[:min(2, len(zones))] {

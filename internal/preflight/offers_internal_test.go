@@ -81,7 +81,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 func TestSilenceAboutOffersIsSaid(t *testing.T) {
 	t.Parallel()
 	env := Environment{Region: "r-1"}
-	if err := (offers{silent: true}).choose(&env, provision.DefaultSettings(), []string{"r-1a", "r-1b"}, "", ""); err != nil {
+	if err := (offers{noneListed: true}).choose(&env, provision.DefaultSettings(), []string{"r-1a", "r-1b"}, "", ""); err != nil {
 		t.Fatal(err)
 	}
 	if env.Zones != [2]string{"r-1a", "r-1b"} || env.DBVersion != provision.DefaultDBVersion || len(env.Warnings) != 1 {
