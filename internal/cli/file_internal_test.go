@@ -144,7 +144,7 @@ func TestEachSettingIsWrittenAsItWasRead(t *testing.T) {
 		if err := u.env.read(); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		u.over(cmd.Flags(), &s)
+		u.applyTo(&s)
 		again, err := appfile.Write("shop", valuesOf(s), keys)
 		if err != nil {
 			t.Fatal(err)

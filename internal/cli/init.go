@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/appfile"
 	"github.com/bookctl/bookctl/internal/hint"
@@ -63,7 +62,7 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if _, err := os.Stat(path); !i.force && !errors.Is(err, fs.ErrNotExist) {
 		return hint.With(usageError{fmt.Errorf("%s exists already", path)}, "change it, or write over it with --force")
 	}
-	if err := i.up.check(cmd.Flags(), false); err != nil {
+	if err := i.up.check(false); err != nil {
 		return err
 	}
 	var values []appfile.Value
@@ -79,7 +78,7 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if err != nil {
 		return err
 	}
-	values = i.over(values, cmd.Flags())
+	values = i.mergeInto(values)
 	if region := cmd.Flag("region"); region.Changed {
 		values = append([]appfile.Value{{Key: "region", Texts: []string{g.region}}}, values...)
 	}
@@ -134,11 +133,11 @@ func meansFile(cmd *cobra.Command, path string) error {
 	return nil
 }
 
-// over applies the given settings to values, in the order of the table.
-func (i initFlags) over(values []appfile.Value, flags *pflag.FlagSet) []appfile.Value {
+// mergeInto applies the given settings to values, in the order of the table.
+func (i initFlags) mergeInto(values []appfile.Value) []appfile.Value {
 	var out []appfile.Value
 	take := func(key string, texts []string) {
-		if flags.Changed(key) && !slices.Contains(appfile.Origins, key) {
+		if i.up.given(key) && !slices.Contains(appfile.Origins, key) {
 			out = append(out, appfile.Value{Key: key, Texts: texts})
 			return
 		}

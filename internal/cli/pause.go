@@ -159,7 +159,7 @@ func resume(ctx context.Context, s streams, g *globals) error {
 		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
 		Release: watchRelease(rep),
 	}}
-	stack, _, err := p.run(ctx, s, rep, "resume")
+	stack, _, err := p.apply(ctx, s, rep, "resume")
 	if err == nil {
 		err = t.answers(ctx, rep, stack.URL(), settings)
 	}

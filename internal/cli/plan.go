@@ -14,7 +14,6 @@ import (
 
 	awspricing "github.com/aws/aws-sdk-go-v2/service/pricing"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/image"
 	"github.com/bookctl/bookctl/internal/partition"
@@ -50,7 +49,7 @@ regions; --price live asks the AWS Pricing API.`,
 		if prices == "live" && g.local {
 			return usageError{errors.New("--price live asks AWS, and --local is not AWS: what runs here costs nothing")}
 		}
-		return plan(ctx, s, g, &u, cmd.Flags(), prices == "live")
+		return plan(ctx, s, g, &u, prices == "live")
 	})
 	u.add(cmd.Flags())
 	cmd.Flags().StringVar(&prices, "price", "table", "source of prices: table or live")
@@ -146,13 +145,13 @@ func archiveAsImage(s provision.Settings) provision.Settings {
 }
 
 // settingSources returns for each setting where its value is from.
-func (p *preparation) settingSources(flags *pflag.FlagSet, g *globals) map[string]string {
+func (p *preparation) settingSources(g *globals) map[string]string {
 	out := map[string]string{}
 	for _, row := range provision.Table() {
 		switch reason := p.sources[row.Flag]; {
-		case flags.Changed(row.Flag) && g.from[row.Flag] != "":
+		case p.in.up.given(row.Flag) && g.from[row.Flag] != "":
 			out[row.Flag] = g.from[row.Flag]
-		case flags.Changed(row.Flag):
+		case p.in.up.given(row.Flag):
 			out[row.Flag] = "--" + row.Flag
 		case reason != "":
 			out[row.Flag] = reason
@@ -178,8 +177,8 @@ type planCost struct {
 	Unknown string `json:"unknown,omitempty" doc:"Why there are no figures."`
 }
 
-func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, live bool) error {
-	if err := u.check(flags, false); err != nil {
+func plan(ctx context.Context, s streams, g *globals, u *upFlags, live bool) error {
+	if err := u.check(false); err != nil {
 		return err
 	}
 	if g.local {
@@ -202,7 +201,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 			g.note(s, format, args...)
 		}
 	}
-	p, err := prepare(ctx, t, g, u, flags, report, func(b build) { report("%s", b) })
+	p, err := prepareInput{target: t, globals: g, up: u, note: report, report: func(b build) { report("%s", b) }}.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -216,7 +215,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.F
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
 	out := planOutput{
 		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
-		Settings: planSettings(p.have, p.spec.Settings, p.settingSources(flags, g)), Resources: []planned{},
+		Settings: planSettings(p.have, p.spec.Settings, p.settingSources(g)), Resources: []planned{},
 		Environment: listOf(p.spec.Env.Names()), Secrets: listOf(p.spec.Secrets.Names()), Database: listOf(p.spec.DatabaseVariables()),
 	}
 	if !p.spec.NoDatabase {

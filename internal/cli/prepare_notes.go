@@ -6,24 +6,22 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spf13/pflag"
-
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// restored applies the settings of a snapshot's database, and over them the given flags.
-// The note describes that database, and what of it changes.
-func restored(u *upFlags, flags *pflag.FlagSet, from provision.Snapshot, want *provision.Settings) (note string) {
-	had, unknown := from.Restored(*want)
-	*want = had
-	u.over(flags, want)
+// applySnapshotSettings applies the settings of a snapshot's database, and over them the given
+// flags. The note describes that database, and what of it changes.
+func (p *preparation) applySnapshotSettings(from provision.Snapshot) (note string) {
+	had, unknown := from.Restored(p.want)
+	p.want = had
+	p.in.up.applyTo(&p.want)
 	var kept, changed []string
 	for _, row := range provision.Table() {
 		if row.Restored == "" {
 			continue
 		}
-		have, wanted := row.Value.Format(had), row.Value.Format(*want)
+		have, wanted := row.Value.Format(had), row.Value.Format(p.want)
 		if _, onOff := row.Value.(provision.Switch); onOff {
 			have, wanted = yes[have], yes[wanted]
 		}
@@ -48,7 +46,7 @@ func (p *preparation) dataNote(ctx context.Context, from *provision.Snapshot, or
 	case p.spec.NoDatabase:
 		return hint.Message{}, nil
 	case p.have.HasData() && from != nil && origin != "":
-		return hint.New("the database was restored from snapshot %s before, and keeps its present data: --restore does not change it; %s", origin, beside(p.spec.Stack, *from)), nil
+		return hint.New("the database was restored from snapshot %s before, and keeps its present data: --restore does not change it; %s", origin, restoreIntoOtherStack(p.spec.Stack, *from)), nil
 	case p.have.HasData():
 		return hint.Message{}, nil
 	case from != nil:

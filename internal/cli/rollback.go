@@ -151,7 +151,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	if !release.Served && !release.Serving {
 		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", release.Revision, serving.Revision)
 	}
-	stack, report, err := p.run(ctx, s, rep, "rollback")
+	stack, report, err := p.apply(ctx, s, rep, "rollback")
 	if err == nil {
 		err = t.answers(ctx, rep, stack.URL(), settings)
 	}

@@ -58,7 +58,7 @@ func TestEachSettingIsAFlagAndInTheJSONAndTheDocs(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := now
-		u.over(cmd.Flags(), &want)
+		u.applyTo(&want)
 		if !slices.ContainsFunc(planSettings(provision.Deployed{Found: true, Settings: now}, want, nil), func(s planSetting) bool {
 			return s.Name == row.JSON && s.Flag == "--"+row.Flag && s.Now != s.Then && fmt.Sprint(s.Then) == row.Example
 		}) {

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/localcloud"
@@ -41,14 +40,14 @@ continues.`,
   bookctl up --image registry.example.com/bookapi@sha256:…`,
 		Args: cobra.NoArgs,
 	}
-	cmd.RunE = within(g, func(ctx context.Context, _ []string) error { return up(ctx, s, g, &u, cmd.Flags(), wait, line) })
+	cmd.RunE = within(g, func(ctx context.Context, _ []string) error { return up(ctx, s, g, &u, wait, line) })
 	u.add(cmd.Flags())
 	cmd.Flags().BoolVar(&wait, "wait", true, "wait until the release is healthy")
 	cmd.Flags().StringVar(&line, "timeline", "", "write a timeline of the run to this file (SVG)")
 	return cmd
 }
 
-func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.FlagSet, wait bool, line string) error {
+func up(ctx context.Context, s streams, g *globals, u *upFlags, wait bool, line string) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
@@ -60,10 +59,10 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		}
 		fresh = !localcloud.HasState(dir)
 	}
-	if err := u.check(flags, fresh); err != nil {
+	if err := u.check(fresh); err != nil {
 		return err
 	}
-	if g.local && flags.Changed("arch") {
+	if g.local && u.given("arch") {
 		if err := runsHere(u.Arch); err != nil {
 			return err
 		}
@@ -75,7 +74,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	defer picture.drop()
 	if g.local {
 		port := int32(0)
-		if flags.Changed("port") {
+		if u.given("port") {
 			port = u.Port
 		}
 		if err := ensureLocalCloud(ctx, rep, g.region, port); err != nil {
@@ -91,7 +90,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 		return err
 	}
 	rep.note("stack %s in %s", g.stack, t.place)
-	p, err := prepare(ctx, t, g, u, flags, rep.note, rep.build)
+	p, err := prepareInput{target: t, globals: g, up: u, note: rep.note, report: rep.build}.prepare(ctx)
 	if err != nil {
 		return err
 	}
@@ -105,7 +104,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, flags *pflag.Fla
 	defer endBuild()
 	p.spec.Wait = wait
 	p.spec.Release = watchRelease(rep)
-	stack, report, err := p.run(ctx, s, rep, "up")
+	stack, report, err := p.apply(ctx, s, rep, "up")
 	if err != nil {
 		endBuild() // it has been reported
 	}
@@ -145,9 +144,9 @@ func watchRelease(rep reporter) provision.ReleaseWatch {
 // yes formats a switch in a note.
 var yes = map[string]string{"true": "yes", "false": "no"}
 
-// beside is the next step for data of a snapshot that does not get into the stack's database.
-// Deleting the database first is none: its automated snapshots go with it.
-func beside(stack string, from provision.Snapshot) hint.Message {
+// restoreIntoOtherStack is the next step for data of a snapshot that does not get into the
+// stack's database. Deleting the database first is none: its automated snapshots go with it.
+func restoreIntoOtherStack(stack string, from provision.Snapshot) hint.Message {
 	other := naming.OtherStack(stack)
 	return hint.New("%s creates a stack beside this one with the data of the snapshot, and %s exports it from there",
 		hint.Command("up", "--stack", other, "--restore", from.Name()), hint.Command("db", "dump", "--stack", other, "FILE"))

@@ -21,6 +21,8 @@ type upFlags struct {
 	tags    tagFlags
 	// authorities are the certificates of dbCA.
 	authorities []byte
+	// set is where the flags are defined, and knows which were given.
+	set *pflag.FlagSet
 }
 
 // add defines the flags. Their defaults are shown in the help and never applied: a flag
@@ -35,6 +37,7 @@ func (u *upFlags) add(f *pflag.FlagSet) {
 
 // addSettings defines the flags of settings alone.
 func (u *upFlags) addSettings(f *pflag.FlagSet) {
+	u.set = f
 	for _, row := range provision.Table() {
 		switch v := row.Value.(type) {
 		case provision.Number:
@@ -53,43 +56,46 @@ func (u *upFlags) addSettings(f *pflag.FlagSet) {
 	u.tags.add(f)
 }
 
-// over applies the given flags to the deployed settings.
-func (u *upFlags) over(f *pflag.FlagSet, s *provision.Settings) {
+// applyTo applies the given flags to the deployed settings.
+func (u *upFlags) applyTo(s *provision.Settings) {
 	was := s.Image
-	s.Overlay(u.Settings, f.Changed)
+	s.Overlay(u.Settings, u.given)
 	s.GiveEnvironment(u.env.values, u.env.secrets, u.env.unset)
 	s.GiveTags(u.tags.values, u.tags.gone)
-	if s.Max != 0 && !f.Changed("count") { // a bound that moves takes along where scaling starts
+	if s.Max != 0 && !u.given("count") { // a bound that moves takes along where scaling starts
 		s.Count = min(max(s.Count, s.Min), max(s.Min, s.Max))
 	}
 	// A login is sent only to the registry that it was given for.
-	if !f.Changed("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
+	if !u.given("registry-secret") && image.RegistryOf(s.Image) != image.RegistryOf(was) {
 		s.RegistrySecret = ""
 	}
 }
 
-// said are the flags that were given.
-func said(f *pflag.FlagSet) map[string]bool {
+// given reports whether a flag was given.
+func (u *upFlags) given(flag string) bool { return u.set.Changed(flag) }
+
+// givenFlags are the flags that were given.
+func (u *upFlags) givenFlags() map[string]bool {
 	out := map[string]bool{}
-	f.Visit(func(flag *pflag.Flag) { out[flag.Name] = true })
+	u.set.Visit(func(flag *pflag.Flag) { out[flag.Name] = true })
 	return out
 }
 
 // check fails for what is wrong without asking the cloud. A setting that is not given is
 // unknown until the cloud is asked what is deployed, unless nothing is: then it is the
 // default.
-func (u *upFlags) check(f *pflag.FlagSet, nothing bool) error {
+func (u *upFlags) check(nothing bool) error {
 	if err := errors.Join(u.env.read(), u.tags.read()); err != nil {
 		return usageError{err}
 	}
 	for _, pair := range [][2]string{{"image", "source"}, {"image", "package"}, {"image", "dockerfile"}, {"package", "dockerfile"}} {
-		if f.Changed(pair[0]) && f.Changed(pair[1]) && u.Image != "build" {
+		if u.given(pair[0]) && u.given(pair[1]) && u.Image != "build" {
 			return hint.With(usageError{fmt.Errorf("--%s and --%s name two images", pair[0], pair[1])}, "give one of them")
 		}
 	}
 	s := provision.DefaultSettings()
-	u.over(f, &s)
-	if err := s.CheckOf(func(setting string) bool { return nothing || f.Changed(setting) }); err != nil {
+	u.applyTo(&s)
+	if err := s.CheckOf(func(setting string) bool { return nothing || u.given(setting) }); err != nil {
 		return usageError{err}
 	}
 	return u.readAuthorities()
