@@ -265,7 +265,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	done[*sns.SetTopicAttributesOutput](t)(topics.SetTopicAttributes(ctx, &sns.SetTopicAttributesInput{TopicArn: &topic, AttributeName: aws.String("Policy"), AttributeValue: aws.String(
 		`{"Statement":[{"Effect":"Allow","Principal":{"Service":["cloudwatch.amazonaws.com","events.amazonaws.com"]},"Action":"sns:Publish","Resource":"` + topic + `"}]}`)}))
 	s.must(append(settings, "--command", "none")...)
-	if out := s.must("alarm", "list", "--local"); strings.Contains(out, "nobody is told") || strings.Contains(out, unpublished) {
+	if out := s.must("alarm", "list", "--local"); strings.Contains(out, "nobody is notified of alarms now") || strings.Contains(out, unpublished) {
 		t.Errorf("the alarms of a stack that serves:\n%s", out)
 	}
 	until(t, "a stack that serves", func() bool {
@@ -312,7 +312,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 		t.Errorf("the status with a topic that CloudWatch may not publish to:\n%s", out)
 	}
 	attribute("Policy", `{"Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":["sns:Publish"],"Resource":"`+topic+`"}]}`)
-	if out := s.must("status", "--local"); strings.Contains(out, "is not told") {
+	if out := s.must("status", "--local"); strings.Contains(out, "gets no alarms") {
 		t.Errorf("the status with a topic that everybody may publish to:\n%s", out)
 	}
 
