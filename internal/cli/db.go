@@ -176,7 +176,7 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	}
 	ctx, stop := untilTerminalEnds(ctx)
 	defer stop()
-	way, err := openTunnel(ctx, s, t, g, plugin, c, task, port, s.err)
+	way, err := openTunnel(ctx, s, t, g, tunnelRequest{plugin: plugin, to: c, task: task, port: port, out: s.err})
 	if err != nil {
 		return err
 	}

@@ -358,12 +358,12 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 		var stop func()
 		ctx, stop = untilTerminalEnds(ctx)
 		defer stop()
-		if through, err = openTunnel(ctx, s, t.target, g, plugin, c, "", 0, nil); err != nil {
+		if through, err = openTunnel(ctx, s, t.target, g, tunnelRequest{plugin: plugin, to: c}); err != nil {
 			return err
 		}
 		defer through.end()
 		to.Dial = func(ctx context.Context) (net.Conn, error) {
-			return (&net.Dialer{}).DialContext(ctx, "tcp", through.near)
+			return (&net.Dialer{}).DialContext(ctx, "tcp", through.address)
 		}
 	}
 	if further != nil {

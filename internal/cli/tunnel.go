@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -21,15 +22,15 @@ import (
 // tunnel is a port of this machine that leads to a database until it is ended.
 type tunnel struct {
 	port    int
-	near    string // its address
+	address string // of that port
 	session provision.Session
 	said    tail
 	stop    context.CancelFunc
 	ended   chan struct{} // closed when the plugin has ended
 	err     error         // why, then
 
-	dead    chan struct{} // closed when a guard found that it leads nowhere any more
-	deadFor string        // why, then
+	broken        chan struct{} // closed when a guard found that it leads nowhere any more
+	brokenBecause string        // why, then
 }
 
 // tunnelEnded is the error of a tunnel that ended, or hangs, before it was ended by us.
@@ -45,32 +46,55 @@ func ofTunnel(err error, next hint.Message) error {
 	return err
 }
 
-// tunnelOpens is how long a tunnel may take to open.
-const tunnelOpens = time.Minute
+// tunnelOpenTimeout is how long a tunnel may take to open.
+const tunnelOpenTimeout = time.Minute
 
-// openTunnel forwards a port of this machine, or any free one for 0, to the database through
-// a task, and waits until it takes connections. What the plugin says goes to out, too, if
-// there is one.
-func openTunnel(ctx context.Context, s streams, t *target, g *globals, plugin string, c provision.Connection, task string, port int, out io.Writer) (*tunnel, error) {
-	if port == 0 {
-		free, err := freePort()
-		if err != nil {
-			return nil, err
-		}
-		port = int(free)
-	} else if err := isFree(ctx, port); err != nil {
-		return nil, hint.With(fmt.Errorf("can't listen on port %d of this machine: %w", port, err), "choose another one with --local-port, or leave it out")
+// tunnelRequest is what a tunnel is opened with.
+type tunnelRequest struct {
+	plugin string // the path of the session-manager-plugin
+	to     provision.Connection
+	task   string    // the beginning of a task's id; any task if empty
+	port   int       // of this machine; any free one for 0
+	out    io.Writer // where to print what the plugin says; nowhere if nil
+}
+
+// openTunnel forwards a port of this machine to the database through a task, and waits until
+// it takes connections.
+func openTunnel(ctx context.Context, s streams, t *target, g *globals, r tunnelRequest) (*tunnel, error) {
+	port, err := localPort(ctx, r.port)
+	if err != nil {
+		return nil, err
 	}
-	session, err := provision.Tunnel(ctx, t.clients, g.stack, task, c, port, func(note string) { g.note(s, "%s", note) })
+	session, err := provision.Tunnel(ctx, t.clients, g.stack, r.task, r.to, port, func(note string) { g.note(s, "%s", note) })
 	if err != nil {
 		return nil, notDeployed(ctx, t, g, err, execHint(err))
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w := &tunnel{
-		port: port, near: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), session: session, stop: stop,
-		ended: make(chan struct{}), dead: make(chan struct{}),
+		port: port, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), session: session, stop: stop,
+		ended: make(chan struct{}), broken: make(chan struct{}),
 	}
-	cmd := inPlugin(running, plugin, session)
+	w.start(inPlugin(running, r.plugin, session), r.out)
+	if err := w.waitUntilOpen(ctx); err != nil {
+		return nil, err
+	}
+	return w, nil
+}
+
+// localPort is the port to listen on: the wanted one, or any free one for 0.
+func localPort(ctx context.Context, want int) (int, error) {
+	if want == 0 {
+		free, err := freePort()
+		return int(free), err
+	}
+	if err := isFree(ctx, want); err != nil {
+		return 0, hint.With(fmt.Errorf("can't listen on port %d of this machine: %w", want, err), "choose another one with --local-port, or leave it out")
+	}
+	return want, nil
+}
+
+// start runs the plugin in the background. What it says goes to out, too, if that is not nil.
+func (t *tunnel) start(cmd *exec.Cmd, out io.Writer) {
 	// It ends at a Ctrl-C, and the tunnel with it, also at one that is the program's.
 	// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/portsession/muxportforwarding.go
 	cmd.SysProcAttr = attached()
@@ -82,36 +106,40 @@ func openTunnel(ctx context.Context, s streams, t *target, g *globals, plugin st
 		return nil
 	}
 	cmd.WaitDelay = 5 * time.Second
-	cmd.Stdout = &w.said
+	cmd.Stdout = &t.said
 	if out != nil {
-		cmd.Stdout = io.MultiWriter(&w.said, out)
+		cmd.Stdout = io.MultiWriter(&t.said, out)
 	}
 	cmd.Stderr = cmd.Stdout
 	graph.Start(func() error {
 		// The thread that starts it has to live as long (https://go.dev/issue/27505).
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		w.err = cmd.Run()
-		close(w.ended)
+		t.err = cmd.Run()
+		close(t.ended)
 		return nil
 	})
+}
+
+// waitUntilOpen waits until the port takes connections. If it does not, the tunnel is ended.
+func (t *tunnel) waitUntilOpen(ctx context.Context) error {
 	for begun := time.Now(); ; {
-		conn, err := net.DialTimeout("tcp", w.near, time.Second)
+		conn, err := net.DialTimeout("tcp", t.address, time.Second)
 		if err == nil {
-			return w, conn.Close()
+			return conn.Close()
 		}
 		select {
-		case <-w.ended:
-			w.end()
-			return nil, hint.With(fmt.Errorf("the tunnel to the database did not open: %s", w.why()), "%s shows the state of the tasks", hint.Command("status"))
+		case <-t.ended:
+			t.end()
+			return hint.With(fmt.Errorf("the tunnel to the database did not open: %s", t.why()), "%s shows the state of the tasks", hint.Command("status"))
 		case <-ctx.Done():
-			w.end()
-			return nil, context.Cause(ctx)
+			t.end()
+			return context.Cause(ctx)
 		case <-time.After(100 * time.Millisecond):
 		}
-		if time.Since(begun) > tunnelOpens {
-			w.end()
-			return nil, hint.With(fmt.Errorf("the tunnel to the database did not open within %s: %s", tunnelOpens, w.why()), "%s shows the state of the tasks", hint.Command("status"))
+		if time.Since(begun) > tunnelOpenTimeout {
+			t.end()
+			return hint.With(fmt.Errorf("the tunnel to the database did not open within %s: %s", tunnelOpenTimeout, t.why()), "%s shows the state of the tasks", hint.Command("status"))
 		}
 	}
 }
@@ -126,20 +154,20 @@ func isFree(ctx context.Context, port int) error {
 }
 
 // end ends it, and the session at AWS with it.
-func (w *tunnel) end() {
-	w.stop()
-	<-w.ended
+func (t *tunnel) end() {
+	t.stop()
+	<-t.ended
 }
 
 // beginnings are of the lines that the plugin says while all is well.
 var beginnings = []string{"Starting session with SessionId:", "Port ", "Waiting for connections", "Connection accepted"}
 
 // why is what the plugin says of its end.
-func (w *tunnel) why() string {
-	if why := w.said.failure(w.session); why != "" {
+func (t *tunnel) why() string {
+	if why := t.said.failure(t.session); why != "" {
 		return why
 	}
-	line := w.said.last()
+	line := t.said.last()
 	for _, b := range beginnings {
 		if strings.HasPrefix(line, b) {
 			line = ""
@@ -149,40 +177,40 @@ func (w *tunnel) why() string {
 		line = pluginName + " gives no reason"
 	}
 	select {
-	case <-w.ended:
-		if w.err != nil {
-			line += " (" + w.err.Error() + ")"
+	case <-t.ended:
+		if t.err != nil {
+			line += " (" + t.err.Error() + ")"
 		}
 	default:
 	}
 	return line
 }
 
-// tunnelTried is the interval between two tries of a tunnel in use. Session Manager ends a
+// tunnelProbeInterval is the interval between two tries of a tunnel in use. Session Manager ends a
 // session that was idle for 20 minutes, or for the account's own time of at least one minute,
 // and only what goes to the database counts.
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/session-preferences-timeout.html
-const tunnelTried = 45 * time.Second
+const tunnelProbeInterval = 45 * time.Second
 
-// tunnelAnswers is how long the database may take to answer a try.
-const tunnelAnswers = 30 * time.Second
+// tunnelProbeTimeout is how long the database may take to answer a try.
+const tunnelProbeTimeout = 30 * time.Second
 
 // guard watches the tunnel while a program uses the way through it, and closes the way when
 // the tunnel has ended, or hangs. stop ends that.
-func (w *tunnel) guard(ctx context.Context, way *dbproxy.Proxy) (stop func()) {
+func (t *tunnel) guard(ctx context.Context, way *dbproxy.Proxy) (stop func()) {
 	ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
 	graph.Start(func() error {
-		tries := graph.Start(func() error { return way.Watch(ctx, tunnelTried, tunnelAnswers) })
+		tries := graph.Start(func() error { return way.Watch(ctx, tunnelProbeInterval, tunnelProbeTimeout) })
 		select {
-		case <-w.ended:
-			w.deadFor = "ended: " + w.why()
+		case <-t.ended:
+			t.brokenBecause = "ended: " + t.why()
 		case err := <-tries:
 			if err == nil {
 				return nil // it was stopped
 			}
-			w.deadFor = "leads nowhere any more: " + err.Error()
+			t.brokenBecause = "leads nowhere any more: " + err.Error()
 		}
-		close(w.dead)
+		close(t.broken)
 		return way.Close()
 	})
 	return stop
@@ -195,14 +223,14 @@ const noDestination = "Connection to destination port failed"
 
 // explain is the error of the tunnel, if it has ended, in place of one behind it, to which
 // else is added what the plugin says of the database. A nil tunnel explains nothing.
-func (w *tunnel) explain(err error) error {
-	if w == nil || err == nil || errors.Is(err, context.Canceled) {
+func (t *tunnel) explain(err error) error {
+	if t == nil || err == nil || errors.Is(err, context.Canceled) {
 		return err
 	}
-	if lost := w.lost(true); lost != nil {
+	if lost := t.lost(true); lost != nil {
 		return lost
 	}
-	if strings.Contains(w.said.String(), noDestination) {
+	if strings.Contains(t.said.String(), noDestination) {
 		return fmt.Errorf("%w: the task can't reach the database: %s says %q", err, pluginName, noDestination)
 	}
 	return err
@@ -210,16 +238,16 @@ func (w *tunnel) explain(err error) error {
 
 // lost is the error of a tunnel that has ended, or nil. After a connection that was cut, the
 // end of the plugin may be seen a moment later.
-func (w *tunnel) lost(cut bool) error {
+func (t *tunnel) lost(cut bool) error {
 	if cut {
 		select {
-		case <-w.dead:
+		case <-t.broken:
 		case <-time.After(2 * time.Second):
 		}
 	}
 	select {
-	case <-w.dead:
-		return tunnelEnded{w.deadFor}
+	case <-t.broken:
+		return tunnelEnded{t.brokenBecause}
 	default:
 		return nil
 	}
