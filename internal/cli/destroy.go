@@ -67,13 +67,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		t.lock = nil
 	}
 	rep.note("destroying stack %s in %s", g.stack, t.place)
-	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have,
-	}
-	if spec.Zones[0] == "" || spec.Zones[1] == "" {
-		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
-	}
-	run := changing(s, t, spec, "destroy")
+	run := changing(s, t, withAnyZones(deployedSpec(g, &have)), "destroy")
 	run.Recheck = func(ctx context.Context) error {
 		_, err := checkDestroy(ctx, t, g, purge, &found)
 		return err

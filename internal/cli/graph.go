@@ -46,12 +46,8 @@ func drawGraph(ctx context.Context, s streams, g *globals, format string) error 
 	if err != nil {
 		return err
 	}
-	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Paused: !have.Paused.IsZero(),
-	}
-	if spec.Zones[0] == "" || spec.Zones[1] == "" {
-		spec.Zones = [2]string{"a", "b"} // nothing is made in them
-	}
+	spec := withAnyZones(deployedSpec(g, &have))
+	spec.Paused = !have.Paused.IsZero()
 	stack, err := provision.NewStack(t.clients, spec)
 	if err != nil {
 		return err

@@ -63,9 +63,7 @@ func stackURL(ctx context.Context, t *target, g *globals) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	stack, err := provision.NewStack(t.clients, provision.Spec{
-		Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: [2]string{"a", "b"}, Deployed: &have,
-	})
+	stack, err := provision.NewStack(t.clients, withAnyZones(deployedSpec(g, &have)))
 	if err != nil {
 		return "", err
 	}

@@ -155,10 +155,8 @@ func resume(ctx context.Context, s streams, g *globals) error {
 			releases[at].Contract(&settings)
 		}
 	}
-	p := &preparation{target: t.target, have: have, spec: provision.Spec{
-		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
-		Release: watchRelease(rep),
-	}}
+	p := &preparation{target: t.target, have: have, spec: deployedSpec(g, &have)}
+	p.spec.Settings, p.spec.Wait, p.spec.Release = settings, true, watchRelease(rep)
 	stack, _, err := p.apply(ctx, s, rep, "resume")
 	if err == nil {
 		err = t.answers(ctx, rep, stack.URL(), settings)

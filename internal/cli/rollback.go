@@ -82,7 +82,8 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	release, err := provision.RollbackTarget(releases, to)
 	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && release.Serving && release.Served {
-		spec := provision.Spec{Stack: g.stack, Settings: have.Settings, Running: have.Running, Zones: have.Zones}
+		spec := deployedSpec(g, &have)
+		spec.Deployed = nil // the run reads it
 		run := changing(s, t, spec, "rollback")
 		run.Recheck = t.unchanged(g.stack, have)
 		changes, restoreErr := run.RestoreChecks(ctx)
@@ -133,11 +134,10 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 		return hint.With(fmt.Errorf("revision %d can't be rolled back to: %w", release.Revision, err),
 			"go to another release with %s; or set the values anew with %s and deploy the image with %s", hint.Command("rollback", "--to", "N"), hint.Command("secret", "set", "NAME"), hint.Command("up", "--image", release.Image))
 	}
-	p := &preparation{target: t, have: have, spec: provision.Spec{
-		Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
-		RolledBackFrom: left, Repeats: cmp.Or(release.Repeats, release.Revision), Released: release.Served || release.Serving,
-		Release: watchRelease(rep),
-	}}
+	p := &preparation{target: t, have: have, spec: deployedSpec(g, &have)}
+	p.spec.Deployed = nil // the run reads it
+	p.spec.Settings, p.spec.Wait, p.spec.Release = settings, true, watchRelease(rep)
+	p.spec.RolledBackFrom, p.spec.Repeats, p.spec.Released = left, cmp.Or(release.Repeats, release.Revision), release.Served || release.Serving
 	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
 		serving.Revision, release.Revision, ago(release.Created), brief(digestOf(release.Image)))
 	for _, c := range changes {

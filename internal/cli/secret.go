@@ -306,10 +306,10 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 				rep.note("note: %s has no value any more, and the tasks no longer get it", lost)
 			}
 		}
-		return &provision.Spec{
-			Stack: g.stack, Version: version(), Settings: settings, Running: have.Running, Zones: have.Zones, Wait: true,
-			Release: watchRelease(rep),
-		}, nil
+		spec := deployedSpec(g, &have)
+		spec.Deployed = nil // the run reads it
+		spec.Settings, spec.Wait, spec.Release = settings, true, watchRelease(rep)
+		return &spec, nil
 	})
 	if err == nil && stack != nil {
 		err = t.answers(ctx, rep, stack.URL(), settings)

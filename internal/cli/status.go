@@ -250,13 +250,8 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 // observe reads every resource, and what only a status needs.
 func (o *statusOutput) observe(ctx context.Context, t *target, g *globals, have provision.Deployed, also alsoRead) ([]graph.Finding, error) {
 	have.PreloadTags(ctx, t.clients.Tagging, g.stack)
-	spec := provision.Spec{
-		Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: &have, Wait: true,
-		Paused: !have.Paused.IsZero(),
-	}
-	if spec.Zones[0] == "" || spec.Zones[1] == "" {
-		spec.Zones = [2]string{"a", "b"} // of a part of a stack: nothing is made in them
-	}
+	spec := withAnyZones(deployedSpec(g, &have))
+	spec.Wait, spec.Paused = true, !have.Paused.IsZero()
 	stack, err := provision.NewStack(t.clients, spec)
 	if err != nil {
 		return nil, err

@@ -59,6 +59,20 @@ func (t *target) deployed(ctx context.Context, g *globals) (provision.Deployed, 
 	return have, nil
 }
 
+// deployedSpec describes the stack as it is deployed.
+func deployedSpec(g *globals, have *provision.Deployed) provision.Spec {
+	return provision.Spec{Stack: g.stack, Version: version(), Settings: have.Settings, Running: have.Running, Zones: have.Zones, Deployed: have}
+}
+
+// withAnyZones fills in zones where only a part of a stack is deployed, without its subnets.
+// It is for commands that create nothing in them.
+func withAnyZones(s provision.Spec) provision.Spec {
+	if s.Zones[0] == "" || s.Zones[1] == "" {
+		s.Zones = [2]string{"a", "b"}
+	}
+	return s
+}
+
 // connect finds the target and checks that it is the intended one.
 func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	t := &target{local: g.local, calls: &journal{}}
