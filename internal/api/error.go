@@ -95,7 +95,7 @@ func clientError(err error) error {
 		return unavailable("the database does not answer", err)
 	case database.RefusesData(err):
 		return &Error{Status: http.StatusUnprocessableEntity, Message: "the database does not take this book", Err: err}
-	case database.Passes(err):
+	case database.Temporary(err):
 		return unavailable("the database can't serve this now", errors.New(database.Reason(err)))
 	}
 	return err

@@ -60,9 +60,9 @@ type Inventory struct {
 	Kinds []Kind
 	// Explain sets HeldBy of the items. It may be nil.
 	Explain func(context.Context, []Item) error
-	// Passes reports whether an error is temporary, because something still uses the
+	// Temporary reports whether an error is temporary, because something still uses the
 	// resource. Nil means that no error is.
-	Passes func(error) bool
+	Temporary func(error) bool
 }
 
 // List returns what exists, sorted by service, type and id. If it fails, it also
@@ -122,7 +122,7 @@ func (v Inventory) Sweep(ctx context.Context, timeout time.Duration, guard func(
 					}
 				}
 				if err := k.Delete(ctx, i.ID); err != nil {
-					if v.Passes == nil || !v.Passes(err) {
+					if v.Temporary == nil || !v.Temporary(err) {
 						return deleted, left, fmt.Errorf("remove %s: %w", i, err)
 					}
 					continue

@@ -64,7 +64,7 @@ func (a *account) inventory() inventory.Inventory {
 			}
 			return nil
 		},
-		Passes: func(err error) bool { return errors.Is(err, errInUse) },
+		Temporary: func(err error) bool { return errors.Is(err, errInUse) },
 	}
 }
 

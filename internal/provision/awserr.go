@@ -55,11 +55,11 @@ func notFound(err error) bool {
 	return strings.HasPrefix(c, "Invalid") && strings.HasSuffix(c, ".NotFound")
 }
 
-// passing are the errors that pass by themselves. Each is an exact code, and
+// temporaryErrors are the errors that are temporary in every run. Each is an exact code, and
 // where the code says too little, words of its message: an error that is not
-// known to pass is a failure. Throttling is not here, since the SDK retries it. Without a
+// known to be temporary is a failure. Throttling is not here, since the SDK retries it. Without a
 // reason it is AWS's message.
-var passing = []struct{ code, text, reason string }{
+var temporaryErrors = []struct{ code, text, reason string }{
 	// Network interfaces outlive what they belonged to by minutes:
 	// hashicorp/terraform-provider-aws issues 40 and 9495.
 	{"DependencyViolation", "", "something still uses it"},
@@ -126,10 +126,9 @@ var passing = []struct{ code, text, reason string }{
 	{"ValidationException", "ECS service doesn't exist", "the service is not visible yet"},
 }
 
-// Transient reports whether an AWS error passes by itself, and how to call it in
-// the meantime.
+// Transient reports whether an AWS error is temporary, and the reason to show meanwhile.
 func Transient(err error) (reason string, ok bool) {
-	for _, p := range passing {
+	for _, p := range temporaryErrors {
 		if says(err, p.code, p.text) {
 			return cmp.Or(p.reason, message(err)), true
 		}
@@ -143,8 +142,8 @@ func Transient(err error) (reason string, ok bool) {
 	return "", false
 }
 
-// propagating are the errors that pass by themselves where this run has just created
-// something, and are failures otherwise: the code, words of the message, and what
+// propagating are the errors that are temporary if this run has just created
+// something, and failures otherwise: the code, words of the message, and what
 // was made, by the end of its name.
 var propagating = []struct{ code, text, created, reason string }{
 	// https://github.com/terraform-aws-modules/terraform-aws-ecs/issues/414
@@ -187,8 +186,8 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},
 }
 
-// Propagating reports whether an error passes by itself since this run has just created the
-// named resources, and how to call it in the meantime.
+// Propagating reports whether an error is temporary because this run has just created the
+// named resources, and the reason to show meanwhile.
 func Propagating(err error, created []string) (reason string, ok bool) {
 	for _, u := range propagating {
 		if says(err, u.code, u.text) && slices.ContainsFunc(created, func(name string) bool { return strings.HasSuffix(name, u.created) }) {

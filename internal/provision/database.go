@@ -439,9 +439,9 @@ func (d *Database) oldParameters(ctx context.Context, live, want *liveDatabase) 
 // Wanted implements graph.Shape. What is wanted follows from what there is.
 func (d *Database) Wanted(live *liveDatabase) *liveDatabase { return live.wanted }
 
-// Judge implements graph.Judge: more storage is what repairs a full one, and a stopped
+// AdjustPhase implements graph.PhaseAdjuster: more storage is what repairs a full one, and a stopped
 // one is started.
-func (d *Database) Judge(live *liveDatabase, st graph.State) graph.State {
+func (d *Database) AdjustPhase(live *liveDatabase, st graph.State) graph.State {
 	if live.unusable != "" {
 		st.Next = newPassword()
 	}
@@ -506,7 +506,7 @@ func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 
 // refusal is the error of a call that RDS refuses while the instance is to be removed. What it
 // refuses because of a state that does not pass is not wrapped, or it would be taken for an
-// error that passes by itself.
+// temporary error.
 func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
 	if stuck := d.stuck(db, what, err); stuck != nil {
 		return stuck
@@ -531,7 +531,7 @@ func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
 const mostRefused = 10 * time.Minute
 
 // stuck is the error of a call that RDS refuses for longer than that, and otherwise nil. It wraps
-// nothing, or it would be taken for an error that passes by itself.
+// nothing, or it would be taken for a temporary error.
 func (d *Database) stuck(db *types.DBInstance, what string, err error) error {
 	switch {
 	case !isCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":

@@ -421,9 +421,9 @@ func (s *Service) Wanted(live *liveService) *liveService {
 	return w
 }
 
-// Judge implements graph.Judge: a rollout on its way can be changed, and need not end
+// AdjustPhase implements graph.PhaseAdjuster: a rollout on its way can be changed, and need not end
 // first.
-func (s *Service) Judge(live *liveService, st graph.State) graph.State {
+func (s *Service) AdjustPhase(live *liveService, st graph.State) graph.State {
 	switch {
 	case live.sick != "":
 		st.Drift = slices.DeleteFunc(st.Drift, func(c graph.Change) bool { return c.Field != fieldCheck })

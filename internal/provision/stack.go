@@ -185,7 +185,7 @@ func inventoryOf(c Clients, stack string, read *observation) inventory.Inventory
 			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
 			alarming.topicKind(), alarming.alarmKind(), alarming.ruleKind(),
 		},
-		Explain: n.explain,
-		Passes:  func(err error) bool { _, passes := Transient(err); return passes },
+		Explain:   n.explain,
+		Temporary: func(err error) bool { _, passes := Transient(err); return passes },
 	}
 }

@@ -41,8 +41,8 @@ func NoAnswer(err error) bool {
 	return code == ""
 }
 
-// Passes reports whether the database can't serve this now, and may later.
-func Passes(err error) bool {
+// Temporary reports whether the database can't serve a request now, but may later.
+func Temporary(err error) bool {
 	code, class := state(err)
 	switch class {
 	case "08", "40", "57": // connection, rollback, operator intervention

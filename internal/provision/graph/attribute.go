@@ -12,13 +12,13 @@ import (
 	"github.com/bookctl/bookctl/internal/sorted"
 )
 
-// Attributes is a resource's table of attributes: by what a live resource of the type L,
-// a pointer, is compared with the wanted one, and what is done about a difference. The
-// order is that in which they are set.
+// Attributes is a resource's table of attributes: how a live resource of the type L, a pointer,
+// is compared with the wanted one, and how a difference is changed. Calls are sent in the order
+// of the table.
 type Attributes[L any] []Attribute[L]
 
-// Attribute is a row of the table: one field, or all fields that begin alike. None is
-// without a Remedy: what makes a row takes one.
+// Attribute is a row of the table: one field, or all fields with the same prefix. Every row has
+// a Remedy: the functions that create a row take one.
 type Attribute[L any] struct {
 	name   string
 	many   bool // the name is what the fields begin with
@@ -31,8 +31,8 @@ type Attribute[L any] struct {
 	alone  bool
 }
 
-// Remedy is what is done about an attribute that differs: a call sets it, or it can't
-// be set in place, for a reason. The zero value is neither, and no remedy.
+// Remedy is what is done about an attribute that differs: a call sets it, or it can't be set in
+// place, with the reason. The zero value is no remedy.
 type Remedy struct {
 	call    *call
 	put     func(input any, c Change)
@@ -40,36 +40,35 @@ type Remedy struct {
 	hint    hint.Message
 }
 
-// call sets the attributes whose remedies share it.
+// call sets all attributes whose remedies share it.
 type call struct {
 	input func() any // what they put their parts into; nil for nothing
 	send  func(ctx context.Context, input any, changes []Change) error
 }
 
-// SetBy is one call, for all attributes that are given the remedy. It is given which of
-// them differ.
+// SetBy returns the remedy of attributes that one call sets. The call gets the changes to make.
 func SetBy(send func(context.Context, []Change) error) Remedy {
 	return Remedy{call: &call{send: func(ctx context.Context, _ any, changes []Change) error { return send(ctx, changes) }}}
 }
 
-// Fixed is the remedy of an attribute that can't be set in place, with the reason: the run
+// Fixed returns the remedy of an attribute that can't be set in place, with the reason. The run
 // then changes nothing.
 func Fixed(why string) Remedy { return Remedy{blocked: why} }
 
-// Hint is the remedy with what to do to have the attribute all the same.
+// Hint says what to do to have the attribute anyway.
 func (r Remedy) Hint(m hint.Message) Remedy {
 	r.hint = m
 	return r
 }
 
-// none reports whether nothing is done about a difference, and it is not reported why.
+// none reports whether the remedy is the zero value.
 func (r Remedy) none() bool { return r.call == nil && r.blocked == "" }
 
-// Request is one call that sets several attributes, of which each that differs puts
-// its part into the input.
+// Request is one call that sets several attributes. Each attribute that differs puts its part
+// into the input.
 type Request[I any] struct{ call *call }
 
-// Requesting creates a Request. Begin returns the input without the attributes, a pointer.
+// Requesting creates a Request. Begin returns a pointer to the input without the attributes.
 func Requesting[I any](begin func() I, send func(context.Context, I, []Change) error) Request[I] {
 	return Request[I]{&call{
 		input: func() any { return begin() },
@@ -77,17 +76,17 @@ func Requesting[I any](begin func() I, send func(context.Context, I, []Change) e
 	}}
 }
 
-// Put is the remedy of an attribute that puts its part into the input.
+// Put returns the remedy of an attribute that puts its part into the input.
 func (r Request[I]) Put(put func(I)) Remedy {
 	return r.PutWanted(func(input I, _ Change) { put(input) })
 }
 
-// PutWanted is Put for an attribute whose part follows from the change.
+// PutWanted is like Put, for an attribute whose part depends on the change.
 func (r Request[I]) PutWanted(put func(I, Change)) Remedy {
 	return Remedy{call: r.call, put: func(input any, c Change) { put(input.(I), c) }}
 }
 
-// Field is an attribute that is one field, compared and shown as text.
+// Field compares one field as text.
 // It is not inlined, or each row would have a copy of what it returns.
 //
 //go:noinline
@@ -100,7 +99,7 @@ func Field[L any](name string, of func(L) string, r Remedy) Attribute[L] {
 	}}
 }
 
-// Compared is a field with a comparison of its own: of the two values as text, and of
+// Compared compares one field with its own function, which returns both values as text, and
 // whether they differ.
 func Compared[L any](name string, compare func(live, want L) (have, wanted string, differ bool), r Remedy) Attribute[L] {
 	return Attribute[L]{name: name, remedy: r, differ: func(live, want L) []Change {
@@ -111,18 +110,18 @@ func Compared[L any](name string, compare func(live, want L) (have, wanted strin
 	}}
 }
 
-// Flag is a Field that is on or off.
+// Flag compares one field that is on or off.
 func Flag[L any](name string, of func(L) bool, r Remedy) Attribute[L] {
 	return Field(name, func(l L) string { return strconv.FormatBool(of(l)) }, r)
 }
 
-// Many is an attribute of several fields that begin with a prefix. Differ returns
-// how they differ, with what follows the prefix as the field.
+// Many compares a group of fields whose names share a prefix. Differ returns the changes, each
+// with the rest of the name as its field.
 func Many[L any](prefix string, differ func(live, want L) []Change, r Remedy) Attribute[L] {
 	return Attribute[L]{name: prefix, many: true, differ: differ, remedy: r}
 }
 
-// Same is the field with another test of whether two values differ.
+// Same treats two values as equal if same returns true.
 func (a Attribute[L]) Same(same func(have, want string) bool) Attribute[L] {
 	differ := a.differ
 	a.differ = func(live, want L) []Change {
@@ -131,7 +130,7 @@ func (a Attribute[L]) Same(same func(have, want string) bool) Attribute[L] {
 	return a
 }
 
-// Shown is the field with another text for what is wanted.
+// Shown replaces the wanted value in messages.
 func (a Attribute[L]) Shown(want string) Attribute[L] {
 	differ := a.differ
 	a.differ = func(live, wanted L) []Change {
@@ -144,39 +143,40 @@ func (a Attribute[L]) Shown(want string) Attribute[L] {
 	return a
 }
 
-// When is the attribute compared only where that is true, as of what an endpoint
-// need not report.
+// When skips the comparison unless when returns true, for fields that an endpoint may not
+// report.
 func (a Attribute[L]) When(when func(live, want L) bool) Attribute[L] {
 	a.when = when
 	return a
 }
 
-// Retain is the attribute left as it is where why is not empty: it is then in State.Retained.
+// Retain leaves a differing field unchanged if why returns a reason; the field is then in
+// State.Retained.
 func (a Attribute[L]) Retain(why func(live, want L) string) Attribute[L] {
 	a.retain = why
 	return a
 }
 
-// FixedIf is the attribute that can't be set in place in some cases: why returns a Fixed
-// then, and else the zero Remedy.
+// FixedIf makes the attribute Fixed in the cases for which why returns a Fixed. Otherwise why
+// returns the zero Remedy.
 func (a Attribute[L]) FixedIf(why func(live, want L) Remedy) Attribute[L] {
 	a.fixed = why
 	return a
 }
 
-// Alone is the attribute compared only where none before it in the table differs.
+// Alone compares only if no earlier row of the table differs.
 func (a Attribute[L]) Alone() Attribute[L] {
 	a.alone = true
 	return a
 }
 
-// Down is the attribute with what Change.Downtime says of it.
+// Down sets Change.Downtime.
 func (a Attribute[L]) Down(down func(live L, c Change) string) Attribute[L] {
 	a.down = down
 	return a
 }
 
-// has reports whether a field is the attribute's.
+// has reports whether a field belongs to the attribute.
 func (a Attribute[L]) has(field string) bool {
 	if a.many {
 		return strings.HasPrefix(field, a.name)
@@ -184,9 +184,8 @@ func (a Attribute[L]) has(field string) bool {
 	return field == a.name
 }
 
-// Compare returns how the live resource differs from the wanted one, in the order of
-// fields, and what of it stays as it is all the same. It depends on nothing but its
-// arguments.
+// Compare returns how the live resource differs from the wanted one, sorted by field, and which
+// of the differences stay unchanged. It depends on nothing but its arguments.
 func (a Attributes[L]) Compare(live, want L) (drift, retained []Change) {
 	for _, row := range a {
 		if row.alone && len(drift) > 0 || row.when != nil && !row.when(live, want) {
@@ -217,7 +216,7 @@ func (a Attributes[L]) Compare(live, want L) (drift, retained []Change) {
 	return drift, retained
 }
 
-// Set sends the calls that set the changed fields, each once, in the order of the table.
+// Set sends the calls that set the changed fields, each call once, in the order of the table.
 func (a Attributes[L]) Set(ctx context.Context, changes []Change) error {
 	type sending struct {
 		*call
@@ -260,8 +259,8 @@ func (a Attributes[L]) Set(ctx context.Context, changes []Change) error {
 	return nil
 }
 
-// Check returns what is wrong with the table: a row without a remedy, or a field that is
-// of two rows.
+// Check returns what is wrong with the table: a row without a remedy, or a field that belongs
+// to two rows.
 func (a Attributes[L]) Check() error {
 	var errs []error
 	for i, row := range a {

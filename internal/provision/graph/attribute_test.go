@@ -163,7 +163,7 @@ func (s *shaped) Read(context.Context) (*dish, graph.State, error) { return s.li
 func (s *shaped) Wanted(live *dish) *dish                          { return &dish{size: "2", kind: live.kind} }
 func (s *shaped) Attributes() graph.Attributes[*dish]              { return dishAttributes(&s.sent) }
 
-func (s *shaped) Judge(live *dish, st graph.State) graph.State {
+func (s *shaped) AdjustPhase(live *dish, st graph.State) graph.State {
 	if len(st.Drift) > 0 {
 		st.Note = live.kind + " differs"
 	}

@@ -39,9 +39,9 @@ type upMemory struct {
 	updatable bool
 	// created reports whether this run created it.
 	created bool
-	// doubt is why it may exist although it is not visible; "" for no reason to
+	// maybeCreated is why it may exist although it is not visible; "" for no reason to
 	// think so.
-	doubt string
+	maybeCreated string
 	// updates are the changes that the service accepted.
 	updates accepted
 	// sinceCall is how long ago the last call was sent, or the step began, and
@@ -60,12 +60,12 @@ func (o Options) nextUp(st State, m upMemory) decision {
 		switch {
 		case st.Unwanted:
 			return decision{act: finish}
-		case m.created && m.sinceCall > longestUnseen(o.VisibilityDelay):
+		case m.created && m.sinceCall > totalResendDelay(o.VisibilityDelay):
 			return decision{act: fail, op: "wait", err: neverSeen(m.sinceCall)}
 		case m.created:
 			return decision{act: pause, note: "not visible yet"}
-		case m.doubt != "" && m.sinceCall <= o.VisibilityDelay:
-			return decision{act: pause, note: m.doubt}
+		case m.maybeCreated != "" && m.sinceCall <= o.VisibilityDelay:
+			return decision{act: pause, note: m.maybeCreated}
 		}
 		return decision{act: create}
 	case Unrecoverable:
@@ -110,9 +110,9 @@ func (o Options) nextRemove(st State, m removeMemory) decision {
 		return decision{act: finish}
 	case o.unmanaged(st):
 		return decision{act: leave}
-	case st.Phase == Terminating, m.tries > 0 && m.sinceCall <= unseen(m.tries, o.VisibilityDelay):
+	case st.Phase == Terminating, m.tries > 0 && m.sinceCall <= resendDelay(m.tries, o.VisibilityDelay):
 		return decision{act: pause, note: st.Note}
-	case m.tries == mostTries:
+	case m.tries == maxTries:
 		return decision{act: fail, op: "delete", err: notGone(m.sinceDelete)}
 	}
 	return decision{act: remove}

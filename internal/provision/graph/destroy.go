@@ -42,10 +42,10 @@ func (r *run) removeLate(ctx context.Context, steps []*step) error {
 }
 
 func (r *run) removeIfLate(ctx context.Context, s *step) error {
-	if s.remover == nil || !s.second.TryLock() {
+	if s.remover == nil || !s.lateRemoval.TryLock() {
 		return nil // or somebody else is at it
 	}
-	defer s.second.Unlock()
+	defer s.lateRemoval.Unlock()
 	if s.Action != None {
 		return nil
 	}

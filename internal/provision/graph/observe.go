@@ -64,7 +64,7 @@ func WhileObserving(ctx context.Context) context.Context {
 // the run has changed, or waits for.
 func Observing(ctx context.Context) bool { return ctx.Value(observingKey{}) != nil }
 
-// findRetrying retries a Find whose error passes by itself a few times. After one
+// findRetrying retries a Find whose error is temporary a few times. After one
 // that took long it does not: then the SDK has tried often, or waited long.
 func findRetrying(ctx context.Context, r Finder, o Options) (State, error) {
 	for pause := 100 * time.Millisecond; ; pause *= 2 {
@@ -73,7 +73,7 @@ func findRetrying(ctx context.Context, r Finder, o Options) (State, error) {
 		if err == nil || pause > 3*time.Second || time.Since(begun) > maxPause {
 			return st, err
 		}
-		if _, ok := o.passing(err); !ok {
+		if _, ok := o.temporary(err); !ok {
 			return st, err
 		}
 		if Sleep(ctx, pause) != nil {

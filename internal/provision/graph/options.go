@@ -12,12 +12,12 @@ type Options struct {
 	// Owner is the value that State.Owner must have for a resource to be ours.
 	// Empty switches the check off.
 	Owner string
-	// Transient reports whether an error passes by itself, and in which words to
-	// report it meanwhile. Only such errors are retried. Nil: none is.
+	// Transient reports whether an error is temporary, and the reason to show meanwhile. Only
+	// such errors are retried. Nil: none is.
 	Transient func(error) (reason string, ok bool)
-	// Propagating reports whether an error passes by itself where this run has just created
-	// the named resources, as that of a role which is not known everywhere yet
-	// does, and in which words to report it meanwhile. Nil: none does.
+	// Propagating reports whether an error is temporary because this run has just created
+	// the named resources, as a role that is not known everywhere yet, and the reason to show
+	// meanwhile. Nil: none is.
 	Propagating func(err error, created []string) (reason string, ok bool)
 	// Propagation is how long something counts as just made. Zero means two minutes.
 	Propagation time.Duration
@@ -74,8 +74,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// passing reports whether an error passes by itself, and in which words.
-func (o Options) passing(err error) (reason string, ok bool) {
+// temporary reports whether an error is transient or ambiguous, or something holds the
+// resource, and the reason to show.
+func (o Options) temporary(err error) (reason string, ok bool) {
 	if held, ok := errors.AsType[*HeldError](err); ok {
 		return held.Error(), true
 	}

@@ -13,26 +13,25 @@ import (
 // without effect.
 var ErrNotShown = errors.New("does not show it")
 
-// mostTries is how often a call is sent that the service accepts and does not
-// show.
-const mostTries = 3
+// maxTries is how often a call is sent that the service accepts without effect.
+const maxTries = 3
 
-// unseen is how long a call that was accepted so many times may stay without
+// resendDelay is how long a call that was accepted so many times may stay without
 // effect. It grows, so that a service which shows its changes minutes late is
 // sent few of them, and is not given up: with the usual 15 s these are 15 s, one
 // minute and four.
-func unseen(tries int, delay time.Duration) time.Duration {
+func resendDelay(tries int, delay time.Duration) time.Duration {
 	for range tries - 1 {
 		delay *= 4
 	}
 	return delay
 }
 
-// longestUnseen is how long all tries together may stay without effect.
-func longestUnseen(delay time.Duration) time.Duration {
+// totalResendDelay is how long all tries together may stay without effect.
+func totalResendDelay(delay time.Duration) time.Duration {
 	var whole time.Duration
-	for n := range mostTries {
-		whole += unseen(n+1, delay)
+	for n := range maxTries {
+		whole += resendDelay(n+1, delay)
 	}
 	return whole
 }
@@ -70,15 +69,15 @@ func (a *accepted) uncertain(drift []Change) {
 // next decides what to do about drift, so long after the last call: send it,
 // wait, or give up on those changes that have no effect.
 func (a *accepted) next(drift []Change, waited, delay time.Duration) (send bool, ineffective []Change) {
-	fewest := mostTries
+	fewest := maxTries
 	for _, c := range drift {
 		fewest = min(fewest, a.tries[c.key()])
 	}
-	if fewest > 0 && waited <= unseen(fewest, delay) {
+	if fewest > 0 && waited <= resendDelay(fewest, delay) {
 		return false, nil
 	}
 	for _, c := range drift {
-		if fewest > 0 && a.tries[c.key()] >= mostTries {
+		if fewest > 0 && a.tries[c.key()] >= maxTries {
 			ineffective = append(ineffective, c)
 		}
 	}
@@ -92,7 +91,7 @@ func notShown(changes []Change, since time.Duration) error {
 		parts[i] = c.String()
 	}
 	return hint.With(
-		fmt.Errorf("the service accepted the change and %w: %s (sent %d times in %s)", ErrNotShown, strings.Join(parts, "; "), mostTries, rounded(since)),
+		fmt.Errorf("the service accepted the change and %w: %s (sent %d times in %s)", ErrNotShown, strings.Join(parts, "; "), maxTries, rounded(since)),
 		"%s shows whether it still differs. If so, something sets it back, such as a policy or another tool, or the endpoint is an emulator that lacks the setting", hint.Command("plan"))
 }
 
@@ -104,7 +103,7 @@ func neverSeen(since time.Duration) error {
 
 // notGone is the error of a resource that the service says to delete, and keeps.
 func notGone(since time.Duration) error {
-	return hint.With(fmt.Errorf("the service accepted the deletion and %w: it is still there (sent %d times in %s)", ErrNotShown, mostTries, rounded(since)),
+	return hint.With(fmt.Errorf("the service accepted the deletion and %w: it is still there (sent %d times in %s)", ErrNotShown, maxTries, rounded(since)),
 		"run the same command again later, or delete that resource yourself")
 }
 

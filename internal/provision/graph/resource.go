@@ -88,7 +88,7 @@ type UpdatesSynchronously interface {
 }
 
 // HeldError is wrapped by the error of a Delete that sent nothing, since something is
-// known to hold the resource. It passes by itself, and the resource need not be read again.
+// known to hold the resource. It is temporary, and the resource need not be read again.
 type HeldError struct {
 	// By is what holds it, in words for people.
 	By string

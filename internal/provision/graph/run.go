@@ -18,11 +18,11 @@ type step struct {
 	createdOnce sync.Once
 	done        chan struct{}
 	touched     atomic.Bool // this or something it needs was changed in this run
-	idle        bool        // it is an option that nobody asked for, and is not there
+	unwanted    bool        // it is an option that nobody asked for, and is not there
 	failed      bool        // this or something that it waited for failed
 	stopped     bool        // likewise, since the run was stopped
-	notes       string
-	said        string        // the last call that was reported
+	lastNote    string
+	lastCall    string        // the last call that was reported
 	waits       []wait        // for what it waits
 	waiters     []*step       // that wait for this, or for its creation
 	takes       time.Duration // how long it usually takes once it has begun, or unknown
@@ -31,9 +31,9 @@ type step struct {
 	wake        chan struct{} // closed when all of that is ready
 
 	// Of a removal.
-	remover Remover    // nil for what goes with a parent
-	users   []*step    // what needs this
-	second  sync.Mutex // held by who looks at this a second time
+	remover     Remover    // nil for what goes with a parent
+	users       []*step    // what needs this
+	lateRemoval sync.Mutex // held by who looks at this a second time
 }
 
 // unknown is that it is not known how long something takes.
@@ -46,31 +46,32 @@ func (s *step) setCreated(id string) {
 }
 
 type run struct {
-	o      Options
-	steps  []*step
-	by     map[*node]*step
-	report Report
-	mu     sync.Mutex
-	end    context.CancelCauseFunc // ends every wait
-	born   sync.Map                // what this run created: when, by name
+	o         Options
+	steps     []*step
+	by        map[*node]*step
+	report    Report
+	mu        sync.Mutex
+	end       context.CancelCauseFunc // ends every wait
+	createdAt sync.Map                // what this run created: when, by name
 }
 
-// passing reports whether an error passes by itself, also since something was just
-// made, and in which words.
-func (r *run) passing(err error) (reason string, ok bool) {
-	if reason, ok = r.o.passing(err); ok {
+// temporary reports whether an error is temporary by the options, or because this run has
+// just created something, and the reason to show.
+func (r *run) temporary(err error) (reason string, ok bool) {
+	if reason, ok = r.o.temporary(err); ok {
 		return reason, ok
 	}
 	return r.propagating(err)
 }
 
-// propagating says of what is not usable yet why, as far as this run created it.
+// propagating reports whether an error is temporary because what this run has just created
+// is not usable yet, and the reason to show.
 func (r *run) propagating(err error) (reason string, ok bool) {
 	if r.o.Propagating == nil {
 		return "", false
 	}
 	var created []string
-	r.born.Range(func(name, at any) bool {
+	r.createdAt.Range(func(name, at any) bool {
 		if time.Since(at.(time.Time)) < r.o.Propagation {
 			created = append(created, name.(string))
 		}
@@ -103,6 +104,27 @@ func (r *run) add(f Finder, do func(context.Context, *step) error) *step {
 func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 	ctx, r.end = context.WithCancelCause(ctx)
 	defer r.end(nil)
+	r.linkWaits(reverse)
+	var wg sync.WaitGroup
+	for _, s := range r.steps {
+		wg.Go(func() { r.runStep(ctx, s) })
+	}
+	wg.Wait()
+	var errs []error
+	for _, s := range r.steps {
+		r.report.Steps = append(r.report.Steps, s.Step)
+		if s.Err != nil {
+			errs = append(errs, s.Err)
+		}
+	}
+	if len(errs) == 0 && ctx.Err() != nil { // before anything was started
+		errs = append(errs, context.Cause(ctx))
+	}
+	return r.report, errors.Join(errs...)
+}
+
+// linkWaits has each step wait for its needs, or, in reverse, for everything that needs it.
+func (r *run) linkWaits(reverse bool) {
 	for _, s := range r.steps {
 		if reverse {
 			s.takes = 0
@@ -127,22 +149,6 @@ func (r *run) walk(ctx context.Context, reverse bool) (Report, error) {
 			}
 		}
 	}
-	var wg sync.WaitGroup
-	for _, s := range r.steps {
-		wg.Go(func() { r.runStep(ctx, s) })
-	}
-	wg.Wait()
-	var errs []error
-	for _, s := range r.steps {
-		r.report.Steps = append(r.report.Steps, s.Step)
-		if s.Err != nil {
-			errs = append(errs, s.Err)
-		}
-	}
-	if len(errs) == 0 && ctx.Err() != nil { // before anything was started
-		errs = append(errs, context.Cause(ctx))
-	}
-	return r.report, errors.Join(errs...)
 }
 
 type wait struct {
@@ -163,39 +169,11 @@ func (s *step) over() bool {
 	}
 }
 
+// runStep waits for what the step needs, carries it out, and records how it ended.
 func (r *run) runStep(ctx context.Context, s *step) {
 	defer close(s.done)
-	for _, w := range s.waits {
-		select {
-		case <-w.on.done:
-		case <-w.whenMade():
-			select {
-			case <-w.on.done:
-			default:
-				s.weak = append(s.weak, w.on)
-				if w.on.touched.Load() {
-					s.touched.Store(true)
-				}
-				continue
-			}
-		}
-		if w.on.failed {
-			s.failed, s.stopped = true, w.on.stopped
-			if s.idle {
-				r.event(s, Event{Kind: Unchanged})
-				return
-			}
-			s.Skipped = w.on.Name
-			note := w.on.Name
-			if s.stopped {
-				note = ""
-			}
-			r.event(s, Event{Kind: Skipped, Note: note})
-			return
-		}
-		if w.on.touched.Load() {
-			s.touched.Store(true)
-		}
+	if !r.awaitNeeds(s) {
+		return
 	}
 	if ctx.Err() != nil {
 		s.failed, s.stopped, s.Skipped = true, true, "cancelled"
@@ -217,13 +195,61 @@ func (r *run) runStep(ctx context.Context, s *step) {
 	end(nil)
 	<-watched
 	s.End = time.Now()
+	r.finish(ctx, s, err, lost)
+}
+
+// awaitNeeds waits for everything that the step needs. If something of that failed, it records
+// the step as skipped, and ok is false.
+func (r *run) awaitNeeds(s *step) (ok bool) {
+	for _, w := range s.waits {
+		select {
+		case <-w.on.done:
+		case <-w.whenMade():
+			select {
+			case <-w.on.done:
+			default:
+				s.weak = append(s.weak, w.on)
+				if w.on.touched.Load() {
+					s.touched.Store(true)
+				}
+				continue
+			}
+		}
+		if w.on.failed {
+			r.skip(s, w.on)
+			return false
+		}
+		if w.on.touched.Load() {
+			s.touched.Store(true)
+		}
+	}
+	return true
+}
+
+// skip records a step that can't begin, because one that it needs failed.
+func (r *run) skip(s, failed *step) {
+	s.failed, s.stopped = true, failed.stopped
+	if s.unwanted {
+		r.event(s, Event{Kind: Unchanged})
+		return
+	}
+	s.Skipped = failed.Name
+	note := failed.Name
+	if s.stopped {
+		note = ""
+	}
+	r.event(s, Event{Kind: Skipped, Note: note})
+}
+
+// finish records how a step ended. Lost is the need whose failure ended it, or nil.
+func (r *run) finish(ctx context.Context, s *step, err error, lost *step) {
 	switch {
 	case lost != nil && (errors.As(err, &needLost{}) || errors.Is(err, context.Canceled)):
 		s.failed, s.Skipped = true, lost.Name
 		r.event(s, Event{Kind: Stopped, Note: lost.Name + " failed"})
 	case err != nil && stopped(ctx, err):
 		s.failed, s.stopped, s.Err = true, true, err
-		r.event(s, Event{Kind: Stopped, Note: s.notes})
+		r.event(s, Event{Kind: Stopped, Note: s.lastNote})
 	case err != nil:
 		s.failed, s.Err = true, err
 		if r.o.Fatal != nil && r.o.Fatal(err) {
@@ -302,8 +328,8 @@ func (r *run) event(s *step, e Event) {
 // calling reports a call that is about to be sent, unless it is only the same
 // again: what something holds is tried twice a second for minutes.
 func (r *run) calling(s *step, e Event) {
-	if said := fmt.Sprint(e.Kind, e.Changes); said != s.said {
-		s.said = said
+	if said := fmt.Sprint(e.Kind, e.Changes); said != s.lastCall {
+		s.lastCall = said
 		r.event(s, e)
 	}
 }
@@ -311,8 +337,8 @@ func (r *run) calling(s *step, e Event) {
 func (r *run) waiting(s *step, note string) { r.note(s, Event{Kind: Waiting, Note: note}) }
 
 func (r *run) note(s *step, e Event) {
-	if e.Note != s.notes {
-		s.notes = e.Note
+	if e.Note != s.lastNote {
+		s.lastNote = e.Note
 		r.event(s, e)
 	}
 }

@@ -21,10 +21,10 @@ type Shape[L comparable] interface {
 	Attributes() Attributes[L]
 }
 
-// Judge is a Shape whose phase follows from how it differs, too.
-type Judge[L comparable] interface {
-	// Judge returns the State with the phase that it has, given its drift.
-	Judge(live L, st State) State
+// PhaseAdjuster is a Shape whose phase depends on its drift as well.
+type PhaseAdjuster[L comparable] interface {
+	// AdjustPhase returns the State with the phase that follows from its drift.
+	AdjustPhase(live L, st State) State
 }
 
 // NodeOf is the Node of a resource with a Shape. The resource embeds it.
@@ -86,8 +86,8 @@ func (n *NodeOf[L]) Find(ctx context.Context) (State, error) {
 		drift, retained := n.shape.Attributes().Compare(live, n.shape.Wanted(live))
 		st.Drift, st.Retained = drift, append(st.Retained, retained...)
 	}
-	if j, ok := n.shape.(Judge[L]); ok && live != none {
-		st = j.Judge(live, st)
+	if j, ok := n.shape.(PhaseAdjuster[L]); ok && live != none {
+		st = j.AdjustPhase(live, st)
 	}
 	return st, nil
 }

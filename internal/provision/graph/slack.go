@@ -4,10 +4,9 @@ import (
 	"time"
 )
 
-// slack is how long nobody waits for the end of a step yet: all that wait for it wait for
-// something else as well that usually takes longer, or are waited for by nobody yet. Where none
-// waits for it, that is the end of the run. What has not begun yet counts for nothing, since it
-// may have nothing to do.
+// slack is how long it does not matter when this step ends, because every step that waits for it
+// also waits for something slower. If nothing waits for it, the end of the run counts. Steps that
+// have not begun count as zero, since they may have nothing to do.
 func (r *run) slack(s *step) time.Duration {
 	known := map[*step]usualEnd{s: {follows: true}}
 	var end time.Time // of the run
@@ -17,7 +16,8 @@ func (r *run) slack(s *step) time.Duration {
 	return max(0, time.Until(s.needed(end, known, map[*step]time.Time{})))
 }
 
-// needed is when somebody waits for the end of the step. Found has what was found already.
+// needed is the time by which the step must end, so that no other step waits for it. Until is the
+// time for a step that nothing waits for. Known caches usual ends, and found the results.
 func (s *step) needed(until time.Time, known map[*step]usualEnd, found map[*step]time.Time) time.Time {
 	if at, ok := found[s]; ok {
 		return at
@@ -39,15 +39,15 @@ func (s *step) needed(until time.Time, known map[*step]usualEnd, found map[*step
 	return at
 }
 
-// usualEnd is when a step usually ends, by what is under way besides the step whose slack is
-// looked for. The zero time is for one that is not held up by anything else.
+// usualEnd is when a step usually ends, without the step whose slack is calculated. The zero time
+// is for a step that waits for nothing slow.
 type usualEnd struct {
 	at time.Time
-	// follows reports whether the step waits for that one, so that its own end is not known.
+	// follows reports whether the step waits for that one, so that its own end is unknown.
 	follows bool
 }
 
-// usualEnd looks for when the step usually ends. Known has what was found already.
+// usualEnd calculates when the step usually ends. Known caches the results.
 func (s *step) usualEnd(known map[*step]usualEnd) usualEnd {
 	if end, ok := known[s]; ok {
 		return end

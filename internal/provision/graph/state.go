@@ -31,7 +31,7 @@ type Change struct {
 	// Blocked, when set, says why the field can't be changed in place. The
 	// engine then touches nothing and reports the field.
 	Blocked string `json:"blocked,omitempty" doc:"Why the field can't be changed in place."`
-	// Hint, where Blocked is set, says how to have it all the same.
+	// Hint, where Blocked is set, says how to have it anyway.
 	Hint hint.Message `json:"-"`
 	// Downtime, when set, says what does not serve while the field is changed,
 	// and for how long.
@@ -91,7 +91,7 @@ type State struct {
 	// yet. Blocked says why, and what to do about it.
 	Retained []Change
 	// Unwanted reports whether Absent is as it should be: the resource is an option that
-	// was not chosen. When it is there all the same, Drift says so, and Update
+	// was not chosen. When it is there anyway, Drift says so, and Update
 	// takes it away.
 	Unwanted bool
 	// Note is the cloud's own words, for progress lines and timeouts:

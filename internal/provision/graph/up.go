@@ -30,7 +30,7 @@ func Up[M Maker](ctx context.Context, resources []M, o Options) (Report, error) 
 	r := newRun(o)
 	for i, m := range resources {
 		s := r.add(m, func(ctx context.Context, s *step) error { return r.up(ctx, m, s, found[i].State) })
-		s.idle = found[i].Phase == Absent && found[i].Unwanted
+		s.unwanted = found[i].Phase == Absent && found[i].Unwanted
 	}
 	return r.walk(ctx, false)
 }

@@ -86,7 +86,7 @@ func (p *poller) end() time.Time { return p.since.Add(p.expect()) }
 // pausing is what a pause is for; its zero value is an effect that may show at any moment.
 type pausing struct {
 	coming  bool // something is on its way, which usually takes so long
-	refused bool // a call was refused for a reason that passes by itself
+	refused bool // a call was refused for a temporary reason
 	// unusable reports whether the reason is that something new is not usable yet: each try
 	// doubles the time waited, since IAM takes seconds for what other services allow few
 	// calls of.
@@ -115,7 +115,7 @@ func (p *poller) pause(ctx context.Context, why pausing) error {
 	}
 	d := max(minPause, min(slow, maxPause), pace(time.Since(p.since), expect))
 	if why.coming {
-		d = max(d, lazy(time.Since(p.since), expect, why.slack))
+		d = max(d, pauseWithSlack(time.Since(p.since), expect, why.slack))
 	}
 	if why.unusable {
 		d = max(d, p.usable, min(time.Since(p.since), maxPause))
@@ -146,9 +146,9 @@ func pace(waited, expect time.Duration) time.Duration {
 	return max((expect-waited)/2, expect/expectShare)
 }
 
-// lazy returns the pause, after a wait of so long, of what nobody waits for yet: until it is
-// usually over, but half the slack at most, which is estimated. Zero is for no such pause.
-func lazy(waited, expect, slack time.Duration) time.Duration {
+// pauseWithSlack returns the pause of a step that nobody waits for yet: until it usually ends,
+// but at most half the slack, which is an estimate. Zero means no such pause.
+func pauseWithSlack(waited, expect, slack time.Duration) time.Duration {
 	if waited < expect {
 		return min(slack/2, expect-waited)
 	}
