@@ -148,12 +148,9 @@ A local stack needs no tunnel: its database listens on this machine.`,
 
 // keepTunnel keeps a tunnel open until it is interrupted.
 func keepTunnel(ctx context.Context, s streams, g *globals, task string, port int) error {
-	plugin := ""
-	if !g.local {
-		var err error
-		if plugin, err = findPlugin(ctx); err != nil {
-			return err
-		}
+	plugin, err := pluginFor(ctx, g)
+	if err != nil {
+		return err
 	}
 	t, err := connect(ctx, s, g)
 	if err != nil {
@@ -163,8 +160,8 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	if err != nil {
 		return withoutDatabase(ctx, t, g, err)
 	}
-	if c.Host == "" {
-		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
+	if err := requireAddress(c); err != nil {
+		return err
 	}
 	if t.local {
 		g.note(s, "no tunnel is needed: the database of a local stack listens on this machine")
@@ -191,11 +188,16 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	case <-way.ended:
 		return hint.With(tunnelEnded{"ended: " + way.why()}, "%s opens it again", hint.Command("db", "tunnel", "--local-port", strconv.Itoa(way.port)))
 	case <-ctx.Done():
-		if errors.Is(context.Cause(ctx), errInterrupted) {
-			return nil // that is how it ends
-		}
-		return context.Cause(ctx)
+		return endedByUser(ctx)
 	}
+}
+
+// requireAddress refuses a database that is still being created.
+func requireAddress(c provision.Connection) error {
+	if c.Host == "" {
+		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
+	}
+	return nil
 }
 
 // tunnelEnd prints, for programs, the local address of a tunnel.

@@ -305,10 +305,9 @@ func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...s
 			return lost
 		}
 	}
-	var exit *exec.ExitError
-	switch {
-	case p.name == "psql" && errors.As(err, &exit) && exit.ExitCode() > 0:
-		return exitError{exit.ExitCode()}
+	switch code := exitOf(err); {
+	case p.name == "psql" && code > 0:
+		return exitError{code}
 	case err != nil:
 		return fmt.Errorf("%s: %w", p.name, err)
 	}
@@ -329,19 +328,17 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if err != nil {
 		return fmt.Errorf("ask %s for its version: %w", path, err)
 	}
-	plugin := ""
-	if !g.local {
-		if plugin, err = findPlugin(ctx); err != nil {
-			return err
-		}
+	plugin, err := pluginFor(ctx, g)
+	if err != nil {
+		return err
 	}
 	t, err := open(ctx, s, g, needs{database: true, serving: true})
 	if err != nil {
 		return err
 	}
 	c := t.database
-	if c.Host == "" {
-		return hint.With(fmt.Errorf("the database is %s and has no address yet", c.State), "wait until %s says that it is available", hint.Command("status"))
+	if err := requireAddress(c); err != nil {
+		return err
 	}
 	to := dbproxy.Database{Host: c.Host, Port: int(c.Port), Name: c.Database, User: c.Username, Authorities: t.authorities}
 	if to.Password, err = provision.ReadPassword(ctx, t.clients, g.stack); err != nil {

@@ -41,12 +41,9 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
   bookctl exec --task 3f2a -- /bin/sh`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: within(g, func(ctx context.Context, args []string) error {
-			var plugin string
-			if !g.local {
-				var err error
-				if plugin, err = findPlugin(ctx); err != nil {
-					return err
-				}
+			plugin, err := pluginFor(ctx, g)
+			if err != nil {
+				return err
 			}
 			t, err := connect(ctx, s, g)
 			if err != nil {
@@ -84,8 +81,11 @@ const pluginName = "session-manager-plugin"
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/plugin-version-history.html
 const firstPlugin = "1.2.536"
 
-// findPlugin finds the plugin, before the first call to AWS.
-func findPlugin(ctx context.Context) (string, error) {
+// pluginFor finds the plugin, before the first call to AWS. The local cloud needs none.
+func pluginFor(ctx context.Context, g *globals) (string, error) {
+	if g.local {
+		return "", nil
+	}
 	install := hint.New("install it: https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html")
 	path, err := exec.LookPath(pluginName)
 	if err != nil {
@@ -134,9 +134,8 @@ func walk(ctx context.Context, s streams, plugin string, session provision.Sessi
 		graph.Start(func() error { return typeAll(pipe, s.in) }) // the end of the plugin closes the pipe
 	}
 	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return exitError{exit.ExitCode()}
+	if code := exitOf(err); code > 0 {
+		return exitError{code}
 	}
 	if err != nil {
 		return fmt.Errorf("run %s: %w", pluginName, err)
@@ -243,10 +242,9 @@ func walkHere(ctx context.Context, s streams, session provision.Session) error {
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), command[0], command[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	err = cmd.Run()
-	var exit *exec.ExitError
-	switch {
-	case errors.As(err, &exit) && exit.ExitCode() > 0:
-		return exitError{exit.ExitCode()}
+	switch code := exitOf(err); {
+	case code > 0:
+		return exitError{code}
 	case errors.Is(err, exec.ErrNotFound):
 		return hint.With(err, "install %s: the local cloud's engine is reached by it", command[0])
 	}

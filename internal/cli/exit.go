@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -54,6 +55,16 @@ func (e usageError) Unwrap() error { return e.error }
 type exitError struct{ code int }
 
 func (e exitError) Error() string { return fmt.Sprintf("exit code %d", e.code) }
+
+// exitOf is the exit code that a program ended with: -1 if a signal ended it, and 0 if err is
+// not the error of a program that ended.
+func exitOf(err error) int {
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return exit.ExitCode()
+	}
+	return 0
+}
 
 // outcome is the exit code of an error and its next step.
 type outcome struct {

@@ -326,9 +326,8 @@ follows is the AWS CLI's own: 'bookctl local aws help' shows its help, and
 			aws.Env = append(aws.Env, localEnvironment(info)...)
 			aws.Stdin, aws.Stdout, aws.Stderr = s.in, s.out, s.err
 			err = aws.Run()
-			var exit *exec.ExitError
-			if errors.As(err, &exit) {
-				return exitError{exit.ExitCode()}
+			if code := exitOf(err); code != 0 {
+				return exitError{code}
 			}
 			if errors.Is(err, exec.ErrNotFound) {
 				return hint.With(errors.New("the AWS CLI is not installed"), "install it, or use another AWS tool with %s", hint.Command("local", "env"))

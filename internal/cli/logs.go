@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -83,10 +82,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 		}
 		select {
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errInterrupted) {
-				return nil // that is how it ends
-			}
-			return context.Cause(ctx)
+			return endedByUser(ctx)
 		case <-time.After(followPause):
 		}
 	}

@@ -25,6 +25,15 @@ import (
 // errInterrupted is the cause of a run that the user stopped.
 var errInterrupted = errors.New("interrupted")
 
+// endedByUser is the result of a command that runs until it is interrupted: an interrupt is
+// then no failure, and --timeout is.
+func endedByUser(ctx context.Context) error {
+	if errors.Is(context.Cause(ctx), errInterrupted) {
+		return nil
+	}
+	return context.Cause(ctx)
+}
+
 // Main runs the command line args, which lacks the program's name, with the
 // process's own streams and signals, and returns the exit code. A second signal
 // ends the process at once. A program that is lent the terminal has the interrupts.

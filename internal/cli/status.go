@@ -66,8 +66,8 @@ func clearable(terminal, system string) bool { return terminal != "dumb" && syst
 // watchStatus shows the status again and again until it is interrupted. That is how it
 // ends, and no failure.
 func watchStatus(ctx context.Context, s streams, g *globals, t *target, every time.Duration) error {
-	if every < time.Second {
-		return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
+	if err := checkInterval(every); err != nil {
+		return err
 	}
 	for {
 		out, err := readStatus(ctx, t, g, nil)
@@ -87,13 +87,18 @@ func watchStatus(ctx context.Context, s streams, g *globals, t *target, every ti
 		}
 		select {
 		case <-ctx.Done():
-			if errors.Is(context.Cause(ctx), errInterrupted) {
-				return nil
-			}
-			return context.Cause(ctx)
+			return endedByUser(ctx)
 		case <-time.After(every):
 		}
 	}
+}
+
+// checkInterval refuses a time between two reads that is too short.
+func checkInterval(every time.Duration) error {
+	if every < time.Second {
+		return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
+	}
+	return nil
 }
 
 // statusOutput is the status as JSON; see docs/output.schema.json.

@@ -40,11 +40,11 @@ which is random. bookctl reads from AWS only while somebody has the page open.`,
   bookctl ui --ui-port 8090 --interval 10s`,
 		Args: cobra.NoArgs,
 		RunE: within(g, func(ctx context.Context, _ []string) error {
-			switch {
-			case port < 0 || port > 65535:
+			if port < 0 || port > 65535 {
 				return usageError{fmt.Errorf("--ui-port %d: choose one up to 65535", port)}
-			case every < time.Second:
-				return usageError{fmt.Errorf("--interval %s: a second is the shortest", every)}
+			}
+			if err := checkInterval(every); err != nil {
+				return err
 			}
 			return serveUI(ctx, s, g, port, every)
 		}),
@@ -78,10 +78,7 @@ func serveUI(ctx context.Context, s streams, g *globals, port int, every time.Du
 	if err := page.Serve(ctx, l); err != nil {
 		return fmt.Errorf("serve the page: %w", err)
 	}
-	if errors.Is(context.Cause(ctx), errInterrupted) {
-		return nil // that is how it ends
-	}
-	return context.Cause(ctx)
+	return endedByUser(ctx)
 }
 
 // liveStack is the stack as the page shows it: read repeatedly, while credentials may
