@@ -15,58 +15,35 @@ type grant struct {
 	actions   string // separated by spaces, without the service
 	service   string
 	resources []string
-	when      condition
-	only      need // "" for always
+	condition conditionBlock
+	only      func(Scope) bool // nil for always
 }
 
-// need is when a grant belongs into a policy.
-type need string
+func withDomain(s Scope) bool      { return s.Domain != "" }
+func withRepository(s Scope) bool  { return s.Repository != "" }
+func withBoundary(s Scope) bool    { return s.Boundary != "" }
+func withoutBoundary(s Scope) bool { return s.Boundary == "" }
+func withVPC(s Scope) bool         { return s.VPC != "" }
+func withoutVPC(s Scope) bool      { return s.VPC == "" }
+func withPolicies(s Scope) bool    { return s.TaskPolicies != nil }
 
-const (
-	withDomain      need = "domain"
-	withRepository  need = "repository"
-	withSnapshot    need = "snapshot"
-	withCopy        need = "snapshot elsewhere"
-	withBoundary    need = "boundary"
-	withoutBoundary need = "no boundary"
-	withPolicies    need = "policies of the tasks"
-	looselyAttached need = "policies of the tasks, no boundary"
-	firmlyAttached  need = "policies of the tasks, boundary"
-	withVPC         need = "a VPC that is given"
-	withoutVPC      need = "a VPC of its own"
-)
+func policiesWithoutBoundary(s Scope) bool { return withPolicies(s) && withoutBoundary(s) }
+func policiesWithBoundary(s Scope) bool    { return withPolicies(s) && withBoundary(s) }
 
-func (g grant) applies(s Scope) bool {
-	snapshot, copied := s.snapshot()
-	switch g.only {
-	case withSnapshot:
-		return snapshot != "" && !copied
-	case withCopy:
-		return copied
-	case withRepository:
-		return s.Repository != ""
-	case withDomain:
-		return s.Domain != ""
-	case withBoundary:
-		return s.Boundary != ""
-	case withoutBoundary:
-		return s.Boundary == ""
-	case withPolicies:
-		return s.TaskPolicies != nil
-	case looselyAttached:
-		return s.TaskPolicies != nil && s.Boundary == ""
-	case firmlyAttached:
-		return s.TaskPolicies != nil && s.Boundary != ""
-	case withVPC:
-		return s.VPC != ""
-	case withoutVPC:
-		return s.VPC == ""
-	}
-	return true
+// withSnapshot holds for a snapshot of this region and account.
+func withSnapshot(s Scope) bool {
+	arn, copied := s.snapshot()
+	return arn != "" && !copied
 }
 
-// condition is an IAM condition block: operator, key, values.
-type condition map[string]map[string][]string
+// withCopy holds for a snapshot of another region or account.
+func withCopy(s Scope) bool {
+	_, copied := s.snapshot()
+	return copied
+}
+
+// conditionBlock is the condition of an IAM statement: operator, key, values.
+type conditionBlock map[string]map[string][]string
 
 const (
 	stackTag   = "aws:ResourceTag/" + naming.TagStack
@@ -76,16 +53,16 @@ const (
 var (
 	// ours holds for what has the stack's tag, and tagging for requests that give it
 	// to what they make.
-	ours    = condition{"StringEquals": {stackTag: {"{s}"}}}
-	tagging = condition{"StringEquals": {stackGiven: {"{s}"}}}
+	ours    = conditionBlock{"StringEquals": {stackTag: {"{s}"}}}
+	tagging = conditionBlock{"StringEquals": {stackGiven: {"{s}"}}}
 	// noOthers holds for what has no stack's tag or ours: what has no tag yet when it
 	// is made, and no name that ends where the stack's names end. A snapshot
 	// book-final-… can be one of a stack called book-final.
-	noOthers = condition{"StringEqualsIfExists": {stackTag: {"{s}"}}}
+	noOthers = conditionBlock{"StringEqualsIfExists": {stackTag: {"{s}"}}}
 	// bounded holds for roles that have the boundary, and for calls that give it.
-	bounded = condition{"StringEquals": {"iam:PermissionsBoundary": {"{boundary}"}}}
+	bounded = conditionBlock{"StringEquals": {"iam:PermissionsBoundary": {"{boundary}"}}}
 	// attaching holds for calls that attach one of the scope's policies.
-	attaching = condition{"ArnEquals": {"iam:PolicyARN": {taskPolicies}}}
+	attaching = conditionBlock{"ArnEquals": {"iam:PolicyARN": {taskPolicies}}}
 )
 
 // taskPolicies stands for all of Scope.TaskPolicies in resources and conditions.
@@ -109,31 +86,31 @@ var grants = []grant{
 	// Without it, destroy finds only by waiting what holds the network.
 	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},
-	{sid: "NewVPC", service: "ec2", only: withoutVPC, actions: "CreateVpc", resources: networkParts("vpc"), when: tagging},
+	{sid: "NewVPC", service: "ec2", only: withoutVPC, actions: "CreateVpc", resources: networkParts("vpc"), condition: tagging},
 	{sid: "NewNetwork", service: "ec2", only: withoutVPC, actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",
-		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), when: tagging},
+		resources: networkParts("internet-gateway", "route-table", "security-group", "subnet"), condition: tagging},
 	{sid: "TagNew", service: "ec2", only: withoutVPC, actions: "CreateTags", resources: allOfEC2,
-		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
+		condition: conditionBlock{"StringEquals": {"ec2:CreateAction": {"CreateInternetGateway", "CreateRouteTable", "CreateSecurityGroup", "CreateSubnet", "CreateVpc"}}}},
 	// Also what is made in the stack's VPC asks for that: what is new has no tag yet, and
 	// so is allowed by NewNetwork alone.
 	{sid: "OwnNetwork", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress " +
 		"CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet CreateTags DeleteInternetGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc DetachInternetGateway DisassociateRouteTable " +
 		"ModifySubnetAttribute ModifyVpcAttribute ReplaceRoute ReplaceRouteTableAssociation RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-		resources: allOfEC2, when: ours},
+		resources: allOfEC2, condition: ours},
 	// A VPC's default group and the account's DHCP options can't be recognised by a
 	// tag: AWS makes them without. Rules may be taken from such a group, and the DHCP options
 	// given to the stack's VPC. A default network ACL has no tag either, but changing its
 	// entries, or which subnets are with it, opens and shuts the networks of others.
 	{sid: "Untagged", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-		resources: networkParts("dhcp-options", "security-group"), when: condition{"Null": {stackTag: {"true"}}}},
+		resources: networkParts("dhcp-options", "security-group"), condition: conditionBlock{"Null": {stackTag: {"true"}}}},
 
 	// In a VPC that was given there are security groups of the stack, and nothing else of
 	// EC2's. A group is created in a VPC, which is asked for as well.
 	{sid: "InVPC", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: []string{"arn:{p}:ec2:{r}:{a}:vpc/{vpc}"}},
-	{sid: "NewGroups", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: networkParts("security-group"), when: tagging},
+	{sid: "NewGroups", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: networkParts("security-group"), condition: tagging},
 	{sid: "TagGroups", service: "ec2", only: withVPC, actions: "CreateTags", resources: networkParts("security-group"),
-		when: condition{"StringEquals": {"ec2:CreateAction": {"CreateSecurityGroup"}}}},
-	{sid: "OwnGroups", service: "ec2", only: withVPC, resources: networkParts("security-group"), when: ours,
+		condition: conditionBlock{"StringEquals": {"ec2:CreateAction": {"CreateSecurityGroup"}}}},
+	{sid: "OwnGroups", service: "ec2", only: withVPC, resources: networkParts("security-group"), condition: ours,
 		actions: "AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress CreateTags DeleteSecurityGroup DeleteTags RevokeSecurityGroupEgress RevokeSecurityGroupIngress"},
 
 	// Without it, status asks more, and list misses a stack that has no VPC.
@@ -152,18 +129,18 @@ var grants = []grant{
 	{sid: "ReadCertificates", service: "acm", actions: "DescribeCertificate ListCertificates ListTagsForCertificate"},
 	// A certificate of the domain in another region is renewed by the same record.
 	{sid: "FindRegions", service: "ec2", only: withDomain, actions: "DescribeRegions"},
-	{sid: "NewCertificate", service: "acm", only: withDomain, actions: "RequestCertificate", when: condition{
+	{sid: "NewCertificate", service: "acm", only: withDomain, actions: "RequestCertificate", condition: conditionBlock{
 		"StringEquals": tagging["StringEquals"], "ForAllValues:StringEquals": {"acm:DomainNames": {"{domain}"}},
 	}},
 	// Also asked of a request that carries tags, when the certificate has none.
-	{sid: "TagCertificate", service: "acm", only: withDomain, actions: "AddTagsToCertificate", resources: certificates, when: condition{
+	{sid: "TagCertificate", service: "acm", only: withDomain, actions: "AddTagsToCertificate", resources: certificates, condition: conditionBlock{
 		"StringEquals": tagging["StringEquals"], "StringEqualsIfExists": noOthers["StringEqualsIfExists"],
 	}},
-	{sid: "Certificate", service: "acm", actions: "DeleteCertificate RemoveTagsFromCertificate", resources: certificates, when: ours},
+	{sid: "Certificate", service: "acm", actions: "DeleteCertificate RemoveTagsFromCertificate", resources: certificates, condition: ours},
 	{sid: "FindZone", service: "route53", only: withDomain, actions: "ListHostedZonesByName"},
 	{sid: "ReadRecords", service: "route53", only: withDomain, actions: "ListResourceRecordSets", resources: hostedZones},
 	// The name itself and the record that proves it to ACM.
-	{sid: "Records", service: "route53", only: withDomain, actions: "ChangeResourceRecordSets", resources: hostedZones, when: condition{
+	{sid: "Records", service: "route53", only: withDomain, actions: "ChangeResourceRecordSets", resources: hostedZones, condition: conditionBlock{
 		"ForAllValues:StringLike": {"route53:ChangeResourceRecordSetsNormalizedRecordNames": {"{domain}", "_*.{domain}"}},
 	}},
 
@@ -177,16 +154,16 @@ var grants = []grant{
 		}},
 	// Deleting a database takes these two for its final snapshot, to which it copies
 	// the tags; an upgrade takes one before.
-	{sid: "Final", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, when: noOthers},
+	{sid: "Final", service: "rds", actions: "AddTagsToResource CreateDBSnapshot", resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:{s}-final-*"}, condition: noOthers},
 	{sid: "Snapshots", service: "rds", actions: "DeleteDBInstanceAutomatedBackup DeleteDBSnapshot RestoreDBInstanceFromDBSnapshot",
-		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, when: ours},
+		resources: []string{"arn:{p}:rds:{r}:{a}:snapshot:*", "arn:{p}:rds:{r}:{a}:auto-backup:*"}, condition: ours},
 
 	{sid: "RestoreFrom", service: "rds", only: withSnapshot, actions: "RestoreDBInstanceFromDBSnapshot", resources: []string{"{snapshot}"}},
 	{sid: "CopyFrom", service: "rds", only: withCopy, actions: "CopyDBSnapshot", resources: []string{"{snapshot}", "arn:{p}:rds:{r}:{a}:snapshot:{s}-final-copy-*"}},
 	// RDS uses the key with the caller's permissions; the key's own policy has to allow it too:
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/share-encrypted-snapshot.html
 	{sid: "CopyKey", service: "kms", only: withCopy, actions: "CreateGrant Decrypt DescribeKey Encrypt GenerateDataKey GenerateDataKeyWithoutPlaintext ReEncryptFrom ReEncryptTo", resources: []string{"arn:{p}:kms:{from}:key/*"},
-		when: condition{"StringLike": {"kms:ViaService": {"rds.*"}}}},
+		condition: conditionBlock{"StringLike": {"kms:ViaService": {"rds.*"}}}},
 
 	{sid: "NewPassword", service: "secretsmanager", actions: "GetRandomPassword"},
 	// The ARN of a secret ends with six characters that it gets when it is made.
@@ -243,9 +220,9 @@ var grants = []grant{
 	{sid: "ReadScaling", service: "application-autoscaling", actions: "DescribeScalableTargets DescribeScalingPolicies DescribeScheduledActions"},
 	// The ARN of a scalable target says nothing of its service. Whoever registers one
 	// needs ecs:UpdateService on the service as well.
-	{sid: "NewScaling", service: "application-autoscaling", actions: "RegisterScalableTarget TagResource", resources: scalableTargets, when: tagging},
+	{sid: "NewScaling", service: "application-autoscaling", actions: "RegisterScalableTarget TagResource", resources: scalableTargets, condition: tagging},
 	{sid: "Scaling", service: "application-autoscaling", actions: "DeleteScalingPolicy DeregisterScalableTarget PutScalingPolicy RegisterScalableTarget",
-		resources: scalableTargets, when: ours},
+		resources: scalableTargets, condition: ours},
 	// Target tracking makes its alarms with the caller's permissions.
 	{sid: "ReadAlarms", service: "cloudwatch", actions: "DescribeAlarms"},
 	// SetAlarmState is what 'bookctl alarm test' does.
@@ -260,23 +237,23 @@ var grants = []grant{
 		resources: []string{"arn:{p}:events:{r}:{a}:rule/" + names.ReleaseRule()}},
 	// For 'bookctl alarm test': events of that source are of the stack's alone.
 	{sid: "TestRelease", service: "events", actions: "PutEvents", resources: []string{"arn:{p}:events:{r}:{a}:event-bus/default"},
-		when: condition{"ForAllValues:StringEquals": {"events:source": {names.EventSource()}}}},
+		condition: conditionBlock{"ForAllValues:StringEquals": {"events:source": {names.EventSource()}}}},
 
 	{sid: "ReadRoles", service: "iam", actions: "ListRoles"},
 	{sid: "Roles", service: "iam", actions: "DeleteRole DeleteRolePolicy DetachRolePolicy GetRole GetRolePolicy ListAttachedRolePolicies ListRolePolicies TagRole UntagRole", resources: stackRoles},
 	{sid: "ChangeRoles", service: "iam", only: withoutBoundary, resources: stackRoles,
 		actions: "CreateRole DeleteRolePermissionsBoundary PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
-	{sid: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, when: bounded,
+	{sid: "BoundedRoles", service: "iam", only: withBoundary, resources: stackRoles, condition: bounded,
 		actions: "CreateRole PutRolePermissionsBoundary PutRolePolicy UpdateAssumeRolePolicy"},
 	// Without the user's word no policy can be attached to a role.
 	{sid: "FindTaskPolicies", service: "iam", only: withPolicies, actions: "GetPolicy", resources: []string{taskPolicies}},
-	{sid: "TaskPolicies", service: "iam", only: looselyAttached, actions: "AttachRolePolicy", resources: taskRole, when: attaching},
-	{sid: "BoundedTaskPolicies", service: "iam", only: firmlyAttached, actions: "AttachRolePolicy", resources: taskRole,
-		when: condition{"ArnEquals": attaching["ArnEquals"], "StringEquals": bounded["StringEquals"]}},
+	{sid: "TaskPolicies", service: "iam", only: policiesWithoutBoundary, actions: "AttachRolePolicy", resources: taskRole, condition: attaching},
+	{sid: "BoundedTaskPolicies", service: "iam", only: policiesWithBoundary, actions: "AttachRolePolicy", resources: taskRole,
+		condition: conditionBlock{"ArnEquals": attaching["ArnEquals"], "StringEquals": bounded["StringEquals"]}},
 	{sid: "PassRoles", service: "iam", actions: "PassRole", resources: stackRoles,
-		when: condition{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com", "ecs.amazonaws.com"}}}},
+		condition: conditionBlock{"StringEquals": {"iam:PassedToService": {"ecs-tasks.amazonaws.com", "ecs.amazonaws.com"}}}},
 	{sid: "NewAccount", service: "iam", actions: "CreateServiceLinkedRole", resources: []string{"arn:{p}:iam::{a}:role/aws-service-role/*"},
-		when: condition{"StringEquals": {"iam:AWSServiceName": {
+		condition: conditionBlock{"StringEquals": {"iam:AWSServiceName": {
 			"ecs.amazonaws.com", "ecs.application-autoscaling.amazonaws.com", "elasticloadbalancing.amazonaws.com", "rds.amazonaws.com",
 		}}}},
 

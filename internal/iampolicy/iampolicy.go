@@ -97,7 +97,7 @@ const MaxSize = 6144
 func (d Document) Managed() []Document {
 	var out []Document
 	for left := d.Statement; len(left) > 0; {
-		chosen := fullest(left, MaxSize-Document{}.Size())
+		chosen := chooseToFill(left, MaxSize-Document{}.Size())
 		doc := Document{Version: d.Version}
 		var rest []Statement
 		for i, s := range left {
@@ -115,9 +115,10 @@ func (d Document) Managed() []Document {
 	return out
 }
 
-// fullest chooses statements that together fill the room as far as any do.
-func fullest(statements []Statement, room int) map[int]bool {
-	// last[n] is the last of some statements that have n characters in all.
+// chooseToFill chooses the statements whose total size comes closest to the room without
+// exceeding it.
+func chooseToFill(statements []Statement, room int) map[int]bool {
+	// last[n] is the last of some statements whose total size is n.
 	const none, nothing = -1, -2
 	last := slices.Repeat([]int{none}, room+1)
 	last[0] = nothing
@@ -240,15 +241,7 @@ func For(scope Scope) (Document, error) {
 	if err := scope.check(); err != nil {
 		return Document{}, err
 	}
-	snapshot, _ := scope.snapshot()
-	from := "" // region and account of the snapshot
-	if part := strings.Split(snapshot, ":"); len(part) > 4 {
-		from = part[3] + ":" + part[4]
-	}
-	fill := strings.NewReplacer(
-		"{p}", partition.Of(scope.Region).Name, "{r}", scope.Region, "{a}", scope.Account, "{s}", scope.Stack,
-		"{snapshot}", snapshot, "{from}", from, "{boundary}", scope.Boundary, "{domain}", scope.Domain, "{zone}", scope.Zone, "{vpc}", scope.VPC, "{repository}", scope.Repository,
-	).Replace
+	fill := scope.placeholders().Replace
 	fillAll := func(text string) []string {
 		if text == taskPolicies {
 			return scope.TaskPolicies
@@ -259,14 +252,14 @@ func For(scope Scope) (Document, error) {
 	everywhere := Statement{Sid: "Everywhere", Effect: "Allow", Resource: []string{"*"}}
 	doc := Document{Version: "2012-10-17", Statement: []Statement{everywhere}}
 	for _, g := range grants {
-		if !g.applies(scope) {
+		if g.only != nil && !g.only(scope) {
 			continue
 		}
 		s := Statement{Sid: g.sid, Effect: "Allow", Resource: []string{"*"}}
 		for _, a := range strings.Fields(g.actions) {
 			s.Action = append(s.Action, g.service+":"+a)
 		}
-		if g.resources == nil && g.when == nil {
+		if g.resources == nil && g.condition == nil {
 			doc.Statement[0].Action = append(doc.Statement[0].Action, s.Action...)
 			continue
 		}
@@ -277,31 +270,42 @@ func For(scope Scope) (Document, error) {
 				s.Resource = append(s.Resource, fillAll(r)...)
 			}
 		}
-		s.Condition = g.when.filled(fillAll)
-		if !slices.ContainsFunc(doc.Statement[1:], s.joins) {
+		s.Condition = g.condition.filled(fillAll)
+		if i := 1 + slices.IndexFunc(doc.Statement[1:], s.canMerge); i > 0 {
+			doc.Statement[i] = doc.Statement[i].merge(s)
+		} else {
 			doc.Statement = append(doc.Statement, s)
-			continue
 		}
-		i := 1 + slices.IndexFunc(doc.Statement[1:], s.joins)
-		doc.Statement[i] = doc.Statement[i].and(s)
 	}
 	slices.Sort(doc.Statement[0].Action)
 	return doc, nil
 }
 
-// mostJoined is how large a statement may become by others that join it: small ones fill
-// documents better.
-const mostJoined = 3000
+// placeholders replaces the placeholders of the grants by the values of the scope.
+func (s Scope) placeholders() *strings.Replacer {
+	snapshot, _ := s.snapshot()
+	from := "" // region and account of the snapshot
+	if part := strings.Split(snapshot, ":"); len(part) > 4 {
+		from = part[3] + ":" + part[4]
+	}
+	return strings.NewReplacer(
+		"{p}", partition.Of(s.Region).Name, "{r}", s.Region, "{a}", s.Account, "{s}", s.Stack,
+		"{snapshot}", snapshot, "{from}", from, "{boundary}", s.Boundary, "{domain}", s.Domain, "{zone}", s.Zone, "{vpc}", s.VPC, "{repository}", s.Repository,
+	)
+}
 
-// joins reports whether a statement can as well be said by another one, which saves what
-// frames it: under the same condition, and of other services. An action knows the
-// resources of its own service alone, so that neither allows more alongside the other.
-func (s Statement) joins(other Statement) bool {
+// maxMerged limits the size of merged statements: small statements fill documents better.
+const maxMerged = 3000
+
+// canMerge reports whether two statements can be one, which saves characters: they have the
+// same condition, and different services. An action applies only to resources of its own
+// service, so that the merged statement allows no more than the two.
+func (s Statement) canMerge(other Statement) bool {
 	if slices.Contains(s.Resource, "*") || slices.Contains(other.Resource, "*") || !reflect.DeepEqual(s.Condition, other.Condition) {
 		return false
 	}
 	services := other.services()
-	return !slices.ContainsFunc(s.services(), func(service string) bool { return slices.Contains(services, service) }) && s.size()+other.size() < mostJoined
+	return !slices.ContainsFunc(s.services(), func(service string) bool { return slices.Contains(services, service) }) && s.size()+other.size() < maxMerged
 }
 
 // services are those that a statement's actions and resources are of.
@@ -317,19 +321,19 @@ func (s Statement) services() []string {
 	return out
 }
 
-// and is a statement together with another one that joins it.
-func (s Statement) and(other Statement) Statement {
+// merge adds the actions and resources of another statement; see canMerge.
+func (s Statement) merge(other Statement) Statement {
 	s.Sid += other.Sid
 	s.Action, s.Resource = slices.Concat(s.Action, other.Action), slices.Concat(s.Resource, other.Resource)
 	return s
 }
 
 // filled is the condition with its placeholders replaced, nil for none.
-func (c condition) filled(fill func(string) []string) condition {
+func (c conditionBlock) filled(fill func(string) []string) conditionBlock {
 	if c == nil {
 		return nil
 	}
-	out := condition{}
+	out := conditionBlock{}
 	for operator, keys := range c {
 		out[operator] = map[string][]string{}
 		for key, values := range keys {
