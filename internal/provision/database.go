@@ -1,7 +1,6 @@
 package provision
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -159,48 +158,6 @@ func (d *Database) serves() (since time.Time, yes bool) {
 	return live.servedAt, live.serves
 }
 
-// liveDatabase is a database as far as it is compared and used.
-type liveDatabase struct {
-	databaseSpec
-	instance *types.DBInstance
-	// current is the current version of the secret; before the instance serves, the one
-	// that it was made with.
-	current string
-	// serves reports whether it serves, with its address in the secret, and servedAt when this
-	// run first saw that.
-	serves   bool
-	servedAt time.Time
-	// samePassword are two versions of the secret that this run knows to have the same.
-	samePassword [2]string
-	// found is what the secret says, where that could be read.
-	found credentials
-	// unusable is why the password in the secret is of no use, and password what it is
-	// then.
-	unusable, password string
-	wanted             *liveDatabase
-	// scheduled is what it is to become in its maintenance window; nil for no change.
-	scheduled *databaseSpec
-	// pending is all that is scheduled, as RDS calls it.
-	pending           []pendingValue
-	tags              map[string]string
-	public, encrypted bool
-	copyTags, minor   bool
-	groups            []string
-	parameters        string
-	reboot            bool     // before which not all of these are in force
-	oldParameters     []string // the groups that neither it nor another instance has any more
-	subnets           string
-	logs              []string
-	secretVersion     string // whose password it has
-	connection        string // what the secret says of it, without the password
-	port              string // "" where it is not compared
-	stopped           bool
-	managed           string // the secret by which RDS itself sets the password; "" for none
-	// recoveryPoint are the continuous backups that AWS Backup holds of it, whose plan then
-	// decides the retention; "" for none.
-	recoveryPoint string
-}
-
 // dbName is the name of the database in the instance.
 func (d *Database) dbName() string {
 	if live := d.instanceSeen(); live != nil && aws.ToString(live.DBName) != "" {
@@ -226,55 +183,21 @@ func (d databases) lookup(ctx context.Context) (*types.DBInstance, error) {
 	return &out.DBInstances[0], nil
 }
 
-// Read looks the instance up by its name.
+// Read looks the instance up by its name. The steps keep their order: some use what an earlier
+// one notes in d.sent.
 func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error) {
-	if last := d.Last(); last != nil && databasePhase(aws.ToString(last.instance.DBInstanceStatus)) == graph.Terminating {
-		// Until its final snapshot is complete the instance stays.
-		if st, taking, err := d.gone(ctx); taking && err == nil {
-			st.Note = aws.ToString(last.instance.DBInstanceStatus) + ", " + st.Note
-			return last, st, nil
-		}
+	if last, st, waiting := d.waitingForFinalSnapshot(ctx); waiting {
+		return last, st, nil
 	}
-	db := d.sent.created
-	if d.sent.created = nil; db == nil {
-		var err error
-		if db, err = d.instance(ctx); err != nil {
-			return nil, graph.State{}, err
-		}
+	db, err := d.freshInstance(ctx)
+	if err != nil {
+		return nil, graph.State{}, err
 	}
 	if db == nil {
 		st, _, err := d.gone(ctx)
 		return nil, st, err
 	}
-	live := &liveDatabase{
-		instance: db, current: d.secretVersion(),
-		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
-		stopped: isStopped(db), recoveryPoint: aws.ToString(db.AwsBackupRecoveryPointArn),
-		copyTags: aws.ToBool(db.CopyTagsToSnapshot), minor: aws.ToBool(db.AutoMinorVersionUpgrade), logs: db.EnabledCloudwatchLogsExports,
-		databaseSpec: databaseSpec{
-			version: aws.ToString(db.EngineVersion), class: aws.ToString(db.DBInstanceClass),
-			storage: aws.ToInt32(db.AllocatedStorage), maxStorage: aws.ToInt32(db.MaxAllocatedStorage),
-			backups: aws.ToInt32(db.BackupRetentionPeriod), multiAZ: aws.ToBool(db.MultiAZ),
-			protected: aws.ToBool(db.DeletionProtection), insights: aws.ToBool(db.PerformanceInsightsEnabled),
-			name: aws.ToString(db.DBName), user: aws.ToString(db.MasterUsername),
-		},
-	}
-	if portOfItsOwn(db.Endpoint) {
-		live.port = decimal(db.Endpoint.Port)
-	}
-	if m := db.MasterUserSecret; m != nil {
-		live.managed = cmp.Or(aws.ToString(m.SecretArn), "RDS's own")
-	}
-	for _, g := range db.VpcSecurityGroups {
-		live.groups = append(live.groups, aws.ToString(g.VpcSecurityGroupId))
-	}
-	for _, p := range db.DBParameterGroups {
-		live.parameters, live.reboot = aws.ToString(p.DBParameterGroupName), aws.ToString(p.ParameterApplyStatus) == "pending-reboot"
-	}
-	if db.DBSubnetGroup != nil {
-		live.subnets = aws.ToString(db.DBSubnetGroup.DBSubnetGroupName)
-	}
-	live.secretVersion = live.tags[TagSecretVersion]
+	live := liveDatabaseOf(db, d.secretVersion())
 	status := aws.ToString(db.DBInstanceStatus)
 	if status != "available" {
 		d.sent.refused = time.Time{}
@@ -283,58 +206,133 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	st := graph.State{
 		Phase: databasePhase(status), ID: aws.ToString(db.DBInstanceArn), Owner: live.tags[TagStack], Note: status,
 	}
-	if st.Phase == graph.Unrecoverable && status != dbStopped && status != storageFull {
-		why, err := d.failure(ctx)
-		if err != nil {
-			return nil, graph.State{}, err
-		}
-		if why != "" {
-			st.Note += ", RDS says: " + why
-		}
+	if err := d.noteFailure(ctx, status, &st); err != nil {
+		return nil, graph.State{}, err
 	}
-	// A full one takes more storage.
-	idle := (st.Phase == graph.Ready || status == storageFull) && !d.sent.changed
-	if idle {
-		live.pending = pendingValues(db)
-	}
-	if next := coming(live.databaseSpec, db.PendingModifiedValues); next != live.databaseSpec {
-		// After a change the instance stays available for a while before it is
-		// modifying. What is pending else waits for the maintenance window, unless a
-		// change of this run takes it along.
-		switch {
-		case idle:
-			live.scheduled = &next
-		case st.Phase == graph.Ready:
-			st.Phase, st.Note = graph.Pending, status+", pending: "+pendingText(live.databaseSpec, next)
-			live.databaseSpec = next
-		default:
-			live.databaseSpec = next
-		}
-	}
-	if asked := d.sent.upgrade; asked != nil && st.Phase == graph.Ready && major(live.version) == major(asked.from) {
-		if err := d.refusedUpgrade(ctx, live.version, asked.to, asked.at); err != nil {
-			return nil, graph.State{}, err
-		}
+	d.notePending(live, status, &st)
+	if err := d.checkUpgrade(ctx, live, st.Phase); err != nil {
+		return nil, graph.State{}, err
 	}
 	if st.Phase == graph.Ready && passwordPending(db) {
 		// Until RDS has set it, in the background, tasks would be refused.
 		st.Phase, st.Note = graph.Pending, status+", the password is not set yet"
 	}
-	if st.Phase == graph.Terminating && d.sent.final == "" && !d.options.skipSnapshot && st.Owner == d.stack {
-		// An earlier run asked for the removal: its snapshot is waited for too.
-		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
+	if err := d.followFinalSnapshot(ctx, db, &st); err != nil {
+		return nil, graph.State{}, err
+	}
+	live.wanted = d.wantedFor(live)
+	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.destroying {
+		if err := d.compareSecret(ctx, live); err != nil {
 			return nil, graph.State{}, err
 		}
 	}
-	if d.sent.final != "" {
-		snapshot, _, err := d.gone(ctx)
-		switch {
-		case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Terminating:
-			return nil, graph.State{}, err // it was to go and stays: its snapshot may have failed
-		case err == nil && snapshot.Note != "":
-			st.Note += ", " + snapshot.Note
+	d.noteServing(live, st.Phase)
+	st.Retained = d.retain(live, live.wanted)
+	if st.Phase == graph.Ready && !d.options.destroying {
+		if err := d.noteOldParameters(ctx, live, &st); err != nil {
+			return nil, graph.State{}, err
 		}
 	}
+	return live, st, nil
+}
+
+// waitingForFinalSnapshot returns what was read last while the final snapshot of an instance that
+// is being deleted is taken: until that is complete the instance stays.
+func (d *Database) waitingForFinalSnapshot(ctx context.Context) (last *liveDatabase, st graph.State, waiting bool) {
+	last = d.Last()
+	if last == nil || databasePhase(aws.ToString(last.instance.DBInstanceStatus)) != graph.Terminating {
+		return nil, graph.State{}, false
+	}
+	st, taking, err := d.gone(ctx)
+	if !taking || err != nil {
+		return nil, graph.State{}, false
+	}
+	st.Note = aws.ToString(last.instance.DBInstanceStatus) + ", " + st.Note
+	return last, st, true
+}
+
+// freshInstance returns the instance as the call that created it answered, once, and as RDS
+// describes it after that; nil for none.
+func (d *Database) freshInstance(ctx context.Context) (*types.DBInstance, error) {
+	if db := d.sent.created; db != nil {
+		d.sent.created = nil
+		return db, nil
+	}
+	return d.instance(ctx)
+}
+
+// noteFailure adds why an instance is in a state that does not pass, in RDS's words.
+func (d *Database) noteFailure(ctx context.Context, status string, st *graph.State) error {
+	if st.Phase != graph.Unrecoverable || status == dbStopped || status == storageFull {
+		return nil
+	}
+	why, err := d.failure(ctx)
+	if err != nil {
+		return err
+	}
+	if why != "" {
+		st.Note += ", RDS says: " + why
+	}
+	return nil
+}
+
+// notePending notes what RDS has still to change of the instance.
+func (d *Database) notePending(live *liveDatabase, status string, st *graph.State) {
+	// A full one takes more storage.
+	idle := (st.Phase == graph.Ready || status == storageFull) && !d.sent.changed
+	if idle {
+		live.pending = pendingValues(live.instance)
+	}
+	next := coming(live.databaseSpec, live.instance.PendingModifiedValues)
+	if next == live.databaseSpec {
+		return
+	}
+	// After a change the instance stays available for a while before it is
+	// modifying. What is pending else waits for the maintenance window, unless a
+	// change of this run takes it along.
+	switch {
+	case idle:
+		live.scheduled = &next
+	case st.Phase == graph.Ready:
+		st.Phase, st.Note = graph.Pending, status+", pending: "+pendingText(live.databaseSpec, next)
+		live.databaseSpec = next
+	default:
+		live.databaseSpec = next
+	}
+}
+
+// checkUpgrade fails where RDS did not make the upgrade that this run asked for.
+func (d *Database) checkUpgrade(ctx context.Context, live *liveDatabase, phase graph.Phase) error {
+	asked := d.sent.upgrade
+	if asked == nil || phase != graph.Ready || major(live.version) != major(asked.from) {
+		return nil
+	}
+	return d.refusedUpgrade(ctx, live.version, asked.to, asked.at)
+}
+
+// followFinalSnapshot notes how far the final snapshot of an instance is that is being deleted.
+func (d *Database) followFinalSnapshot(ctx context.Context, db *types.DBInstance, st *graph.State) error {
+	if st.Phase == graph.Terminating && d.sent.final == "" && !d.options.skipSnapshot && st.Owner == d.stack {
+		// An earlier run asked for the removal: its snapshot is waited for too.
+		if err := d.adoptFinal(ctx, aws.ToString(db.DbiResourceId)); err != nil {
+			return err
+		}
+	}
+	if d.sent.final == "" {
+		return nil
+	}
+	snapshot, _, err := d.gone(ctx)
+	switch {
+	case errors.Is(err, ErrWouldLoseData) && st.Phase != graph.Terminating:
+		return err // it was to go and stays: its snapshot may have failed
+	case err == nil && snapshot.Note != "":
+		st.Note += ", " + snapshot.Note
+	}
+	return nil
+}
+
+// wantedFor returns what is wanted of the database, as far as it does not follow from the secret.
+func (d *Database) wantedFor(live *liveDatabase) *liveDatabase {
 	want := &liveDatabase{
 		databaseSpec: d.want, tags: d.tags(d.Name()), groups: []string{d.group.ID()},
 		parameters: d.parameters.groupName(), subnets: d.subnets.groupName(), logs: []string{exportedLog},
@@ -343,43 +341,51 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	if d.options.restore != "" { // it has those of the snapshot
 		want.name, want.user = live.name, live.user
 	}
-	if st.Phase == graph.Ready && st.Owner == d.stack && d.secret.readable() && !d.options.destroying {
-		c, version, err := d.credentials(ctx)
-		switch {
-		case errors.Is(err, errNoPassword):
-			live.password, live.unusable = "in no form that can be read", err.Error()
-		case err != nil:
-			return nil, graph.State{}, err
-		default:
-			want.secretVersion, live.current, live.found = version, version, c
-			c.urls = c.urls || d.options.urls
-			live.connection, want.connection = c.connection(), d.connected(c, db).connection()
-			if why := badPassword(c.Password); why != "" && live.secretVersion != version {
-				live.password, live.unusable = "one that RDS refuses", why
-			}
-		}
+	return want
+}
+
+// compareSecret reads the secret, and notes what it says of the instance and should.
+func (d *Database) compareSecret(ctx context.Context, live *liveDatabase) error {
+	c, version, err := d.credentials(ctx)
+	if errors.Is(err, errNoPassword) {
+		live.password, live.unusable = "in no form that can be read", err.Error()
+		return nil
 	}
+	if err != nil {
+		return err
+	}
+	live.wanted.secretVersion, live.current, live.found = version, version, c
+	c.urls = c.urls || d.options.urls
+	live.connection, live.wanted.connection = c.connection(), d.connected(c, live.instance).connection()
+	if why := badPassword(c.Password); why != "" && live.secretVersion != version {
+		live.password, live.unusable = "one that RDS refuses", why
+	}
+	return nil
+}
+
+// noteServing notes whether the database serves with its address in the secret, and since when.
+func (d *Database) noteServing(live *liveDatabase, phase graph.Phase) {
 	if last := d.Last(); last != nil {
 		live.servedAt, live.samePassword = last.servedAt, last.samePassword
 	}
-	live.serves = st.Phase == graph.Ready && want.connection != "" && live.connection == want.connection
-	if live.serves {
-		if live.servedAt.IsZero() {
-			live.servedAt = d.now()
-		}
-	} else if st.Phase == graph.Pending && live.secretVersion != "" {
+	live.serves = phase == graph.Ready && live.wanted.connection != "" && live.connection == live.wanted.connection
+	switch {
+	case live.serves && live.servedAt.IsZero():
+		live.servedAt = d.now()
+	case !live.serves && phase == graph.Pending && live.secretVersion != "":
 		live.current = live.secretVersion
 	}
-	st.Retained = d.retain(live, want)
-	if st.Phase == graph.Ready && !d.options.destroying {
-		free, kept, err := d.oldParameters(ctx, live, want)
-		if err != nil {
-			return nil, graph.State{}, err
-		}
-		live.oldParameters, st.Retained = free, append(st.Retained, kept...)
+}
+
+// noteOldParameters notes the parameter groups that the database has no more, and which of them
+// are kept.
+func (d *Database) noteOldParameters(ctx context.Context, live *liveDatabase, st *graph.State) error {
+	free, kept, err := d.oldParameters(ctx, live, live.wanted)
+	if err != nil {
+		return err
 	}
-	live.wanted = want
-	return live, st, nil
+	live.oldParameters, st.Retained = free, append(st.Retained, kept...)
+	return nil
 }
 
 // oldParameters are the stack's parameter groups that the database has no more. Those that
