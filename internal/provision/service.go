@@ -204,55 +204,23 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	have := asLiveService(live, tags)
 	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
 	if aws.ToString(live.Status) == serviceDraining {
-		st.Phase, st.Note = graph.Terminating, "draining"
-		if live.RunningCount > 0 {
-			st.Note = plural(live.RunningCount, "task") + " still running"
-		}
+		readDraining(live, &st)
 		return have, st, nil
 	}
 	if err := s.shift.lookUp(ctx); err != nil {
 		return nil, graph.State{}, err
 	}
-	if last := s.Last(); last != nil {
-		have.longer = last.longer
-	}
-	var died int32
-	if record, err := s.record(ctx, live); err != nil {
+	live, died, err := s.readRollout(ctx, live, have, &st)
+	if err != nil {
 		return nil, graph.State{}, err
-	} else if record != nil && !s.takenBackBefore(record) {
-		have.longer = max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())
-		if died, err = s.dying(ctx, live, record); err != nil {
-			return nil, graph.State{}, err
-		}
-		st.Phase, st.Note, have.failing = s.shiftProgress(live, record, died)
-		if st.Phase == graph.Ready { // the service was read before its record
-			live = rolledOut(live, record)
-			have.deploying, have.judged = deploying(live), hasServed(live)
-		}
-	} else {
-		st.Phase, st.Note, have.failedRollout = s.progress(live)
 	}
 	if have.early.begun && st.Phase != graph.Unrecoverable {
-		health := func(ctx context.Context) ([]diagnosis.Target, error) {
-			var err error
-			have.health, err = s.health(ctx)
-			return have.health, err
-		}
-		if have.early, err = s.definition.early.read(ctx, live, have.secretVersion, health); err != nil {
+		if err := s.readEarlyTasks(ctx, live, have, &st); err != nil {
 			return nil, graph.State{}, err
-		}
-		if have.early.awaits {
-			st.Phase = graph.Pending
-		}
-		if have.early.note != "" {
-			st.Note = have.early.note
 		}
 	}
-	have.samePassword = have.early.samePassword
-	if version := s.definition.database.secretVersion(); !have.early.begun && have.secretVersion != version && !s.renewed {
-		if have.samePassword, err = s.definition.database.samePassword(ctx, have.secretVersion, version); err != nil {
-			return nil, graph.State{}, err
-		}
+	if err := s.compareSecretVersion(ctx, have); err != nil {
+		return nil, graph.State{}, err
 	}
 	if st.Phase != graph.Ready && failures(live)+died > 0 && ours {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
@@ -262,45 +230,154 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		st = s.checkGivenBack(st)
 	}
 	if st.Phase == graph.Unrecoverable {
-		have.gaveUp = true
-		if aws.ToString(live.TaskDefinition) == s.definition.ID() {
-			return have, st, nil
-		}
-		if err := s.findCheckBefore(ctx, live); err != nil {
+		if err := s.readGivenUp(ctx, live, have, st.Note); err != nil {
 			return nil, graph.State{}, err
-		}
-		if len(s.trial.before) > 0 {
-			have.sick = st.Note
 		}
 		return have, st, nil
 	}
 	have.renewed = s.renewed && st.Phase == graph.Ready
-	have.kept = s.definition.image.kept() || st.Phase != graph.Ready || have.early.awaits || completed(live) != s.definition.ID()
-	have.former = st.Phase == graph.Ready && completed(live) == s.definition.ID() && (len(s.balancer.formerLast()) > 0 || slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
+	deployed := st.Phase == graph.Ready && completed(live) == s.definition.ID()
+	have.kept = s.definition.image.kept() || !deployed || have.early.awaits
+	if deployed {
+		s.noteFormer(have)
+	}
+	if err := s.readBounds(ctx, live, have); err != nil {
+		return nil, graph.State{}, err
+	}
+	if err := s.readHealth(ctx, live, have, &st); err != nil {
+		return nil, graph.State{}, err
+	}
+	s.noteRecords(live, have, st.Phase)
+	return have, st, nil
+}
+
+// readDraining notes how far a service is that is being deleted.
+func readDraining(live *types.Service, st *graph.State) {
+	st.Phase, st.Note = graph.Terminating, "draining"
+	if live.RunningCount > 0 {
+		st.Note = plural(live.RunningCount, "task") + " still running"
+	}
+}
+
+// readRollout notes how far the rollout is, and returns how many tasks of the release have failed.
+// The service that it returns has the state of the rollout as ECS's record has it.
+func (s *Service) readRollout(ctx context.Context, live *types.Service, have *liveService, st *graph.State) (_ *types.Service, died int32, err error) {
+	if last := s.Last(); last != nil {
+		have.longer = last.longer
+	}
+	record, err := s.record(ctx, live)
+	if err != nil {
+		return nil, 0, err
+	}
+	if record == nil || s.takenBackBefore(record) {
+		st.Phase, st.Note, have.failedRollout = s.progress(live)
+		return live, 0, nil
+	}
+	have.longer = max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())
+	if died, err = s.dying(ctx, live, record); err != nil {
+		return nil, 0, err
+	}
+	st.Phase, st.Note, have.failing = s.shiftProgress(live, record, died)
+	if st.Phase == graph.Ready { // the service was read before its record
+		live = rolledOut(live, record)
+		have.deploying, have.judged = deploying(live), hasServed(live)
+	}
+	return live, died, nil
+}
+
+// readEarlyTasks notes how far early tasks are.
+func (s *Service) readEarlyTasks(ctx context.Context, live *types.Service, have *liveService, st *graph.State) error {
+	health := func(ctx context.Context) ([]diagnosis.Target, error) {
+		var err error
+		have.health, err = s.health(ctx)
+		return have.health, err
+	}
+	var err error
+	if have.early, err = s.definition.early.read(ctx, live, have.secretVersion, health); err != nil {
+		return err
+	}
+	if have.early.awaits {
+		st.Phase = graph.Pending
+	}
+	if have.early.note != "" {
+		st.Note = have.early.note
+	}
+	return nil
+}
+
+// compareSecretVersion notes whether tasks that were started with another version of the secret
+// have the current password.
+func (s *Service) compareSecretVersion(ctx context.Context, have *liveService) (err error) {
+	have.samePassword = have.early.samePassword
+	version := s.definition.database.secretVersion()
+	if have.early.begun || have.secretVersion == version || s.renewed {
+		return nil
+	}
+	have.samePassword, err = s.definition.database.samePassword(ctx, have.secretVersion, version)
+	return err
+}
+
+// readGivenUp notes that the rollout failed, and whether it is the check of this run that the tasks
+// fail.
+func (s *Service) readGivenUp(ctx context.Context, live *types.Service, have *liveService, note string) error {
+	have.gaveUp = true
+	if aws.ToString(live.TaskDefinition) == s.definition.ID() {
+		return nil
+	}
+	if err := s.findCheckBefore(ctx, live); err != nil {
+		return err
+	}
+	if len(s.trial.before) > 0 {
+		have.sick = note
+	}
+	return nil
+}
+
+// noteFormer notes, for a release that is deployed, what is still allowed for the one before.
+func (s *Service) noteFormer(have *liveService) {
+	have.former = len(s.balancer.formerLast()) > 0 || slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
 		return len(g.formerLast()) > 0
-	}))
-	have.formerRoles = st.Phase == graph.Ready && completed(live) == s.definition.ID() && slices.ContainsFunc(s.roles, func(r *Role) bool {
+	})
+	have.formerRoles = slices.ContainsFunc(s.roles, func(r *Role) bool {
 		return !r.formerLast().none()
 	})
+}
+
+// readBounds notes the bounds of scaling that are in force: a schedule may have set others than
+// the wanted ones.
+func (s *Service) readBounds(ctx context.Context, live *types.Service, have *liveService) (err error) {
 	have.inForce = s.want.bounds
-	if have.inForce.max != 0 && !have.inForce.include(live.DesiredCount) && s.inForce != nil {
-		if have.inForce, err = s.inForce(ctx); err != nil {
-			return nil, graph.State{}, fmt.Errorf("look for the bounds of service %s: %w", s.serviceName(), err)
-		}
+	if have.inForce.max == 0 || have.inForce.include(live.DesiredCount) || s.inForce == nil {
+		return nil
 	}
-	if st.Phase == graph.Ready && s.wait && ours && completed(live) != "" && live.DesiredCount > 0 {
+	if have.inForce, err = s.inForce(ctx); err != nil {
+		return fmt.Errorf("look for the bounds of service %s: %w", s.serviceName(), err)
+	}
+	return nil
+}
+
+// readHealth waits for a healthy target, and then for the end of a trial of the health check.
+func (s *Service) readHealth(ctx context.Context, live *types.Service, have *liveService, st *graph.State) (err error) {
+	if st.Phase == graph.Ready && s.wait && have.tags[TagStack] == s.stack && completed(live) != "" && live.DesiredCount > 0 {
 		if have.health == nil {
 			if have.health, err = s.health(ctx); err != nil {
-				return nil, graph.State{}, err
+				return err
 			}
 		}
-		s.awaitHealthy(have.health, &st)
+		s.awaitHealthy(have.health, st)
 	}
 	var watched bool
 	if have.sick, watched = s.try(have.health); watched {
 		st.Phase, st.Note = graph.Pending, st.Note+", to see whether they stay healthy by "+have.check.String()
 	}
-	have.ready = st.Phase == graph.Ready
+	return nil
+}
+
+// noteRecords notes whether the service is ready, and how what it records on other resources
+// differs.
+func (s *Service) noteRecords(live *types.Service, have *liveService, phase graph.Phase) {
+	have.ready = phase == graph.Ready
+	ours := have.tags[TagStack] == s.stack
 	if ours && !s.copied {
 		have.copy = s.cluster.copyDrift(copyByService)
 	}
@@ -310,7 +387,6 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if have.ready && completed(live) == s.definition.ID() && have.record == nil {
 		s.trial.before = nil // it is deployed
 	}
-	return have, st, nil
 }
 
 // describe returns the service, or nil when there is none. An INACTIVE one is
