@@ -36,7 +36,6 @@ type Database struct {
 	subnets    *DBSubnetGroup
 	parameters *DBParameterGroup
 	want       databaseSpec
-	said       map[string]bool // the settings that this run was given
 	options    databaseOptions
 	now        func() time.Time
 
@@ -81,7 +80,8 @@ type databaseSpec struct {
 
 // databaseOptions describes where a database comes from and how it goes.
 type databaseOptions struct {
-	restore      string // a snapshot, "latest", or "" for an empty database
+	given        map[string]bool // the settings that this run was given, by their flags
+	restore      string          // a snapshot, "latest", or "" for an empty database
 	skipSnapshot bool
 	beforeGoing  func(context.Context) error // Spec.beforeDatabaseGoes
 	destroying   bool                        // it is only to be removed, which needs nothing of the secret
@@ -106,19 +106,31 @@ const exportedLog = "postgresql"
 
 var otherLogs = []string{"iam-db-auth-error", "upgrade"}
 
-func newDatabase(d databases, secrets *secretsmanager.Client, secret *Secret, group *SecurityGroup, subnets *DBSubnetGroup, parameters *DBParameterGroup, logs *LogGroup, upgraded *UpgradeSnapshot, copied *SnapshotCopy, want databaseSpec, said map[string]bool, options databaseOptions) *Database {
+// databaseNeeds are the resources that a database is created from. Upgraded and copied are nil in a
+// run that has none.
+type databaseNeeds struct {
+	secret     *Secret
+	group      *SecurityGroup
+	subnets    *DBSubnetGroup
+	parameters *DBParameterGroup
+	logs       *LogGroup
+	upgraded   *UpgradeSnapshot
+	copied     *SnapshotCopy
+}
+
+func newDatabase(d databases, secrets *secretsmanager.Client, needs databaseNeeds, want databaseSpec, options databaseOptions) *Database {
 	db := &Database{
-		databases: d, secrets: secrets, secret: secret, group: group, subnets: subnets, parameters: parameters,
-		upgraded: upgraded, want: want, said: said, options: options, now: time.Now,
+		databases: d, secrets: secrets, secret: needs.secret, group: needs.group, subnets: needs.subnets, parameters: needs.parameters,
+		upgraded: needs.upgraded, want: want, options: options, now: time.Now,
 	}
-	needs := []graph.Finder{secret, group, subnets, parameters, logs}
-	if copied != nil {
-		needs = append(needs, copied)
+	first := []graph.Finder{needs.secret, needs.group, needs.subnets, needs.parameters, needs.logs}
+	if needs.copied != nil {
+		first = append(first, needs.copied)
 	}
-	if upgraded != nil {
-		needs = append(needs, upgraded)
+	if needs.upgraded != nil {
+		first = append(first, needs.upgraded)
 	}
-	db.NodeOf = graph.Of(db, "database", 60*time.Minute, needs...)
+	db.NodeOf = graph.Of(db, "database", 60*time.Minute, first...)
 	return db
 }
 

@@ -109,13 +109,13 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 	}
 	byHand := func(setting string) bool {
 		recorded, ok := live.tags[settingTag(setting)]
-		return !d.said[setting] && (!ok || recorded == want.tags[settingTag(setting)])
+		return !d.options.given[setting] && (!ok || recorded == want.tags[settingTag(setting)])
 	}
 	next := live.databaseSpec
 	if live.scheduled != nil {
 		next = *live.scheduled
 	}
-	if have := live.backups; live.recoveryPoint != "" && have != want.backups && !d.said["backup-days"] {
+	if have := live.backups; live.recoveryPoint != "" && have != want.backups && !d.options.given["backup-days"] {
 		retain("backup-retention", days(have), days(want.backups), backedUp)
 		want.backups, next.backups = have, have
 	} else if b := max(have, next.backups); b > want.backups && byHand("backup-days") {
@@ -149,10 +149,10 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 			delete(want.tags, settingTag("db-storage"))
 		}
 	}
-	if grown := max(live.storage, next.storage); !d.said["db-storage"] && want.storage < nextStorage(grown) {
+	if grown := max(live.storage, next.storage); !d.options.given["db-storage"] && want.storage < nextStorage(grown) {
 		want.storage, next.storage = live.storage, live.storage
 	}
-	if want.maxStorage != 0 && !d.said["db-max-storage"] && want.maxStorage < nextStorage(max(live.storage, want.storage)) {
+	if want.maxStorage != 0 && !d.options.given["db-max-storage"] && want.maxStorage < nextStorage(max(live.storage, want.storage)) {
 		want.maxStorage = live.maxStorage // it was outgrown, and RDS takes no such limit
 	}
 	if live.scheduled != nil {

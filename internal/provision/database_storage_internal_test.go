@@ -84,7 +84,7 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 			if c.want != nil {
 				c.want(&want.databaseSpec)
 			}
-			d := &Database{said: said}
+			d := &Database{options: databaseOptions{given: said}}
 			var kept, drift []string
 			refused := ""
 			for _, x := range d.retain(&live, &want) {

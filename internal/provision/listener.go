@@ -30,10 +30,6 @@ type Listener struct {
 	second  *TargetGroup
 	traffic func(context.Context) (traffic, error)
 	want    listenerSpec
-	// others names the stack's other listeners. Nil means that this one does
-	// not look for unmanaged ones.
-	others []string
-	main   bool
 }
 
 // secureListener is the name of the listener that serves HTTPS.
@@ -48,20 +44,32 @@ type listenerSpec struct {
 	// redirect, when not 0, is the port to which the listener sends clients for
 	// HTTPS, instead of serving them.
 	redirect int32
+	// main reports whether it is the main listener, and others names the stack's other ones.
+	// Nil means that this one does not look for unmanaged ones.
+	main   bool
+	others []string
 }
 
 // tlsPolicy takes TLS 1.2 with forward secrecy and 1.3, and nothing older:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 const tlsPolicy = "ELBSecurityPolicy-TLS13-1-2-2021-06"
 
-func newListener(b balancing, name string, lb *LoadBalancer, targets, second *TargetGroup, want listenerSpec, main bool, others []string, needs ...graph.Finder) *Listener {
+// listenerNeeds are the resources that a listener is created from.
+type listenerNeeds struct {
+	lb      *LoadBalancer
+	targets *TargetGroup
+	second  *TargetGroup   // nil without one
+	more    []graph.Finder // what it waits for in addition
+}
+
+func newListener(b balancing, name string, needs listenerNeeds, want listenerSpec) *Listener {
+	l := &Listener{balancing: b, lb: needs.lb, targets: needs.targets, second: needs.second, want: want}
 	// It needs the load balancer's ARN, not its active state.
-	l := &Listener{balancing: b, lb: lb, targets: targets, second: second, want: want, main: main, others: others}
-	needs = append([]graph.Finder{graph.OnceCreated(lb), targets}, needs...)
-	if second != nil {
-		needs = append(needs, second)
+	first := append([]graph.Finder{graph.OnceCreated(needs.lb), needs.targets}, needs.more...)
+	if needs.second != nil {
+		first = append(first, needs.second)
 	}
-	l.NodeOf = graph.Of(l, name, 10*time.Minute, needs...)
+	l.NodeOf = graph.Of(l, name, 10*time.Minute, first...)
 	return l
 }
 
@@ -120,11 +128,11 @@ func (l *Listener) Read(ctx context.Context) (*liveListener, graph.State, error)
 		return nil, graph.State{}, err
 	}
 	for i, x := range all {
-		if l.main && i != at && !slices.Contains(l.others, named(x)) {
+		if l.want.main && i != at && !slices.Contains(l.want.others, named(x)) {
 			live.extra[aws.ToString(x.ListenerArn)] = fmt.Sprintf("%s %d %s", x.Protocol, aws.ToInt32(x.Port), describeActions(x.DefaultActions))
 		}
 	}
-	if l.main { // the last one to be changed
+	if l.want.main { // the last one to be changed
 		live.recorded = l.recordDrift(tags[l.lb.ID()], byListener)
 		if copied := tags[l.targets.ID()]; live.recorded == nil && copied[TagStack] == l.stack {
 			live.recorded = l.recordDrift(copied, copyByListener)
@@ -148,7 +156,7 @@ func (l *Listener) describe(ctx context.Context) ([]types.Listener, map[string]m
 	for _, x := range all {
 		arns = append(arns, aws.ToString(x.ListenerArn))
 	}
-	if l.main && l.targets.ID() != "" {
+	if l.want.main && l.targets.ID() != "" {
 		arns = append(arns, l.targets.ID())
 	}
 	tags, err := l.tagsOf(ctx, arns...)
@@ -432,7 +440,7 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 	arn := aws.ToString(out.Listeners[0].ListenerArn)
 	l.madeWith(arn, tags)
 	var recorded error
-	if l.main {
+	if l.want.main {
 		recorded = l.record(ctx, l.targets.ID())
 	}
 	if _, ours := l.hinted(aws.String(l.lb.ID())); ours && recorded == nil { // else it is drift

@@ -50,7 +50,7 @@ type LoadBalancer struct {
 
 // protection is whether deletion is to be protected against, and whether the run was
 // given that: what was turned on by hand stays on, unless it was given otherwise.
-type protection struct{ on, said bool }
+type protection struct{ on, given bool }
 
 // balancer is a load balancer with its tags, or none.
 type balancer struct {
@@ -58,15 +58,23 @@ type balancer struct {
 	tags map[string]string
 }
 
-func newLoadBalancer(b balancing, linked *ServiceLinkedRole, out graph.Finder, group *SecurityGroup, protected protection, idle int32, subnets ...subnetwork) *LoadBalancer {
+// loadBalancerNeeds are the resources that a load balancer is created from.
+type loadBalancerNeeds struct {
+	linked  *ServiceLinkedRole
+	gateway graph.Finder
+	group   *SecurityGroup
+	subnets []subnetwork
+}
+
+func newLoadBalancer(b balancing, needs loadBalancerNeeds, protected protection, idle int32) *LoadBalancer {
 	// A load balancer that faces the internet is refused in a VPC without a
 	// gateway.
-	needs := []graph.Finder{linked, out, group}
-	for _, s := range subnets {
-		needs = append(needs, s)
+	first := []graph.Finder{needs.linked, needs.gateway, needs.group}
+	for _, s := range needs.subnets {
+		first = append(first, s)
 	}
-	l := &LoadBalancer{balancing: b, group: group, subnets: subnets, protected: protected, idle: idle}
-	l.NodeOf = graph.Of(l, "load-balancer", 20*time.Minute, needs...)
+	l := &LoadBalancer{balancing: b, group: needs.group, subnets: needs.subnets, protected: protected, idle: idle}
+	l.NodeOf = graph.Of(l, "load-balancer", 20*time.Minute, first...)
 	return l
 }
 
@@ -315,7 +323,7 @@ func (l *LoadBalancer) Attributes() graph.Attributes[*liveLoadBalancer] {
 			When(func(live, _ *liveLoadBalancer) bool { return live.addresses != "" }),
 		graph.Field("scheme", func(l *liveLoadBalancer) string { return l.scheme }, graph.Fixed("a load balancer keeps its scheme")),
 		attribute(deletionProtection).Retain(func(live, want *liveLoadBalancer) string {
-			if live.attributes[deletionProtection] == "true" && !l.protected.on && !l.protected.said {
+			if live.attributes[deletionProtection] == "true" && !l.protected.on && !l.protected.given {
 				return unprotecting
 			}
 			return ""

@@ -34,8 +34,8 @@ type LogGroup struct {
 // logRetention is how long a group is to keep what it holds. What a group keeps for
 // longer is left as it is, unless the run was given a time: a shorter one deletes.
 type logRetention struct {
-	days int32
-	said bool
+	days  int32
+	given bool
 }
 
 // logRetentions are the days that CloudWatch Logs takes:
@@ -159,7 +159,7 @@ func (l *LogGroup) Attributes() graph.Attributes[*liveLogGroup] {
 		graph.Field("retention", func(l *liveLogGroup) string { return retentionText(l.days) }, graph.SetBy(l.retain)).
 			Retain(func(live, want *liveLogGroup) string {
 				// A group that was never given a time keeps for ever, too.
-				if byHand := live.days > want.days || live.days == 0 && live.tags[settingTag("log-days")] != ""; !byHand || l.want.said {
+				if byHand := live.days > want.days || live.days == 0 && live.tags[settingTag("log-days")] != ""; !byHand || l.want.given {
 					return ""
 				}
 				return fmt.Sprintf("it deletes what is older; --log-days %d allows it", want.days)

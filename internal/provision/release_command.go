@@ -54,14 +54,33 @@ const mostReleaseLines = 5
 // mostReleaseTimeout is the longest that a release command may be given.
 const mostReleaseTimeout = 24 * time.Hour
 
-func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, cluster *Cluster, definition *TaskDefinition, out graph.Finder, group *SecurityGroup, subnets []subnetwork, command []string, limit time.Duration, watch ReleaseWatch) *ReleaseCommand {
-	needs := []graph.Finder{cluster, definition, out, group}
-	for _, s := range subnets {
-		needs = append(needs, s)
+// releaseCommandNeeds are the resources that a release command runs with.
+type releaseCommandNeeds struct {
+	cluster    *Cluster
+	definition *TaskDefinition
+	routes     graph.Finder // out of the VPC
+	group      *SecurityGroup
+	subnets    []subnetwork
+}
+
+// releaseCommandSpec is what a release command runs, and who watches it.
+type releaseCommandSpec struct {
+	command []string
+	limit   time.Duration
+	watch   ReleaseWatch
+}
+
+func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, needs releaseCommandNeeds, want releaseCommandSpec) *ReleaseCommand {
+	first := []graph.Finder{needs.cluster, needs.definition, needs.routes, needs.group}
+	for _, s := range needs.subnets {
+		first = append(first, s)
 	}
-	r := &ReleaseCommand{containers: c, logs: logs, definition: definition, group: group, subnets: subnets, command: command, limit: limit, watch: watch}
+	r := &ReleaseCommand{
+		containers: c, logs: logs, definition: needs.definition, group: needs.group, subnets: needs.subnets,
+		command: want.command, limit: want.limit, watch: want.watch,
+	}
 	// One of a run that was cut off may be waited for first, and each takes time to stop.
-	r.NodeOf = graph.Of(r, "release-command", 2*limit+10*time.Minute, needs...)
+	r.NodeOf = graph.Of(r, "release-command", 2*want.limit+10*time.Minute, first...)
 	return r
 }
 

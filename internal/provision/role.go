@@ -195,9 +195,17 @@ type identified interface {
 
 // newRole creates a role. It needs a resource whose ARN has the account, and whatever else
 // its permissions name.
-func newRole(i identity, client *iam.Client, name, boundary string, account identified, needs []graph.Finder, permissions func() []statement) *Role {
-	r := &Role{identity: i, iam: client, name: name, boundary: boundary, account: account, permissions: permissions}
-	r.NodeOf = graph.Of(r, name, 5*time.Minute, append([]graph.Finder{account}, needs...)...)
+// roleSpec is a role as it is wanted, and what it waits for.
+type roleSpec struct {
+	name, boundary string
+	account        identified
+	needs          []graph.Finder
+	permissions    func() []statement
+}
+
+func newRole(i identity, client *iam.Client, want roleSpec) *Role {
+	r := &Role{identity: i, iam: client, name: want.name, boundary: want.boundary, account: want.account, permissions: want.permissions}
+	r.NodeOf = graph.Of(r, want.name, 5*time.Minute, append([]graph.Finder{want.account}, want.needs...)...)
 	return r
 }
 

@@ -63,13 +63,25 @@ const (
 	busyRequests = 6000
 )
 
-func newScaling(i identity, client *scaling.Client, linked *ServiceLinkedRole, service *Service, lb *LoadBalancer, targets, second *TargetGroup, want bounds, paused bool) *Scaling {
-	s := &Scaling{identity: i, scaling: client, service: service, lb: lb, targets: targets, second: second, want: want, paused: paused}
-	needs := []graph.Finder{linked, service, lb, targets}
-	if second != nil {
-		needs = append(needs, second)
+// scalingNeeds are the resources by which a service is scaled.
+type scalingNeeds struct {
+	linked  *ServiceLinkedRole
+	service *Service
+	lb      *LoadBalancer
+	targets *TargetGroup
+	second  *TargetGroup // nil without one
+}
+
+func newScaling(i identity, client *scaling.Client, needs scalingNeeds, want bounds, paused bool) *Scaling {
+	s := &Scaling{
+		identity: i, scaling: client, service: needs.service, lb: needs.lb, targets: needs.targets, second: needs.second,
+		want: want, paused: paused,
 	}
-	s.NodeOf = graph.Of(s, "scaling", 5*time.Minute, needs...)
+	first := []graph.Finder{needs.linked, needs.service, needs.lb, needs.targets}
+	if needs.second != nil {
+		first = append(first, needs.second)
+	}
+	s.NodeOf = graph.Of(s, "scaling", 5*time.Minute, first...)
 	return s
 }
 

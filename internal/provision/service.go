@@ -128,20 +128,33 @@ const backTime = 5 * time.Minute
 // settleTime is how long a rollout that was just accepted may stay unseen.
 const settleTime = 15 * time.Second
 
-func newService(c containers, cluster *Cluster, definition *TaskDefinition, listener *Listener, out graph.Finder, targets *TargetGroup, group *SecurityGroup, released []graph.Finder, want serviceSpec, wait bool, subnets ...subnetwork) *Service {
+// serviceNeeds are the resources that a service is created from.
+type serviceNeeds struct {
+	cluster    *Cluster
+	definition *TaskDefinition
+	listener   *Listener
+	routes     graph.Finder // out of the VPC
+	targets    *TargetGroup
+	group      *SecurityGroup
+	subnets    []subnetwork
+	released   []graph.Finder // what it waits for in addition
+}
+
+func newService(c containers, needs serviceNeeds, want serviceSpec, wait bool) *Service {
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
-	needs := append([]graph.Finder{cluster, definition, listener, out, targets, group}, released...)
-	if definition.early.allowed {
-		needs = append(needs, definition.early.dependency())
+	first := append([]graph.Finder{needs.cluster, needs.definition, needs.listener, needs.routes, needs.targets, needs.group}, needs.released...)
+	if early := needs.definition.early; early.allowed {
+		first = append(first, early.dependency())
 	}
-	for _, s := range subnets {
-		needs = append(needs, s)
+	for _, s := range needs.subnets {
+		first = append(first, s)
 	}
 	s := &Service{
-		containers: c, cluster: cluster, definition: definition, targets: targets, group: group, subnets: subnets, want: want, wait: wait,
+		containers: c, cluster: needs.cluster, definition: needs.definition, targets: needs.targets, group: needs.group, subnets: needs.subnets,
+		want: want, wait: wait,
 	}
-	s.NodeOf = graph.Of(s, "service", rolloutTimeout+seconds(&want.grace)+want.deploy.Takes()+targets.longDrain(), needs...)
+	s.NodeOf = graph.Of(s, "service", rolloutTimeout+seconds(&want.grace)+want.deploy.Takes()+needs.targets.longDrain(), first...)
 	return s
 }
 

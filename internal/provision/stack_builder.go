@@ -182,7 +182,7 @@ func (b *stackBuilder) databases() {
 		family = ""
 	}
 	b.dbParameters = newDBParameterGroup(b.data, family)
-	retention := logRetention{days: b.spec.LogDays, said: b.spec.GivenFlags["log-days"]}
+	retention := logRetention{days: b.spec.LogDays, given: b.spec.GivenFlags["log-days"]}
 	logs := logGroups{identity: b.id, logs: b.c.Logs, who: b.c.caller}
 	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, b.data, retention), newLogGroup(logs, retention)
 	if b.spec.UpgradeFrom != "" && !b.spec.destroying {
@@ -193,8 +193,11 @@ func (b *stackBuilder) databases() {
 		b.copied = newSnapshotCopy(b.data, *b.spec.CopyFrom)
 		restore = b.copied.copyName()
 	}
-	b.db = newDatabase(b.data, b.c.Secrets, b.secret, b.forDatabase, b.dbSubnets, b.dbParameters, b.dbLogs, b.upgraded, b.copied, b.want, b.spec.GivenFlags, databaseOptions{
-		restore: restore, skipSnapshot: b.spec.SkipFinalSnapshot, beforeGoing: b.spec.beforeDatabaseGoes, destroying: b.spec.destroying, urls: !b.spec.LocatesDatabase, paused: b.spec.Paused,
+	needs := databaseNeeds{
+		secret: b.secret, group: b.forDatabase, subnets: b.dbSubnets, parameters: b.dbParameters, logs: b.dbLogs, upgraded: b.upgraded, copied: b.copied,
+	}
+	b.db = newDatabase(b.data, b.c.Secrets, needs, b.want, databaseOptions{
+		given: b.spec.GivenFlags, restore: restore, skipSnapshot: b.spec.SkipFinalSnapshot, beforeGoing: b.spec.beforeDatabaseGoes, destroying: b.spec.destroying, urls: !b.spec.LocatesDatabase, paused: b.spec.Paused,
 	})
 }
 
@@ -229,7 +232,7 @@ func (b *stackBuilder) roles() {
 
 func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settings, string) []statement) *Role {
 	permissions := func() []statement { return may(b.spec.Settings, b.ready) }
-	r := newRole(b.id, b.c.IAM, name, b.spec.Boundary, b.logGroup, needs, permissions)
+	r := newRole(b.id, b.c.IAM, roleSpec{name: name, boundary: b.spec.Boundary, account: b.logGroup, needs: needs, permissions: permissions})
 	if !b.spec.destroying {
 		r.former = func(ctx context.Context) (need, error) {
 			former, err := b.run.formerNeeds(ctx, b.spec.Settings, may, permissions())
@@ -290,13 +293,14 @@ func (b *stackBuilder) forTask(s Settings, _ string) []statement {
 // certificate, and what shifts the traffic.
 func (b *stackBuilder) loadBalancing() {
 	b.balance = balancing{identity: b.id, elb: b.c.ELB}
-	b.balancer = newLoadBalancer(b.balance, b.elbRole, b.net.gateway, b.forBalancer, protection{on: b.spec.Protect, said: b.spec.GivenFlags["protect"]}, b.spec.IdleTimeout, b.net.public...)
+	protected := protection{on: b.spec.Protect, given: b.spec.GivenFlags["protect"]}
+	b.balancer = newLoadBalancer(b.balance, loadBalancerNeeds{linked: b.elbRole, gateway: b.net.gateway, group: b.forBalancer, subnets: b.net.public}, protected, b.spec.IdleTimeout)
 	b.targets = newTargetGroup(b.balance, b.net.vpc, targetSpec{port: b.spec.ContainerPort, path: b.spec.HealthPath, codes: b.spec.HealthStatus, sticky: b.spec.Sticky, drain: b.spec.drainTime()})
 	// What shifting the traffic needs stays with a stack that has it.
 	if b.spec.twoGroups() || b.spec.destroying {
 		b.second = newSecondTargetGroup(b.balance, b.net.vpc, b.targets.want)
 	}
-	plain := listenerSpec{port: b.spec.Port, protocol: elbtypes.ProtocolEnumHttp}
+	plain := listenerSpec{port: b.spec.Port, protocol: elbtypes.ProtocolEnumHttp, main: true, others: []string{secureListener}}
 	var redirected []graph.Finder
 	var zone *hostedZone
 	if b.spec.Secure() || b.spec.destroying { // which may not know any more how the stack was served
@@ -305,7 +309,7 @@ func (b *stackBuilder) loadBalancing() {
 		// HTTP is redirected only once HTTPS works.
 		plain.redirect, redirected = b.spec.HTTPSPort, []graph.Finder{b.serving}
 	}
-	b.listener = newListener(b.balance, "listener", b.balancer, b.targets, b.second, plain, true, []string{secureListener}, redirected...)
+	b.listener = newListener(b.balance, "listener", listenerNeeds{lb: b.balancer, targets: b.targets, second: b.second, more: redirected}, plain)
 	b.listening = []Resource{b.listener}
 	if b.spec.Domain != "" || b.spec.destroying {
 		b.record = newDNSRecord(b.id, zone, b.balancer, b.certificate, b.listener)
@@ -316,8 +320,9 @@ func (b *stackBuilder) loadBalancing() {
 	}
 	b.serving.traffic = b.run.traffic
 	if b.second != nil {
-		b.balancingRole = newRole(b.id, b.c.IAM, naming.BalancingRole, b.spec.Boundary, b.logGroup, []graph.Finder{b.targets, b.second, b.serving}, func() []statement {
-			return mayShift(b.serving.ID(), b.targets.ID(), b.second.ID())
+		b.balancingRole = newRole(b.id, b.c.IAM, roleSpec{
+			name: naming.BalancingRole, boundary: b.spec.Boundary, account: b.logGroup, needs: []graph.Finder{b.targets, b.second, b.serving},
+			permissions: func() []statement { return mayShift(b.serving.ID(), b.targets.ID(), b.second.ID()) },
 		})
 		b.balancingRole.forECS = true
 		b.shifters = []Resource{b.second, b.balancingRole}
@@ -333,7 +338,7 @@ func (b *stackBuilder) httpsListener(zone *hostedZone) *Listener {
 		secure.certificate = b.certificate.ID
 		b.https, needs = append(b.https, b.certificate), append(needs, b.certificate)
 	}
-	listener := newListener(b.balance, secureListener, b.balancer, b.targets, b.second, secure, false, nil, needs...)
+	listener := newListener(b.balance, secureListener, listenerNeeds{lb: b.balancer, targets: b.targets, second: b.second, more: needs}, secure)
 	b.https = append(b.https, listener)
 	return listener
 }
@@ -341,14 +346,18 @@ func (b *stackBuilder) httpsListener(zone *hostedZone) *Listener {
 // tasks creates the cluster, the task definition and the release command.
 func (b *stackBuilder) tasks() {
 	b.cluster = newCluster(b.run, b.ecsRole, b.spec.Spot)
-	b.definition = newTaskDefinition(b.run, b.image, b.executionRole, b.taskRole, b.secret, b.logGroup, b.db, b.targets, earlyTasks{database: b.db, allowed: b.spec.startEarly}, taskSpec{
+	b.definition = newTaskDefinition(b.run, taskDefinitionNeeds{
+		image: b.image, execution: b.executionRole, task: b.taskRole, secret: b.secret, logs: b.logGroup, database: b.db, targets: b.targets,
+	}, earlyTasks{database: b.db, allowed: b.spec.startEarly}, taskSpec{
 		cpu: b.spec.CPU, memory: b.spec.Memory, storage: b.spec.EphemeralStorage, arch: b.spec.Arch, port: b.spec.ContainerPort, exec: b.spec.Exec, registrySecret: b.spec.RegistrySecret,
 		command: b.spec.Command, releaseCommand: b.spec.ReleaseCommand, user: b.spec.User, readOnly: b.spec.ReadOnlyRoot, stopTimeout: b.spec.StopTimeout,
 		healthCommand: b.spec.HealthCommand, healthGrace: b.spec.HealthGrace, settings: b.spec.Settings,
 	})
 	if b.spec.ReleaseCommand != "" && !b.spec.destroying {
 		words, _ := splitWords(b.spec.ReleaseCommand) // checked with the settings
-		b.release = newReleaseCommand(b.run, b.c.Logs, b.cluster, b.definition, b.net.routes, b.forTasks, b.net.public, words, time.Duration(b.spec.ReleaseTimeout)*time.Minute, b.spec.Release)
+		b.release = newReleaseCommand(b.run, b.c.Logs, releaseCommandNeeds{
+			cluster: b.cluster, definition: b.definition, routes: b.net.routes, group: b.forTasks, subnets: b.net.public,
+		}, releaseCommandSpec{command: words, limit: time.Duration(b.spec.ReleaseTimeout) * time.Minute, watch: b.spec.Release})
 	}
 }
 
@@ -385,11 +394,15 @@ func (b *stackBuilder) services() {
 		judges = []string{b.id.names().Alarm(alarmErrors), b.id.names().Alarm(alarmHealthy)}
 	}
 	limits := bounds{min: b.spec.Min, max: b.spec.Max}
-	b.service = newService(b.run, b.cluster, b.definition, b.listener, b.net.routes, b.targets, b.forTasks, released, serviceSpec{
+	b.service = newService(b.run, serviceNeeds{
+		cluster: b.cluster, definition: b.definition, listener: b.listener, routes: b.net.routes, targets: b.targets, group: b.forTasks, subnets: b.net.public, released: released,
+	}, serviceSpec{
 		count: b.spec.Count, bounds: limits, port: b.spec.ContainerPort, grace: b.spec.HealthGrace, exec: b.spec.Exec, paused: b.spec.Paused,
 		spot: b.spec.Spot, base: b.spec.SpotBase, deploy: b.spec.Strategy(), judges: judges,
-	}, b.spec.Wait, b.net.public...)
-	b.scaling = newScaling(b.id, b.c.Scaling, b.scalingRole, b.service, b.balancer, b.targets, b.second, limits, b.spec.Paused)
+	}, b.spec.Wait)
+	b.scaling = newScaling(b.id, b.c.Scaling, scalingNeeds{
+		linked: b.scalingRole, service: b.service, lb: b.balancer, targets: b.targets, second: b.second,
+	}, limits, b.spec.Paused)
 }
 
 // connect gives resources what they ask of those that come after them.

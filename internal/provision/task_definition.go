@@ -88,17 +88,27 @@ const freeStorage = 20
 // bookapiUser is the user, and group, that the image runs as: "nonroot".
 const bookapiUser = "65532"
 
-func newTaskDefinition(c containers, image *Image, execution, task *Role, secret *Secret, logs *LogGroup, database *Database, targets *TargetGroup, early earlyTasks, want taskSpec) *TaskDefinition {
+// taskDefinitionNeeds are the resources that a task definition names.
+type taskDefinitionNeeds struct {
+	image           *Image
+	execution, task *Role
+	secret          *Secret
+	logs            *LogGroup
+	database        *Database
+	targets         *TargetGroup
+}
+
+func newTaskDefinition(c containers, needs taskDefinitionNeeds, early earlyTasks, want taskSpec) *TaskDefinition {
 	// It records what the target group carries out.
-	needs := []graph.Finder{image, execution, task, logs, targets}
+	first := []graph.Finder{needs.image, needs.execution, needs.task, needs.logs, needs.targets}
 	if !want.settings.NoDatabase {
-		needs = append(needs, secret, early.dependency())
+		first = append(first, needs.secret, early.dependency())
 	}
 	t := &TaskDefinition{
-		containers: c, image: image, execution: execution, task: task, secret: secret, logs: logs, database: database, early: early,
-		want: want, container: containerName, region: c.ecs.Options().Region,
+		containers: c, image: needs.image, execution: needs.execution, task: needs.task, secret: needs.secret, logs: needs.logs, database: needs.database,
+		early: early, want: want, container: containerName, region: c.ecs.Options().Region,
 	}
-	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, needs...)
+	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, first...)
 	return t
 }
 
