@@ -173,20 +173,20 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	}
 	ctx, stop := untilTerminalEnds(ctx)
 	defer stop()
-	way, err := openTunnel(ctx, s, t, g, tunnelRequest{plugin: plugin, to: c, task: task, port: port, out: s.err})
+	through, err := openTunnel(ctx, s, t, g, tunnelRequest{plugin: plugin, to: c, task: task, port: port, out: s.err})
 	if err != nil {
 		return err
 	}
-	defer way.end()
+	defer through.end()
 	if g.output == "json" {
-		if err := tunnelEnd(s, g, "127.0.0.1", way.port); err != nil {
+		if err := tunnelEnd(s, g, "127.0.0.1", through.port); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(s.err, "psql 'host=%s hostaddr=127.0.0.1 port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=FILE'\n", c.Host, way.port, c.Database, c.Username)
+	fmt.Fprintf(s.err, "psql 'host=%s hostaddr=127.0.0.1 port=%d dbname=%s user=%s sslmode=verify-full sslrootcert=FILE'\n", c.Host, through.port, c.Database, c.Username)
 	select {
-	case <-way.ended:
-		return hint.With(tunnelEnded{"ended: " + way.why()}, "%s opens it again", hint.Command("db", "tunnel", "--local-port", strconv.Itoa(way.port)))
+	case <-through.ended:
+		return hint.With(tunnelEnded{"ended: " + through.why()}, "%s opens it again", hint.Command("db", "tunnel", "--local-port", strconv.Itoa(through.port)))
 	case <-ctx.Done():
 		return endedByUser(ctx)
 	}

@@ -122,15 +122,15 @@ func dump(ctx context.Context, s streams, g *globals, path, authorities string) 
 	}()
 	defer file.Close()
 	err = withDatabase(ctx, s, g, "pg_dump", authorities, func(p program) error {
-		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine < its {
-			return hint.With(fmt.Errorf("pg_dump of PostgreSQL %d can't read a database of PostgreSQL %d", mine, its), "install the PostgreSQL client of version %d", its)
+		if programMajor, serverMajor := majorOf(p.version), majorOf(p.to.Version); programMajor < serverMajor {
+			return hint.With(fmt.Errorf("pg_dump of PostgreSQL %d can't read a database of PostgreSQL %d", programMajor, serverMajor), "install the PostgreSQL client of version %d", serverMajor)
 		}
 		return ofTunnel(p.run(ctx, nil, file, "--format=custom", "--no-password"), hint.New("%s tries again", hint.Command("db", "dump", path)))
 	})
 	if err != nil {
 		return err
 	}
-	if err := complete(file, path); err != nil {
+	if err := finishFile(file, path); err != nil {
 		return fmt.Errorf("write the dump: %w", err)
 	}
 	size, err := os.Stat(path)
@@ -144,8 +144,8 @@ func dump(ctx context.Context, s streams, g *globals, path, authorities string) 
 	return nil
 }
 
-// complete gives a file its name, once all of it is on the disk.
-func complete(file *os.File, name string) error {
+// finishFile gives a file its name, once all of it is on the disk.
+func finishFile(file *os.File, name string) error {
 	if err := file.Sync(); err != nil {
 		return err
 	}
@@ -178,22 +178,22 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 		}
 	}
 	err = withDatabase(ctx, s, g, "pg_restore", authorities, func(p program) error {
-		if mine, its := majorOf(p.version), majorOf(p.to.Version); mine > withoutTransactionTimeout && its <= withoutTransactionTimeout {
-			return hint.With(fmt.Errorf("pg_restore of PostgreSQL %d can't write into a database of PostgreSQL %d, which does not know its settings", mine, its),
+		if programMajor, serverMajor := majorOf(p.version), majorOf(p.to.Version); programMajor > withoutTransactionTimeout && serverMajor <= withoutTransactionTimeout {
+			return hint.With(fmt.Errorf("pg_restore of PostgreSQL %d can't write into a database of PostgreSQL %d, which does not know its settings", programMajor, serverMajor),
 				"install the PostgreSQL client of version %d, and make the dump with it, since it reads none of a newer one", withoutTransactionTimeout)
 		}
 		args := []string{"--dbname", p.to.Database, "--no-owner", "--no-privileges", "--single-transaction", "--exit-on-error", "--no-password"}
 		if clean {
 			args = append(args, "--clean", "--if-exists")
 		}
-		list, remove, err := p.contents(ctx, path, clean)
+		list, remove, err := p.restoreList(ctx, path, clean)
 		if err != nil {
 			return ofTunnel(err, hint.New("nothing was changed; %s tries again", hint.Command("db", "load", path, "--clean")))
 		}
 		defer remove()
 		if err := p.run(ctx, nil, s.err, append(append(args, list...), path)...); err != nil {
-			if p.way.Cut() || errors.As(err, new(tunnelEnded)) {
-				return cutLoad(err, path, clean)
+			if p.proxy.Cut() || errors.As(err, new(tunnelEnded)) {
+				return loadCutOff(err, path, clean)
 			}
 			if clean {
 				return hint.With(fmt.Errorf("%s was not loaded, and the database is unchanged: %w", path, err), "look at what pg_restore says above")
@@ -212,10 +212,10 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 	return nil
 }
 
-// entry finds what a line of pg_restore --list names: after the number, and class and number
+// listEntry finds what a line of pg_restore --list names: after the number, and class and number
 // of the object, its kind, schema, name and owner.
 // https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/pg_backup_archiver.c, PrintTOCSummary
-var entry = pattern.New(`^\d+; \d+ \d+ (.*)`)
+var listEntry = pattern.New(`^\d+; \d+ \d+ (.*)`)
 
 // ofOthers finds the entries of the extensions that the user can't drop, and of the schemas
 // with those in them, which can't be dropped either.
@@ -224,11 +224,11 @@ const ofOthers = `with others as (select extname, extnamespace from pg_extension
 	select 'EXTENSION - ' || extname || ' ' from others
 	union select 'SCHEMA - ' || nspname || ' ' from others join pg_namespace n on n.oid = extnamespace`
 
-// contents are the arguments for pg_restore that name what to load of a dump, until remove
+// restoreList are the arguments for pg_restore that name what to load of a dump, until remove
 // is called: all but the comments of extensions, which only an extension's owner may set,
 // and, of what --clean drops first, what the database has of extensions of others. On RDS
 // extensions can belong to rdsadmin.
-func (p program) contents(ctx context.Context, path string, clean bool) (args []string, remove func(), err error) {
+func (p program) restoreList(ctx context.Context, path string, clean bool) (args []string, remove func(), err error) {
 	out, err := exec.CommandContext(ctx, p.path, "--list", path).Output()
 	if err != nil {
 		var exit *exec.ExitError
@@ -239,7 +239,7 @@ func (p program) contents(ctx context.Context, path string, clean bool) (args []
 	}
 	without := []string{"COMMENT - EXTENSION "}
 	if clean {
-		others, err := p.way.Ask(ctx, ofOthers)
+		others, err := p.proxy.Ask(ctx, ofOthers)
 		if err != nil {
 			return nil, nil, p.tunnel.explain(err)
 		}
@@ -248,7 +248,7 @@ func (p program) contents(ctx context.Context, path string, clean bool) (args []
 	var kept strings.Builder
 	all := true
 	for line := range strings.Lines(string(out)) {
-		named := entry.FindStringSubmatch(line)
+		named := listEntry.FindStringSubmatch(line)
 		if named != nil && slices.ContainsFunc(without, func(w string) bool { return strings.HasPrefix(named[1], w) }) {
 			all = false
 			continue
@@ -271,9 +271,9 @@ func (p program) contents(ctx context.Context, path string, clean bool) (args []
 	return []string{"--use-list", file.Name()}, remove, nil
 }
 
-// cutLoad is the error of a load whose connection ended before it was answered, which may
+// loadCutOff is the error of a load whose connection ended before it was answered, which may
 // have been on its last word, COMMIT.
-func cutLoad(err error, path string, clean bool) error {
+func loadCutOff(err error, path string, clean bool) error {
 	again := []string{"db", "load", path}
 	err = fmt.Errorf("whether %s was loaded is not known: %w", path, err)
 	look := hint.Command("db", "psql")
@@ -287,7 +287,7 @@ func cutLoad(err error, path string, clean bool) error {
 type program struct {
 	name, path, version string
 	to                  provision.Connection
-	way                 *dbproxy.Proxy
+	proxy               *dbproxy.Proxy
 	tunnel              *tunnel // nil for none
 	errs                io.Writer
 	interrupts          *interrupts
@@ -298,10 +298,10 @@ type program struct {
 func (p program) run(ctx context.Context, in io.Reader, out io.Writer, args ...string) error {
 	defer p.interrupts.lend()()
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.path, args...)
-	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = clientEnvironment(p.way.Environment()), in, out, p.errs
+	cmd.Env, cmd.Stdin, cmd.Stdout, cmd.Stderr = clientEnvironment(p.proxy.Environment()), in, out, p.errs
 	err := cmd.Run()
 	if p.tunnel != nil && (err != nil || isTerminal(in)) { // psql on a terminal exits with 0 whatever was lost
-		if lost := p.tunnel.lost(p.way.Cut()); lost != nil {
+		if lost := p.tunnel.lost(p.proxy.Cut()); lost != nil {
 			return lost
 		}
 	}
@@ -320,13 +320,9 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if err != nil {
 		return err
 	}
-	path, err := exec.LookPath(name)
+	path, version, err := findProgram(ctx, name)
 	if err != nil {
-		return hint.With(fmt.Errorf("%s is not installed on this machine", name), "install the PostgreSQL client: https://www.postgresql.org/download/")
-	}
-	version, err := exec.CommandContext(ctx, path, "--version").Output()
-	if err != nil {
-		return fmt.Errorf("ask %s for its version: %w", path, err)
+		return err
 	}
 	plugin, err := pluginFor(ctx, g)
 	if err != nil {
@@ -336,26 +332,16 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if err != nil {
 		return err
 	}
-	c := t.database
-	if err := requireAddress(c); err != nil {
-		return err
-	}
-	to := dbproxy.Database{Host: c.Host, Port: int(c.Port), Name: c.Database, User: c.Username, Authorities: t.authorities}
-	if to.Password, err = provision.ReadPassword(ctx, t.clients, g.stack); err != nil {
+	to, err := databaseAddress(ctx, t, g, further)
+	if err != nil {
 		return err
 	}
 	var through *tunnel
 	if !t.local {
-		if further == nil && !image.HasDatabaseCA(t.region) {
-			return hint.With(usageError{fmt.Errorf("bookctl does not trust the databases of region %s", t.region)},
-				"give the region's authorities with --db-ca FILE (%s has them)", databaseBundle(t.region))
-		}
-		to.Authorities = x509.NewCertPool()
-		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
 		var stop func()
 		ctx, stop = untilTerminalEnds(ctx)
 		defer stop()
-		if through, err = openTunnel(ctx, s, t.target, g, tunnelRequest{plugin: plugin, to: c}); err != nil {
+		if through, err = openTunnel(ctx, s, t.target, g, tunnelRequest{plugin: plugin, to: t.database}); err != nil {
 			return err
 		}
 		defer through.end()
@@ -363,22 +349,73 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 			return (&net.Dialer{}).DialContext(ctx, "tcp", through.address)
 		}
 	}
+	proxy, end, err := connectProxy(ctx, to, through)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return do(program{name, path, version, t.database, proxy, through, s.err, s.interrupts})
+}
+
+// findProgram finds a program of PostgreSQL on this machine, and its version.
+func findProgram(ctx context.Context, name string) (path, version string, err error) {
+	path, err = exec.LookPath(name)
+	if err != nil {
+		return "", "", hint.With(fmt.Errorf("%s is not installed on this machine", name), "install the PostgreSQL client: https://www.postgresql.org/download/")
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	if err != nil {
+		return "", "", fmt.Errorf("ask %s for its version: %w", path, err)
+	}
+	return path, string(out), nil
+}
+
+// databaseAddress is the stack's database with its password, and with the certificate
+// authorities to verify it by: those of the cloud, and the further ones of the user in PEM.
+func databaseAddress(ctx context.Context, t opened, g *globals, further []byte) (to dbproxy.Database, err error) {
+	c := t.database
+	if err := requireAddress(c); err != nil {
+		return to, err
+	}
+	to = dbproxy.Database{Host: c.Host, Port: int(c.Port), Name: c.Database, User: c.Username, Authorities: t.authorities}
+	if to.Password, err = provision.ReadPassword(ctx, t.clients, g.stack); err != nil {
+		return to, err
+	}
+	if !t.local {
+		if further == nil && !image.HasDatabaseCA(t.region) {
+			return to, hint.With(usageError{fmt.Errorf("bookctl does not trust the databases of region %s", t.region)},
+				"give the region's authorities with --db-ca FILE (%s has them)", databaseBundle(t.region))
+		}
+		to.Authorities = x509.NewCertPool()
+		to.Authorities.AppendCertsFromPEM(image.DatabaseAuthorities())
+	}
 	if further != nil {
 		to.Authorities = to.Authorities.Clone()
 		to.Authorities.AppendCertsFromPEM(further)
 	}
-	way, err := dbproxy.Open(ctx, to)
+	return to, nil
+}
+
+// connectProxy opens the proxy that logs in to the database, through a tunnel unless that is
+// nil, and tries it once. End closes the proxy.
+func connectProxy(ctx context.Context, to dbproxy.Database, through *tunnel) (proxy *dbproxy.Proxy, end func(), err error) {
+	proxy, err = dbproxy.Open(ctx, to)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	defer way.Close() // it is of this run
+	unguard := func() {}
 	if through != nil {
-		defer through.guard(ctx, way)()
+		unguard = through.guard(ctx, proxy)
 	}
-	if err := through.explain(way.Try(ctx)); err != nil {
-		return hint.With(err, "%s shows the state of the database and of the tasks", hint.Command("status"))
+	end = func() {
+		unguard()
+		_ = proxy.Close() // it is of this run
 	}
-	return do(program{name, path, string(version), c, way, through, s.err, s.interrupts})
+	if err := through.explain(proxy.Try(ctx)); err != nil {
+		end()
+		return nil, nil, hint.With(err, "%s shows the state of the database and of the tasks", hint.Command("status"))
+	}
+	return proxy, end, nil
 }
 
 // clientEnvironment is the environment for a program of PostgreSQL: this process's own,

@@ -19,7 +19,7 @@ func TestADumpThatIsNotOnTheDiskGetsNoName(t *testing.T) {
 	if err := file.Close(); err != nil { // so that nothing more can be written
 		t.Fatal(err)
 	}
-	if err := complete(file, name); !errors.Is(err, fs.ErrClosed) {
+	if err := finishFile(file, name); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("it is completed with %v", err)
 	}
 	if _, err := os.Stat(name); !errors.Is(err, fs.ErrNotExist) {

@@ -195,12 +195,12 @@ const tunnelProbeInterval = 45 * time.Second
 // tunnelProbeTimeout is how long the database may take to answer a try.
 const tunnelProbeTimeout = 30 * time.Second
 
-// guard watches the tunnel while a program uses the way through it, and closes the way when
+// guard watches the tunnel while a program uses the proxy behind it, and closes the proxy when
 // the tunnel has ended, or hangs. stop ends that.
-func (t *tunnel) guard(ctx context.Context, way *dbproxy.Proxy) (stop func()) {
+func (t *tunnel) guard(ctx context.Context, proxy *dbproxy.Proxy) (stop func()) {
 	ctx, stop = context.WithCancel(context.WithoutCancel(ctx))
 	graph.Start(func() error {
-		tries := graph.Start(func() error { return way.Watch(ctx, tunnelProbeInterval, tunnelProbeTimeout) })
+		tries := graph.Start(func() error { return proxy.Watch(ctx, tunnelProbeInterval, tunnelProbeTimeout) })
 		select {
 		case <-t.ended:
 			t.brokenBecause = "ended: " + t.why()
@@ -211,7 +211,7 @@ func (t *tunnel) guard(ctx context.Context, way *dbproxy.Proxy) (stop func()) {
 			t.brokenBecause = "leads nowhere any more: " + err.Error()
 		}
 		close(t.broken)
-		return way.Close()
+		return proxy.Close()
 	})
 	return stop
 }
