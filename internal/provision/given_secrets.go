@@ -14,6 +14,7 @@ import (
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // CheckSecrets fails if a secret or parameter does not exist that a task could not start
@@ -67,8 +68,8 @@ func (g *givenSecrets) add(of, from string) {
 
 func (g *givenSecrets) check(ctx context.Context) (warnings []string, err error) {
 	byARN := func(x, y givenSecret) int { return strings.Compare(x.arn, y.arn) }
-	slices.SortFunc(g.secrets, byARN)
-	slices.SortFunc(g.parameters, byARN)
+	sorted.By(g.secrets, byARN)
+	sorted.By(g.parameters, byARN)
 	warn := func(of givenSecret, why string) {
 		warnings = append(warnings, fmt.Sprintf("whether there is %s can't be seen: %s", of, why))
 	}

@@ -3,11 +3,11 @@ package provision
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/pattern"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // portRange is the ports from the first to the last.
@@ -54,7 +54,7 @@ func parsePorts(text string) ([]portRange, error) {
 		}
 		all = append(all, p)
 	}
-	slices.SortFunc(all, func(a, b portRange) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last)) })
+	sorted.By(all, func(a, b portRange) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.last, b.last)) })
 	var out []portRange
 	for _, p := range all {
 		if n := len(out); n > 0 && p.first <= out[n-1].last+1 {

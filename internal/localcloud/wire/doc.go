@@ -3,7 +3,7 @@
 // XML (https://smithy.io/2.0/aws/protocols/index.html).
 //
 // It is one generic codec. Each service has a table of the names in its requests and
-// responses (models/*.json). Wiregen generates the tables from AWS's published API
+// responses (models/*.json.gz). Wiregen generates the tables from AWS's published API
 // models, for the operations in operations.txt. To add an operation, add its line
 // there and run
 //

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"compress/gzip"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -111,18 +112,23 @@ type Member struct {
 }
 
 //go:generate go run ../wiregen -models $AWS_MODELS
-//go:embed models/*.json
+//go:embed models/*.json.gz
 var models embed.FS
 
 // Load reads the table of a service. It parses the table each time, so callers should
 // store the result.
 func Load(service string) (*Model, error) {
-	text, err := models.ReadFile("models/" + service + ".json")
+	f, err := models.Open("models/" + service + ".json.gz")
 	if err != nil {
 		return nil, fmt.Errorf("no wire names for service %s: %w", service, err)
 	}
+	defer func() { _ = f.Close() }() // only read
 	m := new(Model)
-	if err := json.Unmarshal(text, m); err != nil {
+	text, err := gzip.NewReader(f)
+	if err == nil {
+		err = json.NewDecoder(text).Decode(m)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("read the wire names of service %s: %w", service, err)
 	}
 	if m.Protocol == CBOR {

@@ -24,7 +24,7 @@ import (
 func main() {
 	dir := flag.String("models", "", "directory of the models, SERVICE/VERSION/service-2.json[.gz]")
 	list := flag.String("operations", "operations.txt", "file of 'SERVICE OPERATION' lines")
-	out := flag.String("out", "models", "directory to write SERVICE.json to")
+	out := flag.String("out", "models", "directory to write SERVICE.json.gz to")
 	flag.Parse()
 	if err := run(*dir, *list, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "wiregen:", err)
@@ -49,7 +49,7 @@ func run(dir, list, out string) error {
 		if err != nil {
 			return fmt.Errorf("service %s: %w", service, err)
 		}
-		if err := write(filepath.Join(out, service+".json"), m); err != nil {
+		if err := write(filepath.Join(out, service+".json.gz"), m); err != nil {
 			return fmt.Errorf("service %s: %w", service, err)
 		}
 	}
@@ -256,42 +256,21 @@ func (src *source) member(m *wire.Model, ref reference, own string) wire.Member 
 	return to
 }
 
-// write lays the table out with a line per shape, so that a change of it can
-// be read.
+// write compresses the table, which takes a third of a megabyte off the program. Compare two
+// with zdiff.
 func write(path string, m *wire.Model) error {
 	var b bytes.Buffer
-	line := func(v any) error {
-		text, err := json.Marshal(v)
-		b.Write(text)
+	z, err := gzip.NewWriterLevel(&b, gzip.BestCompression)
+	if err != nil {
 		return err
 	}
-	head := fmt.Sprintf("{\"service\":%q,\"protocol\":%q,\"version\":%q,\"namespace\":%q,\"target\":%q,\n",
-		m.Service, m.Protocol, m.Version, m.Namespace, m.Target)
-	b.WriteString(head + `"errors":`)
-	if err := line(m.Errors); err != nil {
+	text := json.NewEncoder(z)
+	text.SetIndent("", " ")
+	if err := text.Encode(m); err != nil {
 		return err
 	}
-	b.WriteString(",\n\"operations\":{")
-	for i, name := range slices.Sorted(maps.Keys(m.Operations)) {
-		fmt.Fprintf(&b, "%s\n%q:", separator(i), name)
-		if err := line(m.Operations[name]); err != nil {
-			return err
-		}
+	if err := z.Close(); err != nil {
+		return err
 	}
-	b.WriteString("},\n\"shapes\":{")
-	for i, name := range slices.Sorted(maps.Keys(m.Shapes)) {
-		fmt.Fprintf(&b, "%s\n%q:", separator(i), name)
-		if err := line(m.Shapes[name]); err != nil {
-			return err
-		}
-	}
-	b.WriteString("}}\n")
 	return os.WriteFile(path, b.Bytes(), 0o644)
-}
-
-func separator(i int) string {
-	if i == 0 {
-		return ""
-	}
-	return ","
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/bookctl/bookctl/internal/localcloud/access"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/pattern"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // policyKind is what a policy is attached to.
@@ -134,7 +135,7 @@ func plainLists(part any) any {
 		if len(part) == 1 {
 			return part[0]
 		}
-		slices.SortFunc(part, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
+		sorted.By(part, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
 	}
 	return part
 }
