@@ -56,7 +56,7 @@ func TestWhatSTSRefuses(t *testing.T) {
 		},
 	} {
 		err := clarified(authError{noAccess{fmt.Errorf("failed to refresh cached credentials, %w", c.err)}})
-		if v := judge(err); err.Error() != c.text || !strings.HasPrefix(v.next.String(), c.next) || v.code != exitAuth {
+		if v := outcomeOf(err); err.Error() != c.text || !strings.HasPrefix(v.next.String(), c.next) || v.code != exitAuth {
 			t.Errorf("%v is reported as\n%s\nnext: %s\nexit code %d, want 4 and\n%s\nnext: %s", c.err, err, v.next, v.code, c.text, c.next)
 		}
 	}

@@ -72,8 +72,8 @@ type outcome struct {
 	next hint.Message
 }
 
-// judge finds the exit code and next step of an error.
-func judge(err error) outcome {
+// outcomeOf finds the exit code and next step of an error.
+func outcomeOf(err error) outcome {
 	v := outcome{code: exitFailed, next: hint.Of(err)}
 	var why explained
 	cause := err // in its own words, which noCredentials reads
@@ -188,7 +188,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 		err = mistyped(g, cmd, err)
 	}
 	err = clarified(outOfTime(g, err))
-	v := judge(err)
+	v := outcomeOf(err)
 	if errors.Is(err, errInterrupted) && !errors.Is(err, errUntouched) && v.next.Empty() {
 		v.next = interrupted(cmd, g)
 	}

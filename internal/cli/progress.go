@@ -63,14 +63,14 @@ func (p *progress) add(e graph.Event) {
 	case graph.Waiting:
 		p.at(e).note = e.Note
 	case graph.Done, graph.Unchanged, graph.Failed, graph.Skipped, graph.Stopped:
-		p.counts[p.outcome(e)]++
+		p.counts[p.endOf(e)]++
 		p.over[e.Node] = true
 		p.active = slices.DeleteFunc(p.active, func(a *activity) bool { return a.name == e.Node })
 	}
 }
 
-// outcome is how a step ended, in one word.
-func (p *progress) outcome(e graph.Event) string {
+// endOf is how a step ended, in one word.
+func (p *progress) endOf(e graph.Event) string {
 	switch a := p.find(e.Node); {
 	case e.Kind == graph.Failed:
 		return "failed"

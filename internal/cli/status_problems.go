@@ -8,17 +8,37 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// judge finds problems and drift.
-func (o *statusOutput) judge(found []graph.Finding, g *globals) {
-	reported := false // of the database already
-	problem := func(format string, args ...any) { o.Problems = append(o.Problems, fmt.Sprintf(format, args...)) }
+// findProblems finds problems and drift.
+func (o *statusOutput) findProblems(found []graph.Finding, g *globals) {
+	databaseFailed := o.resourceProblems(found, g)
+	if !o.Paused.IsZero() {
+		o.problem("it is paused since %s", o.Paused.UTC().Format(minute))
+	}
+	if o.Service.Found {
+		o.serviceProblems()
+	}
+	if !databaseFailed {
+		o.databaseProblem()
+	}
+	o.urlProblem()
+	o.Healthy = len(o.Problems) == 0
+}
+
+// problem adds a problem.
+func (o *statusOutput) problem(format string, args ...any) {
+	o.Problems = append(o.Problems, fmt.Sprintf(format, args...))
+}
+
+// resourceProblems finds resources that are missing or failed, and drift. It reports whether
+// the database failed.
+func (o *statusOutput) resourceProblems(found []graph.Finding, g *globals) (databaseFailed bool) {
 	for _, f := range found {
 		switch {
 		case f.Phase == graph.Absent && f.Name == "image" && o.Service.Found && o.Image.Gone:
-			continue // reported below, with what it means
+			continue // serviceProblems reports it, with what it means
 		case f.Phase == graph.Absent && !f.Unwanted:
 			o.partial = true
-			problem("%s is missing%s", f.Name, prefixed(": ", f.Note, ""))
+			o.problem("%s is missing%s", f.Name, prefixed(": ", f.Note, ""))
 			if f.Note == "" {
 				o.missing = append(o.missing, f.Name)
 			}
@@ -26,59 +46,65 @@ func (o *statusOutput) judge(found []graph.Finding, g *globals) {
 		case f.Phase == graph.Absent:
 			continue
 		case f.Owner != o.Stack:
-			problem("%s %s", f.Name, graph.ErrUnmanaged)
+			o.problem("%s %s", f.Name, graph.ErrUnmanaged)
 			continue
 		case f.Phase == graph.Terminating:
-			problem("%s is being deleted", f.Name)
+			o.problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Unrecoverable:
-			o.broken, reported = true, reported || f.Name == "database"
-			problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
+			o.broken, databaseFailed = true, databaseFailed || f.Name == "database"
+			o.problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
-			o.Drift = append(o.Drift, drifted{f.Name, g.shown(changes)})
+			o.Drift = append(o.Drift, drifted{f.Name, g.withHints(changes)})
 		}
 	}
+	return databaseFailed
+}
+
+// serviceProblems finds what is wrong with the service, its tasks and their targets.
+func (o *statusOutput) serviceProblems() {
 	s := o.Service
-	paused := !o.Paused.IsZero()
-	if paused {
-		problem("it is paused since %s", o.Paused.UTC().Format(minute))
+	if s.Running < s.Desired {
+		o.problem("%d of %d tasks are running%s", s.Running, s.Desired, o.lastEvent())
 	}
-	if s.Found {
-		if s.Running < s.Desired {
-			problem("%d of %d tasks are running%s", s.Running, s.Desired, o.lastEvent())
-		}
-		if o.Image.Gone {
-			problem("the image that the service runs, %s, is no longer in the stack's repository, and no new task can start", digestOf(o.Image.Reference))
-		}
-		if s.Rollout == "FAILED" {
-			problem("the rollout of %s failed: %s", s.Revision, s.Reason)
-		}
-		for _, t := range o.Tasks {
-			if t.Health == "UNHEALTHY" {
-				problem("task %s fails its own health check", shortID(t.ID))
-			}
-		}
-		healthy := 0
-		for _, t := range o.Targets {
-			switch t.Health {
-			case "healthy":
-				healthy++
-			case "unhealthy":
-				problem("the load balancer finds %s unhealthy: %s", t.Address, firstOf(t.Description, t.Reason))
-			}
-		}
-		if healthy == 0 && s.Desired > 0 && !paused {
-			problem("no task is healthy behind the load balancer")
+	if o.Image.Gone {
+		o.problem("the image that the service runs, %s, is no longer in the stack's repository, and no new task can start", digestOf(o.Image.Reference))
+	}
+	if s.Rollout == "FAILED" {
+		o.problem("the rollout of %s failed: %s", s.Revision, s.Reason)
+	}
+	for _, t := range o.Tasks {
+		if t.Health == "UNHEALTHY" {
+			o.problem("task %s fails its own health check", shortID(t.ID))
 		}
 	}
-	if d := o.Database; d != nil && !servingDatabase[d.State] && !reported && (!paused || !restingDatabase[d.State]) {
-		problem("the database is %s", d.State)
+	healthy := 0
+	for _, t := range o.Targets {
+		switch t.Health {
+		case "healthy":
+			healthy++
+		case "unhealthy":
+			o.problem("the load balancer finds %s unhealthy: %s", t.Address, firstOf(t.Description, t.Reason))
+		}
 	}
-	// Without a service, the load balancer's 503 says nothing new.
-	if a := o.Answer; a != nil && !a.Ready && !paused && (s.Found || a.Code < http.StatusInternalServerError) {
-		problem("%s", a.complaint())
+	if healthy == 0 && s.Desired > 0 && o.Paused.IsZero() {
+		o.problem("no task is healthy behind the load balancer")
 	}
-	o.Healthy = len(o.Problems) == 0
+}
+
+// databaseProblem reports a database that takes no connections, unless a pause stopped it.
+func (o *statusOutput) databaseProblem() {
+	if d := o.Database; d != nil && !servingDatabase[d.State] && (o.Paused.IsZero() || !restingDatabase[d.State]) {
+		o.problem("the database is %s", d.State)
+	}
+}
+
+// urlProblem reports a URL that does not answer as it should. Without a service, the load
+// balancer's 503 says nothing new.
+func (o *statusOutput) urlProblem() {
+	if a := o.Answer; a != nil && !a.Ready && o.Paused.IsZero() && (o.Service.Found || a.Code < http.StatusInternalServerError) {
+		o.problem("%s", a.complaint())
+	}
 }
 
 // unreleased is the drift of a resource without that of a failed release, which is reported

@@ -12,7 +12,7 @@ func TestADatabaseThatServesIsNoProblem(t *testing.T) {
 	for state, serves := range map[string]bool{"available": true, "configuring-iam-database-auth": true, "configuring-log-exports": true, "rebooting": false, "stopped": false} {
 		var o statusOutput
 		o.Database = &provision.DatabaseStatus{State: state}
-		if o.judge(nil, &globals{}); o.Healthy != serves {
+		if o.findProblems(nil, &globals{}); o.Healthy != serves {
 			t.Errorf("%s: %v", state, o.Problems)
 		}
 	}
