@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -43,11 +42,8 @@ regions; --price live asks the AWS Pricing API.`,
 		Args: cobra.NoArgs,
 	}
 	cmd.RunE = within(g, func(ctx context.Context, _ []string) error {
-		if prices != "table" && prices != "live" {
-			return usageError{fmt.Errorf("--price %q: choose table or live", prices)}
-		}
-		if prices == "live" && g.local {
-			return usageError{errors.New("--price live asks AWS, and --local is not AWS: what runs here costs nothing")}
+		if err := checkPlanFlags(g, &u, prices); err != nil {
+			return err
 		}
 		return plan(ctx, s, g, &u, prices == "live")
 	})
@@ -79,11 +75,8 @@ type planned struct {
 
 // planOutput is the plan as JSON; see docs/output.schema.json.
 type planOutput struct {
-	Schema    string        `json:"schema"`
-	Type      string        `json:"type"`
-	Stack     string        `json:"stack"`
-	Account   string        `json:"account"`
-	Region    string        `json:"region"`
+	head
+	place
 	Create    int           `json:"create"`
 	Update    int           `json:"update"`
 	Blocked   int           `json:"blocked"`
@@ -177,10 +170,18 @@ type planCost struct {
 	Unknown string `json:"unknown,omitempty" doc:"Why there are no figures."`
 }
 
-func plan(ctx context.Context, s streams, g *globals, u *upFlags, live bool) error {
-	if err := u.check(false); err != nil {
-		return err
+// checkPlanFlags fails for what is wrong without asking the cloud.
+func checkPlanFlags(g *globals, u *upFlags, prices string) error {
+	switch {
+	case prices != "table" && prices != "live":
+		return usageError{fmt.Errorf("--price %q: choose table or live", prices)}
+	case prices == "live" && g.local:
+		return usageError{errors.New("--price live asks AWS, and --local is not AWS: what runs here costs nothing")}
 	}
+	return u.check(false)
+}
+
+func plan(ctx context.Context, s streams, g *globals, u *upFlags, live bool) error {
 	if g.local {
 		end, err := g.planBeforeStart(ctx)
 		if err != nil {
@@ -206,15 +207,33 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, live bool) err
 		return err
 	}
 	defer p.source.close()
-	p.spec.Deployed = &p.have // seen a moment ago, and nothing happens in between
-	stack, err := provision.NewStack(p.target.clients, p.spec)
+	out, err := observePlan(ctx, g, p)
 	if err != nil {
 		return err
 	}
+	if err := p.addSupport(ctx); err != nil {
+		return err
+	}
+	for _, w := range p.warnings {
+		g.note(s, "note: %s", w)
+	}
+	if out.Cost, err = p.cost(ctx, live); err != nil {
+		return err
+	}
+	return out.finish(s, g, p)
+}
+
+// observePlan reads every resource, and returns what 'up' would do.
+func observePlan(ctx context.Context, g *globals, p *preparation) (*planOutput, error) {
+	p.spec.Deployed = &p.have // seen a moment ago, and nothing happens in between
+	stack, err := provision.NewStack(p.target.clients, p.spec)
+	if err != nil {
+		return nil, err
+	}
 	resources := stack.Resources()
 	found := graph.Observe(ctx, resources, graph.Options{Owner: g.stack, Transient: provision.Transient})
-	out := planOutput{
-		Schema: schema, Type: "plan", Stack: g.stack, Account: p.target.account, Region: p.target.region,
+	out := &planOutput{
+		head: headOf("plan"), place: placeOf(g, p.target),
 		Settings: planSettings(p.have, p.spec.Settings, p.settingSources(g)), Resources: []planned{},
 		Environment: listOf(p.spec.Env.Names()), Secrets: listOf(p.spec.Secrets.Names()), Database: listOf(p.spec.DatabaseVariables()),
 	}
@@ -234,53 +253,50 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, live bool) err
 		out.Resources = append(out.Resources, planResource(resources[i], f, g))
 	}
 	if err := errors.Join(errs...); err != nil {
-		return err
+		return nil, err
 	}
 	if err := p.portsAreFree(found); err != nil {
-		return err
+		return nil, err
 	}
 	released, err := stack.Released(ctx)
 	if err != nil {
-		return fmt.Errorf("read which release serves: %w", err)
+		return nil, fmt.Errorf("read which release serves: %w", err)
 	}
-	followRelease(out.Resources, released)
-	for _, r := range out.Resources {
+	showReleaseAsServing(out.Resources, released)
+	out.count()
+	return out, nil
+}
+
+// count counts the resources by what 'up' would do to them.
+func (o *planOutput) count() {
+	for _, r := range o.Resources {
 		switch r.Action {
 		case planCreate:
-			out.Create++
+			o.Create++
 		case planUpdate:
-			out.Update++
+			o.Update++
 		case planBlocked:
-			out.Blocked++
+			o.Blocked++
 		case planUnchanged:
-			out.Unchanged++
+			o.Unchanged++
 		}
 	}
-	support, err := p.support(ctx)
-	if err != nil {
-		return err
-	}
-	if !support.Empty() {
-		p.warnings = append(p.warnings, support)
-	}
-	for _, w := range p.warnings {
-		g.note(s, "note: %s", w)
-	}
-	if out.Cost, err = p.cost(ctx, live); err != nil {
-		return err
-	}
-	out.APIReads, out.APIWrites = p.target.calls.counts()
+}
+
+// finish prints the plan, and returns the exit code that says whether there are changes.
+func (o *planOutput) finish(s streams, g *globals, p *preparation) (err error) {
+	o.APIReads, o.APIWrites = p.target.calls.counts()
 	if g.output == "json" {
-		err = json.NewEncoder(s.out).Encode(out)
+		err = encode(s.out, o)
 	} else {
-		err = out.print(s.out, p.target.place, g)
+		err = o.print(s.out, p.target.place, g)
 	}
 	switch {
 	case err != nil:
 		return fmt.Errorf("print the plan: %w", err)
-	case out.Blocked > 0:
+	case o.Blocked > 0:
 		return exitError{exitFailed}
-	case out.Create+out.Update > 0:
+	case o.Create+o.Update > 0:
 		return exitError{exitChanges}
 	}
 	return nil
@@ -288,7 +304,7 @@ func plan(ctx context.Context, s streams, g *globals, u *upFlags, live bool) err
 
 // planResource returns what 'up' would do, decided from what was read as the engine decides.
 func planResource(r graph.Maker, f graph.Finding, g *globals) planned {
-	p := planned{Resource: f.Name, ID: f.ID, Changes: g.shown(f.Drift), Action: planUnchanged}
+	p := planned{Resource: f.Name, ID: f.ID, Changes: g.withHints(f.Drift), Action: planUnchanged}
 	_, updatable := r.(graph.Updater)
 	_, p.Given = r.(interface{ Given() })
 	switch {
@@ -318,8 +334,8 @@ func planResource(r graph.Maker, f graph.Finding, g *globals) planned {
 	return p
 }
 
-// shown are the changes with their hints completed for this run.
-func (g *globals) shown(changes []graph.Change) []graph.Change {
+// withHints are the changes with their hints completed for this run.
+func (g *globals) withHints(changes []graph.Change) []graph.Change {
 	out := slices.Clone(changes)
 	for i, c := range out {
 		out[i].Blocked, out[i].Hint = c.Reason().Show(g.show), hint.Message{}
@@ -353,11 +369,11 @@ func blocked(changes []graph.Change) bool {
 	return false
 }
 
-// followRelease changes the plan to what will be observed: the image changes from the one
+// showReleaseAsServing changes the plan to what will be observed: the image changes from the one
 // that serves, which after a failed release is not that of the newest revision, and the new
 // revision has no number yet. The service rolls it out, and can't differ from it until it
 // exists.
-func followRelease(resources []planned, now provision.ReleaseStatus) {
+func showReleaseAsServing(resources []planned, now provision.ReleaseStatus) {
 	failed := ""
 	if now.Newer != nil && now.Newer.Failed {
 		failed = now.Newer.Revision + " never became healthy"
@@ -371,7 +387,7 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 			case failed == "":
 			case release:
 				r.Note = failed + "; the change is from what serves"
-				r.Changes = fromServing(r.Changes, now.Image.Reference)
+				r.Changes = imageChangeFromServing(r.Changes, now.Image.Reference)
 			case r.Action == planUpdate:
 				r.Note = failed + ", and is withdrawn: what serves is what is wanted"
 			}
@@ -395,9 +411,9 @@ func followRelease(resources []planned, now provision.ReleaseStatus) {
 	}
 }
 
-// fromServing sets the change of the image to start from the serving one, and omits it if
+// imageChangeFromServing sets the change of the image to start from the serving one, and omits it if
 // that one is wanted again.
-func fromServing(changes []graph.Change, image string) []graph.Change {
+func imageChangeFromServing(changes []graph.Change, image string) []graph.Change {
 	at := slices.IndexFunc(changes, func(c graph.Change) bool { return c.Field == "image" })
 	if at < 0 {
 		return changes
@@ -447,7 +463,7 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 
 var planSigns = map[string]string{planCreate: "+", planUpdate: "~", planBlocked: "!", planUnchanged: " "}
 
-func (o planOutput) print(w io.Writer, place string, g *globals) error {
+func (o *planOutput) print(w io.Writer, place string, g *globals) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stack %s in %s\n\n", o.Stack, place)
 	o.printSettings(&b, g)
@@ -494,7 +510,7 @@ func (o planOutput) print(w io.Writer, place string, g *globals) error {
 }
 
 // printContainer prints how the container is run, if that changes, and why.
-func (o planOutput) printContainer(b *strings.Builder, g *globals) {
+func (o *planOutput) printContainer(b *strings.Builder, g *globals) {
 	released := func(r planned) bool { return r.Resource == "task-definition" && r.Action != planUnchanged }
 	if !g.verbose && !slices.ContainsFunc(o.Resources, released) {
 		return
@@ -539,7 +555,7 @@ func listOf(names []string) []string { return append([]string{}, names...) }
 
 // printSettings prints the settings that the file of the app and the environment set, and
 // where. Flags are visible on the command line.
-func (o planOutput) printSettings(b *strings.Builder, g *globals) {
+func (o *planOutput) printSettings(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	said := false
 	for _, s := range o.Settings {

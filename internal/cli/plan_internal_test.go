@@ -29,7 +29,7 @@ func TestAPlanOfAReleaseShowsTheChosenSettings(t *testing.T) {
 			{Resource: "task-definition", Action: c.definition, Changes: []graph.Change{{Field: "image", Have: "a", Want: "b"}}},
 			{Resource: "service", Action: planUpdate, Changes: slices.Clone(c.service)},
 		}
-		followRelease(resources, provision.ReleaseStatus{})
+		showReleaseAsServing(resources, provision.ReleaseStatus{})
 		c.want.Resource = "service"
 		if diff := cmp.Diff(c.want, resources[1], cmp.AllowUnexported(planned{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)

@@ -68,7 +68,7 @@ func (w worded) close() {
 }
 
 func (w worded) event(e graph.Event) {
-	if e.Changes = w.g.shown(e.Changes); w.g.output != "json" {
+	if e.Changes = w.g.withHints(e.Changes); w.g.output != "json" {
 		e.Note = brief(e.Note)
 	}
 	w.reporter.event(e)

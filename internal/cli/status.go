@@ -103,12 +103,9 @@ func checkInterval(every time.Duration) error {
 
 // statusOutput is the status as JSON; see docs/output.schema.json.
 type statusOutput struct {
-	Schema  string `json:"schema"`
-	Type    string `json:"type"`
-	Stack   string `json:"stack"`
-	Account string `json:"account"`
-	Region  string `json:"region"`
-	Healthy bool   `json:"healthy"`
+	head
+	place
+	Healthy bool `json:"healthy"`
 	// Paused is since when the stack is; zero for one that is not. DatabaseStarts is when
 	// RDS starts a stopped database by itself.
 	Paused         time.Time `json:"paused,omitzero" doc:"Since when the stack is paused. It is not healthy then."`
@@ -126,7 +123,7 @@ type statusOutput struct {
 	Monthly *float64  `json:"monthlyCost,omitempty" doc:"US dollars; left out where no price is known."`
 	Lock    *lockInfo `json:"lock,omitempty" doc:"Who is at work on the stack."`
 
-	place string
+	where string // the name of the target in messages
 	now   time.Time
 	found bool
 	// costs are the items of the sum, even where the stack runs on this machine and costs
@@ -193,8 +190,8 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 		}
 	}
 	out := &statusOutput{
-		Schema: schema, Type: "status", Stack: g.stack, Account: t.account, Region: t.region,
-		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, place: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
+		head: headOf("status"), place: placeOf(g, t),
+		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, where: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
 		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Given: givenTo(have.Settings),
 		unchecked: have.HealthCommand == "", kept: kept,
 	}
@@ -248,7 +245,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 		total := pricing.Total(out.costs)
 		out.Monthly = &total
 	}
-	out.judge(found, g)
+	out.findProblems(found, g)
 	return out, nil
 }
 

@@ -45,7 +45,7 @@ func (o *statusOutput) show(w io.Writer, g *globals) error {
 
 func (o *statusOutput) text(g *globals) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.place, o.summary())
+	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.where, o.summary())
 	o.allRows(func(name, format string, args ...any) {
 		fmt.Fprintf(&b, "  %-10s %s\n", name, g.text(format, args...))
 	})
@@ -133,9 +133,11 @@ func label(i int, name string) string {
 	return name
 }
 
-// allRows are the rows that there are, each with its name; a row without one goes on with
-// what the row before it is of.
-func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
+// rowPrinter prints a row with its name. A row without a name continues the row before it.
+type rowPrinter func(name, format string, args ...any)
+
+// allRows prints the rows that there are.
+func (o *statusOutput) allRows(row rowPrinter) {
 	if o.found {
 		o.rows(row)
 	}
@@ -171,10 +173,25 @@ func (o *statusOutput) allRows(row func(name, format string, args ...any)) {
 }
 
 // rows are those of what is deployed.
-func (o *statusOutput) rows(row func(string, string, ...any)) {
+func (o *statusOutput) rows(row rowPrinter) {
 	if !o.Paused.IsZero() {
 		row("Paused", "since %s", o.Paused.UTC().Format(minute))
 	}
+	o.urlRow(row)
+	o.serviceRows(row)
+	o.taskRows(row)
+	if o.Spot != nil {
+		o.spotRows(row)
+	}
+	o.targetRows(row)
+	o.databaseRows(row)
+	o.alarmRows(row)
+	o.networkRow(row)
+	o.imageRows(row)
+	o.costRow(row)
+}
+
+func (o *statusOutput) urlRow(row rowPrinter) {
 	switch a := o.Answer; {
 	case a == nil:
 		row("URL", "none yet")
@@ -183,25 +200,32 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 	default:
 		row("URL", "%s answers %d in %.0f ms", o.URL, a.Code, a.Milliseconds)
 	}
-	if s := o.Service; s.Found {
-		rollout := strings.ToLower(strings.ReplaceAll(s.Rollout, "_", " "))
-		text := fmt.Sprintf("%d/%d running, %s", s.Running, s.Desired, s.Revision)
-		if rollout != "" {
-			text += ", rollout " + rollout
-		}
-		if s.Max != 0 {
-			text += fmt.Sprintf(", scales from %d to %d", s.Min, s.Max)
-		}
-		row("Service", "%s, began %s", text, ago(s.Started))
-		if r := s.Shifting; r != nil {
-			row("Release", "%s", r.Text())
-			if !r.Ends.IsZero() {
-				row("", "%s takes it back at once, without a rollout", hint.Command("rollback"))
-			}
-		}
-	} else {
+}
+
+func (o *statusOutput) serviceRows(row rowPrinter) {
+	s := o.Service
+	if !s.Found {
 		row("Service", "missing")
+		return
 	}
+	rollout := strings.ToLower(strings.ReplaceAll(s.Rollout, "_", " "))
+	text := fmt.Sprintf("%d/%d running, %s", s.Running, s.Desired, s.Revision)
+	if rollout != "" {
+		text += ", rollout " + rollout
+	}
+	if s.Max != 0 {
+		text += fmt.Sprintf(", scales from %d to %d", s.Min, s.Max)
+	}
+	row("Service", "%s, began %s", text, ago(s.Started))
+	if r := s.Shifting; r != nil {
+		row("Release", "%s", r.Text())
+		if !r.Ends.IsZero() {
+			row("", "%s takes it back at once, without a rollout", hint.Command("rollback"))
+		}
+	}
+}
+
+func (o *statusOutput) taskRows(row rowPrinter) {
 	for i, t := range o.Tasks {
 		started := "not started"
 		if !t.Started.IsZero() {
@@ -216,9 +240,9 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 			row("", "  %s", t.Reason)
 		}
 	}
-	if o.Spot != nil {
-		o.spotRows(row)
-	}
+}
+
+func (o *statusOutput) targetRows(row rowPrinter) {
 	for i, t := range o.Targets {
 		text := t.Address + " " + t.Health
 		if reason := firstOf(t.Description, t.Reason, "-"); reason != "-" {
@@ -226,63 +250,85 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 		}
 		row(label(i, "Targets"), "%s", text)
 	}
-	if d := o.Database; d != nil {
-		zones := ""
-		if d.MultiAZ {
-			zones = ", two zones"
-		}
-		if d.Protected {
-			zones += ", protected"
-		}
-		row("Database", "%s, PostgreSQL %s, %s, %d GiB%s", d.State, d.Version, d.Class, d.Storage, zones)
-		switch {
-		case !o.DatabaseStarts.IsZero():
-			row("", "RDS starts it by itself at %s", o.DatabaseStarts.UTC().Format(minute))
-		case !o.Paused.IsZero() && !restingDatabase[d.State]:
-			row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
-		}
-		if text := supportNote(d.Version, d.Class, o.Region, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
-			row("", "%s", text)
-		}
-		restorable := ""
-		if !d.Restorable.IsZero() {
-			restorable = ", restorable up to " + ago(d.Restorable)
-		}
-		row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
-	} else if o.databaseless {
+}
+
+func (o *statusOutput) databaseRows(row rowPrinter) {
+	d := o.Database
+	switch {
+	case d == nil && o.databaseless:
 		row("Database", "none, as was asked for")
-	} else {
+		return
+	case d == nil:
 		row("Database", "missing")
+		return
 	}
-	if a := o.Alarms; a != nil {
-		text := "none raised"
-		if len(a.Raised) > 0 {
-			text = strings.Join(a.Raised, ", ") + " raised"
-		}
-		row("Alarms", "%s, sent to %s", text, a.To)
-		for _, text := range undelivered(a.To, a.AlarmAudience) {
-			row("", "%s", text)
-		}
+	zones := ""
+	if d.MultiAZ {
+		zones = ", two zones"
 	}
+	if d.Protected {
+		zones += ", protected"
+	}
+	row("Database", "%s, PostgreSQL %s, %s, %d GiB%s", d.State, d.Version, d.Class, d.Storage, zones)
+	switch {
+	case !o.DatabaseStarts.IsZero():
+		row("", "RDS starts it by itself at %s", o.DatabaseStarts.UTC().Format(minute))
+	case !o.Paused.IsZero() && !restingDatabase[d.State]:
+		row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
+	}
+	if text := supportNote(d.Version, d.Class, o.Region, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
+		row("", "%s", text)
+	}
+	restorable := ""
+	if !d.Restorable.IsZero() {
+		restorable = ", restorable up to " + ago(d.Restorable)
+	}
+	row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
+}
+
+func (o *statusOutput) alarmRows(row rowPrinter) {
+	a := o.Alarms
+	if a == nil {
+		return
+	}
+	text := "none raised"
+	if len(a.Raised) > 0 {
+		text = strings.Join(a.Raised, ", ") + " raised"
+	}
+	row("Alarms", "%s, sent to %s", text, a.To)
+	for _, text := range undelivered(a.To, a.AlarmAudience) {
+		row("", "%s", text)
+	}
+}
+
+func (o *statusOutput) networkRow(row rowPrinter) {
 	if n := o.Given; n != nil {
 		row("Network", "%s, given and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), prefixed(", database in ", strings.Join(n.DBSubnets, ", "), ""))
 	}
-	if ref := o.Image.Reference; ref != "" {
-		text := digestOf(ref)
-		if !o.Image.Pushed.IsZero() {
-			text += ", pushed " + ago(o.Image.Pushed)
-		}
-		row("Image", "%s", text)
-		if o.RolledBackFrom != "" {
-			row("", "rolled back from revision %s; %s deploys what the source builds", o.RolledBackFrom, hint.Command("up"))
-		}
-		if n := o.Newer; n != nil && n.Failed {
-			row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
-			row("", "%s shows why, and the next %s tries again", hint.Command("events"), hint.Command("up"))
-		} else if n != nil {
-			row("", "%s, made %s, was never rolled out; %s goes on with it", n.Revision, ago(n.Created), hint.Command("up"))
-		}
+}
+
+func (o *statusOutput) imageRows(row rowPrinter) {
+	ref := o.Image.Reference
+	if ref == "" {
+		return
 	}
+	text := digestOf(ref)
+	if !o.Image.Pushed.IsZero() {
+		text += ", pushed " + ago(o.Image.Pushed)
+	}
+	row("Image", "%s", text)
+	if o.RolledBackFrom != "" {
+		row("", "rolled back from revision %s; %s deploys what the source builds", o.RolledBackFrom, hint.Command("up"))
+	}
+	if n := o.Newer; n != nil && n.Failed {
+		row("", "%s, made %s, never became healthy, and ECS went back to this one;", n.Revision, ago(n.Created))
+		row("", "%s shows why, and the next %s tries again", hint.Command("events"), hint.Command("up"))
+	} else if n != nil {
+		row("", "%s, made %s, was never rolled out; %s goes on with it", n.Revision, ago(n.Created), hint.Command("up"))
+	}
+}
+
+func (o *statusOutput) costRow(row rowPrinter) {
 	if o.Monthly != nil {
 		row("Cost", "about $%.2f a month", *o.Monthly)
 	}
@@ -292,7 +338,7 @@ func (o *statusOutput) rows(row func(string, string, ...any)) {
 const spotInterruptions = 3
 
 // spotRows show what AWS took back, and what it could not give.
-func (o *statusOutput) spotRows(row func(string, string, ...any)) {
+func (o *statusOutput) spotRows(row rowPrinter) {
 	spot := o.Spot
 	row("Spot", "%d of the tasks on demand, those beyond on Fargate Spot", spot.Base)
 	for i, t := range spot.Interrupted {

@@ -32,24 +32,25 @@ func supportNote(version, class, region string, multiAZ bool, ends, now time.Tim
 	return hint.New("the standard support of PostgreSQL %d ends on %s: from then on RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
 }
 
-// support is supportNote for a planned stack. It reads the end of support of the planned
+// addSupport adds supportNote for a planned stack. It reads the end of support of the planned
 // version and of the deployed one.
-func (p *preparation) support(ctx context.Context) (hint.Message, error) {
+func (p *preparation) addSupport(ctx context.Context) error {
 	s := p.spec.Settings
 	if s.NoDatabase {
-		return hint.Message{}, nil
+		return nil
 	}
 	ends, err := provision.StandardSupportEnds(ctx, p.target.clients.RDS, s.DBVersion)
 	if err != nil {
-		return hint.Message{}, err
+		return err
 	}
 	p.supportThen, p.supportNow = ends, ends
 	if version := p.have.EngineVersion(); version != "" && majorOf(version) != majorOf(s.DBVersion) {
 		if p.supportNow, err = provision.StandardSupportEnds(ctx, p.target.clients.RDS, version); err != nil {
-			return hint.Message{}, err
+			return err
 		}
 	}
-	return supportNote(s.DBVersion, s.DBClass, p.target.region, s.DBMultiAZ, ends, time.Now()), nil
+	p.warn(supportNote(s.DBVersion, s.DBClass, p.target.region, s.DBMultiAZ, ends, time.Now()))
+	return nil
 }
 
 // supported is the usage of a stack, with the end of support of its database's version.

@@ -140,7 +140,7 @@ func (l *liveStack) worded(err error) error {
 		}
 	}
 	err = clarified(err)
-	return ui.Failure{Text: hint.Text(err, l.g.show), Next: judge(err).next.Show(l.g.show)}
+	return ui.Failure{Text: hint.Text(err, l.g.show), Next: outcomeOf(err).next.Show(l.g.show)}
 }
 
 // Look implements ui.Source.
@@ -181,7 +181,7 @@ func (l *liveStack) look(ctx context.Context) (ui.Stack, error) {
 
 // fill adds what a status has to what the page shows.
 func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
-	seen.Name, seen.Place, seen.URL = o.Stack, o.place, o.URL
+	seen.Name, seen.Place, seen.URL = o.Stack, o.where, o.URL
 	seen.Summary, seen.Mood = o.summary(), ui.Bad
 	switch {
 	case !o.found, o.resting():
