@@ -19,8 +19,8 @@ import (
 // next step. If there is no such stack at all, it says so instead, because the name is then
 // likely to be mistyped, or the cloud to be another one.
 func notDeployed(ctx context.Context, t *target, g *globals, err error, next hint.Message) error {
-	var answer smithy.APIError
-	if errors.As(err, &answer) || errors.Is(err, graph.ErrUnmanaged) {
+	var apiErr smithy.APIError
+	if errors.As(err, &apiErr) || errors.Is(err, graph.ErrUnmanaged) {
 		return err // it could not look, or it saw enough
 	}
 	have, lookErr := provision.ReadDeployed(ctx, t.clients, g.stack)

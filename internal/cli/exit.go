@@ -197,9 +197,9 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	}
 	text, next := hint.Text(err, g.show), v.next.Show(g.show)
 	if g.wantsJSON() {
-		answer := errorDocument{head: headOf("error"), Error: text, Next: next, Exit: v.code}
-		inFull(err, &answer)
-		_ = encode(s.out, answer) // a closed pipe has no reader
+		document := errorDocument{head: headOf("error"), Error: text, Next: next, Exit: v.code}
+		inFull(err, &document)
+		_ = encode(s.out, document) // a closed pipe has no reader
 		return v.code
 	}
 	for i, line := range messages(text) {

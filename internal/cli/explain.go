@@ -40,12 +40,12 @@ func (e explained) Unwrap() error { return e.error }
 
 // inFull adds to a JSON error what its explanation is based on: the error in AWS's own
 // words, and what ECS reports of a service.
-func inFull(err error, answer *errorDocument) {
+func inFull(err error, document *errorDocument) {
 	var x explained
 	if !errors.As(err, &x) {
 		return
 	}
-	answer.Cause, answer.Evidence = x.error.Error(), x.evidence
+	document.Cause, document.Evidence = x.error.Error(), x.evidence
 }
 
 // printInFull prints the same as text, for users who asked for all details.
@@ -168,7 +168,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 			hint.New("check --region (AWS_REGION) and the network"))
 	}
 	if service, operation, ok := provision.NotImplemented(err); ok {
-		return explanation(fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing))+answered(err)+".",
+		return explanation(fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing))+endpointMessage(err)+".",
 			hint.New("use a newer version of that endpoint, or another one (AWS_ENDPOINT_URL); %s needs none", hint.Command("up", "--local")))
 	}
 	if !errors.As(err, &api) {
@@ -215,8 +215,8 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	return diagnosis.Explanation{}
 }
 
-// answered is the message of an endpoint's error, if there is one.
-func answered(err error) string {
+// endpointMessage is the message of an endpoint's error, if there is one.
+func endpointMessage(err error) string {
 	var api smithy.APIError
 	if !errors.As(err, &api) {
 		return ""

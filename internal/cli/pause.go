@@ -159,7 +159,7 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	p.spec.Settings, p.spec.Wait, p.spec.Release = settings, true, watchRelease(rep)
 	stack, _, err := p.apply(ctx, s, rep, "resume")
 	if err == nil {
-		err = t.answers(ctx, rep, stack.URL(), settings)
+		err = t.waitForURL(ctx, rep, stack.URL(), settings)
 	}
 	rep.close()
 	if err != nil {

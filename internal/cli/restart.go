@@ -52,7 +52,7 @@ func restart(ctx context.Context, s streams, g *globals) error {
 		return err
 	})
 	if err == nil {
-		err = t.answers(ctx, rep, url, t.have.Settings)
+		err = t.waitForURL(ctx, rep, url, t.have.Settings)
 	}
 	rep.close()
 	if err != nil {

@@ -153,7 +153,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	}
 	stack, report, err := p.apply(ctx, s, rep, "rollback")
 	if err == nil {
-		err = t.answers(ctx, rep, stack.URL(), settings)
+		err = t.waitForURL(ctx, rep, stack.URL(), settings)
 	}
 	rep.close()
 	if err != nil {

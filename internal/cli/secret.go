@@ -312,7 +312,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		return &spec, nil
 	})
 	if err == nil && stack != nil {
-		err = t.answers(ctx, rep, stack.URL(), settings)
+		err = t.waitForURL(ctx, rep, stack.URL(), settings)
 	}
 	rep.close()
 	switch done := map[string]string{"secret set": "is set", "secret unset": "is unset"}[c.doing]; {

@@ -113,7 +113,7 @@ type statusOutput struct {
 	// Problems are the reasons why it is not.
 	Problems []string `json:"problems" doc:"Why it is not healthy, in words for people."`
 	// Answer is the response of the URL; nil if it was not requested.
-	Answer *answer `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
+	Answer *urlCheck `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
 	provision.Status
 	// Given is the existing VPC that the stack uses; nil for a VPC of its own.
 	Given     *givenNetwork        `json:"givenNetwork,omitempty" doc:"The VPC that the stack is in and that is not its own; left out for its own."`
@@ -232,8 +232,8 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 		return out, nil
 	}
 	if out.URL != "" {
-		out.Answer = t.ask(ctx, out.URL, have.Settings)
-		out.Answer.compare(out.Targets)
+		out.Answer = t.requestURL(ctx, out.URL, have.Settings)
+		out.Answer.noteSameAnswer(out.Targets)
 	}
 	usage := have.Usage()
 	if out.Database != nil {

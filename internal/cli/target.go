@@ -231,10 +231,10 @@ func (j *journal) record(service, operation string, took time.Duration, err erro
 		return
 	}
 	result := ""
-	var answer smithy.APIError
+	var apiErr smithy.APIError
 	switch { // the error's text, never the input: inputs hold passwords
-	case errors.As(err, &answer):
-		result = "  " + answer.ErrorCode() + prefixed(": ", firstLine(answer.ErrorMessage()), "")
+	case errors.As(err, &apiErr):
+		result = "  " + apiErr.ErrorCode() + prefixed(": ", firstLine(apiErr.ErrorMessage()), "")
 	case err != nil:
 		result = "  " + firstLine(err.Error())
 	}

@@ -109,7 +109,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, wait bool, line 
 		endBuild() // it has been reported
 	}
 	if err == nil && wait {
-		err = p.target.answers(ctx, rep, stack.URL(), p.spec.Settings)
+		err = p.target.waitForURL(ctx, rep, stack.URL(), p.spec.Settings)
 	}
 	for _, c := range stack.Deferred() {
 		rep.note("note: %s", c)

@@ -18,8 +18,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// answer is the response of the service at its URL, as a client receives it.
-type answer struct {
+// urlCheck is the response of the service at its URL, as a client receives it.
+type urlCheck struct {
 	// Path is the path that was requested: that of the check that includes the database, if
 	// the service has one, otherwise that of the load balancer's health check.
 	Path string `json:"path"`
@@ -29,20 +29,20 @@ type answer struct {
 	Milliseconds float64 `json:"milliseconds"`
 	Error        string  `json:"error,omitempty" doc:"Why there was no answer."`
 
-	url     string
-	wanted  string // the codes
-	checked bool   // it is the health check that asks for Path
-	app     bool   // the load balancer has the same answer, which so is the app's
+	url          string
+	wanted       string // the codes
+	checked      bool   // it is the health check that asks for Path
+	sameAsTarget bool   // the load balancer gets the same answer from a task, so it is the app's
 }
 
 // answerTimeout is how long the URL has to answer.
 const answerTimeout = 5 * time.Second
 
-// ask asks the service, through its URL, whether it serves.
-func (t *target) ask(ctx context.Context, base string, how provision.Settings) *answer {
+// requestURL asks the service, through its URL, whether it serves.
+func (t *target) requestURL(ctx context.Context, base string, how provision.Settings) *urlCheck {
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	a := &answer{Path: cmp.Or(how.ReadyPath, how.HealthPath), url: base, wanted: how.HealthStatus}
+	a := &urlCheck{Path: cmp.Or(how.ReadyPath, how.HealthPath), url: base, wanted: how.HealthStatus}
 	a.checked = a.Path == how.HealthPath
 	begun := time.Now()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+a.Path, nil)
@@ -67,13 +67,13 @@ func (t *target) ask(ctx context.Context, base string, how provision.Settings) *
 }
 
 // complaint returns what is wrong with an answer that is not Ready.
-func (a *answer) complaint() string {
+func (a *urlCheck) complaint() string {
 	switch {
 	case a.Error != "":
 		return fmt.Sprintf("%s does not answer: %s", a.url, a.Error)
 	case a.Code >= http.StatusInternalServerError:
 		return fmt.Sprintf("%s answers %d: no task can serve", a.url+a.Path, a.Code)
-	case a.checked && a.app:
+	case a.checked && a.sameAsTarget:
 		return fmt.Sprintf("the app answers %d on %s, and not %s", a.Code, a.Path, a.wanted)
 	case a.checked:
 		return fmt.Sprintf("the app answers %d on %s, and not %s, unless something else answers on port %s", a.Code, a.Path, a.wanted, portOf(a.url))
@@ -81,9 +81,9 @@ func (a *answer) complaint() string {
 	return fmt.Sprintf("something other than a task answers on port %s, or otherwise than it: %s says %d, and not %s", portOf(a.url), a.url+a.Path, a.Code, a.wanted)
 }
 
-// compare checks whether the load balancer gets the same answer from a task.
-func (a *answer) compare(targets []diagnosis.Target) {
-	a.app = slices.ContainsFunc(targets, func(t diagnosis.Target) bool {
+// noteSameAnswer checks whether the load balancer gets the same answer from a task.
+func (a *urlCheck) noteSameAnswer(targets []diagnosis.Target) {
+	a.sameAsTarget = slices.ContainsFunc(targets, func(t diagnosis.Target) bool {
 		return t.Health == "unhealthy" && strings.Contains(t.Description, fmt.Sprintf("codes: [%d]", a.Code))
 	})
 }
@@ -111,14 +111,14 @@ func reasonOf(err error) string {
 	}
 }
 
-// answers ends a run that waited for its release, by a request to the URL: what AWS reports
+// waitForURL ends a run that waited for its release, by a request to the URL: what AWS reports
 // can differ from what a client gets. On this machine, an answer of another program is a
 // failure. No answer at all need not be one, nor an error on the way to AWS: the name of a
 // new load balancer resolves only after a while, and a proxy or a firewall may stand
 // between.
-func (t *target) answers(ctx context.Context, rep reporter, base string, how provision.Settings) error {
+func (t *target) waitForURL(ctx context.Context, rep reporter, base string, how provision.Settings) error {
 	for tries := 3; ; tries-- {
-		a := t.ask(ctx, base, how)
+		a := t.requestURL(ctx, base, how)
 		switch {
 		case a.Ready:
 			return nil

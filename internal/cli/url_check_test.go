@@ -27,8 +27,8 @@ func TestAWrongResponseNamesWhoSentIt(t *testing.T) {
 		"another code there":            {"", []diagnosis.Target{{Health: "unhealthy", Description: "Health checks failed with these codes: [503]"}}, ", unless something else answers on port "},
 		"another path":                  {"/readyz", sick, "something other than a task answers on port "},
 	} {
-		a := (&target{}).ask(t.Context(), server.URL, provision.Settings{ReadyPath: tc.ready, HealthPath: "/nope", HealthStatus: "200-299"})
-		a.compare(tc.targets)
+		a := (&target{}).requestURL(t.Context(), server.URL, provision.Settings{ReadyPath: tc.ready, HealthPath: "/nope", HealthStatus: "200-299"})
+		a.noteSameAnswer(tc.targets)
 		if got := a.complaint(); !strings.Contains(got, tc.want) || strings.Contains(got, "unless") != strings.Contains(tc.want, "unless") {
 			t.Errorf("%s: %q, want %q", name, got, tc.want)
 		}
