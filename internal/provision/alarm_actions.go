@@ -19,7 +19,7 @@ import (
 // removed has no tasks either, of which nobody is to be notified.
 type AlarmActions struct {
 	graph.NodeOf[*liveAlarmActions]
-	alarming
+	alarmAccess
 	alarms *Alarms
 	on     bool
 }
@@ -28,8 +28,8 @@ type AlarmActions struct {
 // enabled.
 type liveAlarmActions struct{ on map[string]bool }
 
-func newAlarmActions(a alarming, alarms *Alarms, service *Service, on bool) *AlarmActions {
-	out := &AlarmActions{alarming: a, alarms: alarms, on: on}
+func newAlarmActions(a alarmAccess, alarms *Alarms, service *Service, on bool) *AlarmActions {
+	out := &AlarmActions{alarmAccess: a, alarms: alarms, on: on}
 	out.NodeOf = graph.Of(out, "alarm-actions", 5*time.Minute, alarms, service)
 	return out
 }
@@ -116,7 +116,7 @@ func (a *AlarmActions) change(ctx context.Context, on bool, names []string) erro
 // act enables or disables the actions of alarms. CloudWatch replaces an alarm by what it is
 // given and keeps its state; emulators know no other call for this.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html
-func (a alarming) act(ctx context.Context, on bool, alarms map[string]types.MetricAlarm) error {
+func (a alarmAccess) act(ctx context.Context, on bool, alarms map[string]types.MetricAlarm) error {
 	for _, name := range slices.Sorted(maps.Keys(alarms)) {
 		x := alarms[name]
 		_, err := a.watch.PutMetricAlarm(ctx, &cloudwatch.PutMetricAlarmInput{

@@ -21,8 +21,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// alarming is what the resources share that notify somebody when something fails.
-type alarming struct {
+// alarmAccess is the client and the identity of the resources that notify somebody of a failure.
+type alarmAccess struct {
 	identity
 	watch  *cloudwatch.Client
 	topics *sns.Client
@@ -35,14 +35,14 @@ type alarming struct {
 
 // newAlarming returns what the resources of a stack's alarms share. For a stack that is only deleted,
 // settings may be zero.
-func newAlarming(who identity, c Clients, s Settings) alarming {
-	return alarming{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
+func newAlarming(who identity, c Clients, s Settings) alarmAccess {
+	return alarmAccess{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
 
 // wanted reports whether somebody is to be notified.
-func (a alarming) wanted() bool { return a.email != "" || a.topic != "" }
+func (a alarmAccess) wanted() bool { return a.email != "" || a.topic != "" }
 
-func (a alarming) arn(account, service, resource string) string {
+func (a alarmAccess) arn(account, service, resource string) string {
 	return fmt.Sprintf("arn:%s:%s:%s:%s:%s", partition.Of(a.region).Name, service, a.region, account, resource)
 }
 
@@ -50,7 +50,7 @@ func (a alarming) arn(account, service, resource string) string {
 // existing topic the stack has none of its own.
 type AlarmTopic struct {
 	graph.NodeOf[*liveAlarmTopic]
-	alarming
+	alarmAccess
 }
 
 // liveAlarmTopic is the topic as far as it is compared and used.
@@ -79,8 +79,8 @@ const endedSubscription = "Deleted"
 // tagAlarmEmail is on the topic, and has the address that bookctl subscribed.
 const tagAlarmEmail = "bookctl:alarm-email"
 
-func newAlarmTopic(a alarming) *AlarmTopic {
-	t := &AlarmTopic{alarming: a}
+func newAlarmTopic(a alarmAccess) *AlarmTopic {
+	t := &AlarmTopic{alarmAccess: a}
 	t.NodeOf = graph.Of(t, "alarm-topic", 5*time.Minute)
 	return t
 }
@@ -170,7 +170,7 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 	return live, st, nil
 }
 
-func (a alarming) topicTags(ctx context.Context, arn string) (map[string]string, error) {
+func (a alarmAccess) topicTags(ctx context.Context, arn string) (map[string]string, error) {
 	out, err := a.topics.ListTagsForResource(ctx, &sns.ListTagsForResourceInput{ResourceArn: &arn})
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", arn, err)
@@ -313,7 +313,7 @@ func (t *AlarmTopic) Delete(ctx context.Context) error {
 }
 
 // topicKind lists the stack's topic.
-func (a alarming) topicKind() inventory.Kind {
+func (a alarmAccess) topicKind() inventory.Kind {
 	return inventory.Kind{Service: "sns", Type: "topic", List: func(ctx context.Context) ([]inventory.Item, error) {
 		account, err := a.who.number(ctx)
 		if err != nil {
@@ -418,7 +418,7 @@ func (o *oneOrMore) UnmarshalJSON(text []byte) error {
 }
 
 // target is the topic that alarms go to; "" while it is not there.
-func (a alarming) target(own *AlarmTopic) string {
+func (a alarmAccess) target(own *AlarmTopic) string {
 	if a.topic != "" {
 		return a.topic
 	}

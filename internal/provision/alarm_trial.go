@@ -143,8 +143,8 @@ func TestAlarm(ctx context.Context, c Clients, stack string, s Settings, name, b
 	return set(x.StateValue, "The test is over. Before it: "+aws.ToString(x.StateReason))
 }
 
-func (a alarming) testRelease(ctx context.Context, c Clients, by string) error {
-	service, err := containers{identity: a.identity, ecs: c.ECS}.service().describe(ctx)
+func (a alarmAccess) testRelease(ctx context.Context, c Clients, by string) error {
+	service, err := ecsAccess{identity: a.identity, ecs: c.ECS}.service().describe(ctx)
 	if err != nil {
 		return err
 	}

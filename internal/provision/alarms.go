@@ -22,7 +22,7 @@ import (
 // gives. Once nobody is to be notified any more, they are deleted.
 type Alarms struct {
 	graph.NodeOf[*liveAlarms]
-	alarming
+	alarmAccess
 	to      *AlarmTopic
 	lb      *LoadBalancer
 	targets *TargetGroup
@@ -32,8 +32,8 @@ type Alarms struct {
 	database *databaseSpec
 }
 
-func newAlarms(a alarming, to *AlarmTopic, lb *LoadBalancer, targets, second *TargetGroup, database *databaseSpec) *Alarms {
-	out := &Alarms{alarming: a, to: to, lb: lb, targets: targets, second: second, database: database}
+func newAlarms(a alarmAccess, to *AlarmTopic, lb *LoadBalancer, targets, second *TargetGroup, database *databaseSpec) *Alarms {
+	out := &Alarms{alarmAccess: a, to: to, lb: lb, targets: targets, second: second, database: database}
 	needs := []graph.Finder{to, graph.OnceCreated(lb), targets}
 	if second != nil {
 		needs = append(needs, second)
@@ -251,11 +251,11 @@ func asAlarm(in *cloudwatch.PutMetricAlarmInput) types.MetricAlarm {
 }
 
 // all describes the stack's alarms, by their names in the stack.
-func (a alarming) all(ctx context.Context) (map[string]types.MetricAlarm, error) {
-	return a.observed().alarms.get(ctx, a.lookup)
+func (a alarmAccess) all(ctx context.Context) (map[string]types.MetricAlarm, error) {
+	return a.observed().alarms.readOnce(ctx, a.lookup)
 }
 
-func (a alarming) lookup(ctx context.Context) (map[string]types.MetricAlarm, error) {
+func (a alarmAccess) lookup(ctx context.Context) (map[string]types.MetricAlarm, error) {
 	in := &cloudwatch.DescribeAlarmsInput{}
 	for _, name := range alarmNames() {
 		in.AlarmNames = append(in.AlarmNames, a.names().Alarm(name))
@@ -272,7 +272,7 @@ func (a alarming) lookup(ctx context.Context) (map[string]types.MetricAlarm, err
 }
 
 // alarmTags are the tags of alarms, by their names in the stack.
-func (a alarming) alarmTags(ctx context.Context, all map[string]types.MetricAlarm) (map[string]map[string]string, error) {
+func (a alarmAccess) alarmTags(ctx context.Context, all map[string]types.MetricAlarm) (map[string]map[string]string, error) {
 	var (
 		mu   sync.Mutex
 		each graph.Group
@@ -438,7 +438,7 @@ func (a *Alarms) set(ctx context.Context, changes []graph.Change) error {
 
 // remove deletes alarms; those that are not there are no error.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_DeleteAlarms.html
-func (a alarming) remove(ctx context.Context, names []string) error {
+func (a alarmAccess) remove(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
@@ -462,7 +462,7 @@ func (a *Alarms) Delete(ctx context.Context) error {
 }
 
 // alarmKind lists the stack's alarms.
-func (a alarming) alarmKind() inventory.Kind {
+func (a alarmAccess) alarmKind() inventory.Kind {
 	return inventory.Kind{Service: "cloudwatch", Type: "alarm", List: func(ctx context.Context) ([]inventory.Item, error) {
 		all, err := a.all(ctx)
 		var out []inventory.Item

@@ -509,7 +509,7 @@ func (x ownCertificate) compare(y ownCertificate) int {
 
 // ownCertificates are all that carry the stack's tag.
 func (i identity) ownCertificates(ctx context.Context, client *acm.Client) ([]ownCertificate, error) {
-	return i.observed().certificates.get(ctx, func(ctx context.Context) ([]ownCertificate, error) {
+	return i.observed().certificates.readOnce(ctx, func(ctx context.Context) ([]ownCertificate, error) {
 		return ownCertificates(ctx, client, i.stack, "")
 	})
 }

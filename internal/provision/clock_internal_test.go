@@ -48,7 +48,7 @@ func TestACallIsNotSentAgainAfterASleep(t *testing.T) {
 			return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxAttempts, o.MaxBackoff = 3, time.Millisecond })
 		}
 		config.APIOptions = append(config.APIOptions, func(s *middleware.Stack) error { return endPauses(s, func() time.Time { return now }) })
-		n := network{ec2: ec2.NewFromConfig(config)}
+		n := ec2Access{ec2: ec2.NewFromConfig(config)}
 		vpc := newVPC(n, "10.0.0.0/16")
 		_, err := graph.Up(t.Context(), []Resource{writes{vpc, func(ctx context.Context) error {
 			_, err := n.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: aws.String("vpc-1")})

@@ -15,13 +15,13 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// containers is what the ECS resources of a stack share.
-type containers struct {
+// ecsAccess is the client and the identity of a stack's ECS resources.
+type ecsAccess struct {
 	identity
 	ecs *ecs.Client
 }
 
-func (c containers) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
+func (c ecsAccess) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
 	if drop := c.toDrop(resource, changes); drop != nil {
 		if _, err := c.ecs.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: &arn, TagKeys: drop}); err != nil {
 			return fmt.Errorf("untag %s: %w", arn, err)
@@ -45,13 +45,13 @@ func ecsTagMap(tags []types.Tag) map[string]string {
 // Cluster is the ECS cluster in which the service runs. It costs nothing.
 type Cluster struct {
 	graph.NodeOf[*liveCluster]
-	containers
+	ecsAccess
 	spot bool // its tasks are to run on Fargate Spot too
 }
 
-func newCluster(c containers, linked *ServiceLinkedRole, spot bool) *Cluster {
+func newCluster(c ecsAccess, linked *ServiceLinkedRole, spot bool) *Cluster {
 	// Its deletion waits for the last task of the service to stop.
-	out := &Cluster{containers: c, spot: spot}
+	out := &Cluster{ecsAccess: c, spot: spot}
 	out.NodeOf = graph.Of(out, "cluster", 10*time.Minute, linked)
 	return out
 }
@@ -62,7 +62,7 @@ func (c *Cluster) clusterName() string { return c.names().Cluster() }
 // remembers of a deleted one, for an unknown time.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 func (c *Cluster) describe(ctx context.Context) (*types.Cluster, error) {
-	return c.observed().cluster.get(ctx, c.lookup)
+	return c.observed().cluster.readOnce(ctx, c.lookup)
 }
 
 func (c *Cluster) lookup(ctx context.Context) (*types.Cluster, error) {
@@ -182,7 +182,7 @@ func (c *Cluster) copyDrift(by string) []graph.Change {
 
 // otherServices returns the names of the services in a cluster that are not the stack's. It makes
 // no call if the number of services says that there are none.
-func (c containers) otherServices(ctx context.Context, live *types.Cluster) ([]string, error) {
+func (c ecsAccess) otherServices(ctx context.Context, live *types.Cluster) ([]string, error) {
 	own := int32(0)
 	if s := c.observed().service.seen(); s != nil && aws.ToString(s.Status) == "ACTIVE" {
 		own = 1
@@ -232,7 +232,7 @@ func (c *Cluster) Delete(ctx context.Context) error {
 }
 
 // clusterKind lists the stack's cluster.
-func (c containers) clusterKind() inventory.Kind {
+func (c ecsAccess) clusterKind() inventory.Kind {
 	return inventory.Kind{Service: "ecs", Type: "cluster", List: func(ctx context.Context) ([]inventory.Item, error) {
 		name := c.names().Cluster()
 		clusters, err := c.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{name}, Include: []types.ClusterField{types.ClusterFieldTags}})

@@ -81,7 +81,7 @@ func TestWhatLeavesAFinalSnapshot(t *testing.T) {
 		if ran {
 			db.InstanceCreateTime = aws.Time(time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC))
 		}
-		d := databases{identity: identity{stack: "book"}}
+		d := rdsAccess{identity: identity{stack: "book"}}
 		if err := d.removable(db, false); (err == nil) != leaves {
 			t.Errorf("%s: %v", state, err)
 		}
@@ -107,7 +107,7 @@ func TestTheDataOfABrokenDatabaseIsKept(t *testing.T) {
 		protection = "'aws rds modify-db-instance --db-instance-identifier book-database --no-deletion-protection' turns its protection off"
 		latest     = "once it is gone, 'bookctl up --restore latest' starts from the newest snapshot"
 	)
-	d := databases{identity: identity{stack: "book"}}
+	d := rdsAccess{identity: identity{stack: "book"}}
 	for _, c := range []struct {
 		status           string
 		backups, protect bool
@@ -155,7 +155,7 @@ func TestAPasswordIsReadWhereTheSystemHasIt(t *testing.T) {
 	who := identity{stack: "book"}
 	for system, want := range map[string]string{"windows": "file://password.txt", "linux": "file:///dev/stdin", "darwin": "file:///dev/stdin"} {
 		in := passwordsOn(system)
-		for _, said := range []string{databases{identity: who}.unmanaged(in).String(), (&Secret{identity: who}).filled(in).String()} {
+		for _, said := range []string{rdsAccess{identity: who}.unmanaged(in).String(), (&Secret{identity: who}).filled(in).String()} {
 			if !strings.Contains(said, want+"'") || strings.Contains(said, "/dev/stdin") != (want != "file://password.txt") || strings.Contains(said, "openssl") && system == "windows" {
 				t.Errorf("on %s: %s", system, said)
 			}

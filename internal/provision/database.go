@@ -29,7 +29,7 @@ const tagRestoredFrom = "bookctl:restored-from"
 // the port and the names from the instance into the secret.
 type Database struct {
 	graph.NodeOf[*liveDatabase]
-	databases
+	rdsAccess
 	secrets    *secretsmanager.Client
 	secret     *Secret
 	group      *SecurityGroup
@@ -118,9 +118,9 @@ type databaseNeeds struct {
 	copied     *SnapshotCopy
 }
 
-func newDatabase(d databases, secrets *secretsmanager.Client, needs databaseNeeds, want databaseSpec, options databaseOptions) *Database {
+func newDatabase(d rdsAccess, secrets *secretsmanager.Client, needs databaseNeeds, want databaseSpec, options databaseOptions) *Database {
 	db := &Database{
-		databases: d, secrets: secrets, secret: needs.secret, group: needs.group, subnets: needs.subnets, parameters: needs.parameters,
+		rdsAccess: d, secrets: secrets, secret: needs.secret, group: needs.group, subnets: needs.subnets, parameters: needs.parameters,
 		upgraded: needs.upgraded, want: want, options: options, now: time.Now,
 	}
 	first := []graph.Finder{needs.secret, needs.group, needs.subnets, needs.parameters, needs.logs}
@@ -134,7 +134,7 @@ func newDatabase(d databases, secrets *secretsmanager.Client, needs databaseNeed
 	return db
 }
 
-func (d databases) databaseName() string { return d.names().Database() }
+func (d rdsAccess) databaseName() string { return d.names().Database() }
 
 func (d *Database) identifier() *string { return aws.String(d.databaseName()) }
 
@@ -179,11 +179,11 @@ func (d *Database) dbName() string {
 }
 
 // instance fetches the live instance, or nil.
-func (d databases) instance(ctx context.Context) (*types.DBInstance, error) {
-	return d.observed().instance.get(ctx, d.lookup)
+func (d rdsAccess) instance(ctx context.Context) (*types.DBInstance, error) {
+	return d.observed().instance.readOnce(ctx, d.lookup)
 }
 
-func (d databases) lookup(ctx context.Context) (*types.DBInstance, error) {
+func (d rdsAccess) lookup(ctx context.Context) (*types.DBInstance, error) {
 	name := d.databaseName()
 	out, err := d.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
 	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
@@ -579,7 +579,7 @@ func deletedWithAll() hint.Message {
 func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, skipSnapshot bool) error {
 	ctx = graph.WhileObserving(ctx)
 	who := identity{stack: stack, observation: have.observation}
-	d := databases{identity: who, rds: c.RDS}
+	d := rdsAccess{identity: who, rds: c.RDS}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return err
@@ -589,7 +589,7 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 			return err
 		}
 	}
-	l := &LoadBalancer{balancing: balancing{identity: who, elb: c.ELB}}
+	l := &LoadBalancer{elbAccess: elbAccess{identity: who, elb: c.ELB}}
 	b, err := l.describe(ctx)
 	if err != nil {
 		return err
@@ -597,7 +597,7 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 	if err := l.removable(ctx, b); err != nil {
 		return err
 	}
-	if err := (logGroups{identity: who, logs: c.Logs}).removable(ctx); err != nil {
+	if err := (logsAccess{identity: who, logs: c.Logs}).removable(ctx); err != nil {
 		return err
 	}
 	return who.checkSecrets(ctx, c.Secrets)

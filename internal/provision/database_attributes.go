@@ -115,7 +115,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 func (d *Database) start(ctx context.Context, _ []graph.Change) error { return d.startInstance(ctx) }
 
 // startInstance starts a stopped instance, which takes RDS minutes.
-func (d databases) startInstance(ctx context.Context) error {
+func (d rdsAccess) startInstance(ctx context.Context) error {
 	_, err := d.rds.StartDBInstance(ctx, &rds.StartDBInstanceInput{DBInstanceIdentifier: aws.String(d.databaseName())})
 	if err != nil {
 		err = fmt.Errorf("start database %s: %w", d.databaseName(), err)

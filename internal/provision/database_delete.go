@@ -89,7 +89,7 @@ func protected(what string) error {
 }
 
 // removable returns the reason why the instance must not be deleted.
-func (d databases) removable(db *types.DBInstance, skipSnapshot bool) error {
+func (d rdsAccess) removable(db *types.DBInstance, skipSnapshot bool) error {
 	name, status := aws.ToString(db.DBInstanceIdentifier), aws.ToString(db.DBInstanceStatus)
 	if aws.ToBool(db.DeletionProtection) {
 		return protected("database " + name)
@@ -128,7 +128,7 @@ var lost = map[string]bool{"failed": true, "restore-error": true, "incompatible-
 // justSeen returns the instance where it was read before this run changed anything, a moment
 // ago, and not since; otherwise nil.
 func (d *Database) justSeen() *types.DBInstance {
-	seen, live := d.observed().instance.recent(), d.Last()
+	seen, live := d.observed().instance.freshValue(), d.Last()
 	if seen == nil || live == nil || live.instance != seen {
 		return nil
 	}

@@ -28,7 +28,7 @@ func allInstances(ctx context.Context, client *rds.Client) (all []types.DBInstan
 
 // databaseKind lists the instances that have the stack's tag: its database, and copies of
 // that, to which RDS gives its tags. Who may not list those of all stacks sees the database.
-func (d databases) databaseKind() inventory.Kind {
+func (d rdsAccess) databaseKind() inventory.Kind {
 	return inventory.Kind{Service: "rds", Type: "database", List: func(ctx context.Context) ([]inventory.Item, error) {
 		all, err := allInstances(ctx, d.rds)
 		if _, denied := Denied(err); denied {
@@ -49,7 +49,7 @@ func (d databases) databaseKind() inventory.Kind {
 
 // foundKind is a kind of which a stack has one, listed by the resource that finds
 // it.
-func (d databases) foundKind(name string, r interface {
+func (d rdsAccess) foundKind(name string, r interface {
 	Find(context.Context) (graph.State, error)
 }) inventory.Kind {
 	return inventory.Kind{Service: "rds", Type: name, List: func(ctx context.Context) ([]inventory.Item, error) {

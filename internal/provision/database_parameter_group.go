@@ -25,7 +25,7 @@ import (
 // deleted when that has the other and lacks nothing that people have set (see Database).
 type DBParameterGroup struct {
 	graph.NodeOf[*liveParameters]
-	databases
+	rdsAccess
 	family string // "" for any that is there, or else the default version's
 	// refused are the groups that RDS did not delete in this run, and why.
 	refused map[string]string
@@ -35,8 +35,8 @@ type DBParameterGroup struct {
 	made *types.DBParameterGroup
 }
 
-func newDBParameterGroup(d databases, family string) *DBParameterGroup {
-	g := &DBParameterGroup{databases: d, family: family}
+func newDBParameterGroup(d rdsAccess, family string) *DBParameterGroup {
+	g := &DBParameterGroup{rdsAccess: d, family: family}
 	g.NodeOf = graph.Of(g, "db-parameter-group", 5*time.Minute)
 	return g
 }
@@ -315,6 +315,6 @@ func (g *DBParameterGroup) deleteGroup(ctx context.Context, name string) error {
 }
 
 // parameterGroupKind lists the stack's DB parameter group.
-func (d databases) parameterGroupKind() inventory.Kind {
+func (d rdsAccess) parameterGroupKind() inventory.Kind {
 	return d.foundKind("DB parameter group", newDBParameterGroup(d, ""))
 }

@@ -69,7 +69,7 @@ func passwordsOn(system string) passwordSource {
 // unmanaged returns what has RDS no longer set the password by itself, for which it needs
 // another one. A line end is not part of a password.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
-func (d databases) unmanaged(in passwordSource) hint.Message {
+func (d rdsAccess) unmanaged(in passwordSource) hint.Message {
 	return hint.New("%s turns that off, with a password for the meantime %s, without a line end (%s); then %s",
 		hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", d.databaseName(), "--no-manage-master-user-password", "--master-user-password", in.argument), in.at, in.example,
 		hint.Command("db", "rotate-password"))
@@ -117,7 +117,7 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 // which version that was. RDS resets it without an outage: connections that
 // are open stay open. It does so at once without being asked to; asked, it would also
 // apply what is scheduled for the maintenance window.
-func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Client, secret, arn string) error {
+func (d rdsAccess) setPassword(ctx context.Context, secrets *secretsmanager.Client, secret, arn string) error {
 	c, version, err := readCredentials(ctx, secrets, secret)
 	if err != nil {
 		return err
@@ -134,7 +134,7 @@ func (d databases) setPassword(ctx context.Context, secrets *secretsmanager.Clie
 	return d.noteVersion(ctx, arn, version)
 }
 
-func (d databases) noteVersion(ctx context.Context, arn, version string) error {
+func (d rdsAccess) noteVersion(ctx context.Context, arn, version string) error {
 	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{
 		ResourceName: &arn, Tags: rdsTags(map[string]string{TagSecretVersion: version}),
 	})
@@ -184,7 +184,7 @@ func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 // theirs serve on until they are replaced; only a new connection of an old
 // task is refused meanwhile.
 func RotatePassword(ctx context.Context, c Clients, stack string, progress func(string)) error {
-	d := databases{identity: identity{stack: stack}, rds: c.RDS}
+	d := rdsAccess{identity: identity{stack: stack}, rds: c.RDS}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return err
@@ -246,7 +246,7 @@ func passwordPending(db *types.DBInstance) bool {
 
 // passwordApplied waits until the database serves and no password is pending: RDS sets it
 // in the background, usually within a minute.
-func (d databases) passwordApplied(ctx context.Context, progress func(string)) error {
+func (d rdsAccess) passwordApplied(ctx context.Context, progress func(string)) error {
 	begun, said := time.Now(), ""
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		db, err := d.instance(ctx)

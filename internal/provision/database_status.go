@@ -44,7 +44,7 @@ func databasePhase(status string) graph.Phase {
 
 // remedy is what gets the database out of a broken status. Restore is what this run was to
 // restore it from, or "".
-func (d databases) remedy(db *types.DBInstance, restore string) hint.Message {
+func (d rdsAccess) remedy(db *types.DBInstance, restore string) hint.Message {
 	status := aws.ToString(db.DBInstanceStatus)
 	switch status {
 	case dbStopped:
@@ -104,7 +104,7 @@ func anotherClass() hint.Message {
 }
 
 // events is the command that shows what RDS says of the database.
-func (d databases) events() hint.Invocation {
+func (d rdsAccess) events() hint.Invocation {
 	return hint.AWS("rds", "describe-events", "--source-type", "db-instance", "--source-identifier", d.databaseName())
 }
 
@@ -112,7 +112,7 @@ func (d databases) events() hint.Invocation {
 // events of 14 days, those of an instance that had the same name too; and without them a run
 // goes on.
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeEvents.html
-func (d databases) failure(ctx context.Context) (string, error) {
+func (d rdsAccess) failure(ctx context.Context) (string, error) {
 	const failed, deleted = "failure", "deletion"
 	out, err := d.rds.DescribeEvents(ctx, &rds.DescribeEventsInput{
 		SourceType: types.SourceTypeDbInstance, SourceIdentifier: aws.String(d.databaseName()),

@@ -15,14 +15,14 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// databases is what the RDS resources of a stack share.
-type databases struct {
+// rdsAccess is the client and the identity of a stack's RDS resources.
+type rdsAccess struct {
 	identity
 	rds *rds.Client
 }
 
 // tagsOf lists the tags of what has no tags in its description.
-func (d databases) tagsOf(ctx context.Context, arn *string) (map[string]string, error) {
+func (d rdsAccess) tagsOf(ctx context.Context, arn *string) (map[string]string, error) {
 	if tags, ok := d.hinted(arn); ok {
 		return tags, nil
 	}
@@ -33,12 +33,12 @@ func (d databases) tagsOf(ctx context.Context, arn *string) (map[string]string, 
 	return rdsTagMap(out.TagList), nil
 }
 
-func (d databases) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
+func (d rdsAccess) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
 	return d.retagAs(ctx, arn, resource, d.tags(resource), changes)
 }
 
 // retagAs is retag with tags that are not all that the resource is to have.
-func (d databases) retagAs(ctx context.Context, arn, resource string, tags map[string]string, changes []graph.Change) error {
+func (d rdsAccess) retagAs(ctx context.Context, arn, resource string, tags map[string]string, changes []graph.Change) error {
 	if drop := d.toDrop(resource, changes); drop != nil {
 		if _, err := d.rds.RemoveTagsFromResource(ctx, &rds.RemoveTagsFromResourceInput{ResourceName: &arn, TagKeys: drop}); err != nil {
 			return fmt.Errorf("untag %s: %w", arn, err)
@@ -61,11 +61,11 @@ func rdsTagMap(tags []types.Tag) map[string]string {
 // DBSubnetGroup names the subnets that the database may live in.
 type DBSubnetGroup struct {
 	graph.NodeOf[*liveSubnetGroup]
-	databases
+	rdsAccess
 	subnets []subnetwork
 }
 
-func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...subnetwork) *DBSubnetGroup {
+func newDBSubnetGroup(d rdsAccess, linked *ServiceLinkedRole, subnets ...subnetwork) *DBSubnetGroup {
 	var needs []graph.Finder
 	if linked != nil {
 		needs = append(needs, linked)
@@ -73,7 +73,7 @@ func newDBSubnetGroup(d databases, linked *ServiceLinkedRole, subnets ...subnetw
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	g := &DBSubnetGroup{databases: d, subnets: subnets}
+	g := &DBSubnetGroup{rdsAccess: d, subnets: subnets}
 	g.NodeOf = graph.Of(g, "db-subnet-group", 5*time.Minute, needs...)
 	return g
 }
@@ -109,7 +109,7 @@ func (g *DBSubnetGroup) Read(ctx context.Context) (*liveSubnetGroup, graph.State
 // touched, and not when that nothing is left is proved.
 func (g *DBSubnetGroup) describe(ctx context.Context) (*types.DBSubnetGroup, error) {
 	if graph.Observing(ctx) && !g.destroying {
-		if live := subnetGroupOf(g.observed().instance.recent()); live != nil && aws.ToString(live.DBSubnetGroupName) == g.groupName() {
+		if live := subnetGroupOf(g.observed().instance.freshValue()); live != nil && aws.ToString(live.DBSubnetGroupName) == g.groupName() {
 			return live, nil
 		}
 	}
@@ -206,6 +206,6 @@ func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 func (g *DBSubnetGroup) DeletesSynchronously() {}
 
 // subnetGroupKind lists the stack's DB subnet group.
-func (d databases) subnetGroupKind() inventory.Kind {
+func (d rdsAccess) subnetGroupKind() inventory.Kind {
 	return d.foundKind("DB subnet group", newDBSubnetGroup(d, nil))
 }

@@ -23,7 +23,7 @@ import (
 // a run that upgrades. It is no part of the stack: it stays, as other snapshots do.
 type UpgradeSnapshot struct {
 	graph.NodeOf[*liveSnapshot]
-	databases
+	rdsAccess
 	version string // that the database is to have
 	now     func() time.Time
 	// asked is the name of the one that this run has asked for.
@@ -36,8 +36,8 @@ type liveSnapshot struct{ tags map[string]string }
 // what was cut off goes on, and an upgrade that is tried again another day has one of that day.
 const upgradeSnapshotLife = time.Hour
 
-func newUpgradeSnapshot(d databases, version string) *UpgradeSnapshot {
-	s := &UpgradeSnapshot{databases: d, version: version, now: time.Now}
+func newUpgradeSnapshot(d rdsAccess, version string) *UpgradeSnapshot {
+	s := &UpgradeSnapshot{rdsAccess: d, version: version, now: time.Now}
 	s.NodeOf = graph.Of(s, "upgrade-snapshot", 2*time.Hour)
 	return s
 }
@@ -209,7 +209,7 @@ var ErrNotUpgraded = errors.New("RDS did not upgrade it")
 // refusedUpgrade is why RDS did not make the upgrade that this run asked for at a time,
 // or nil while nothing says so. An event of RDS says that it did not, and a log why:
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.Process.html
-func (d databases) refusedUpgrade(ctx context.Context, from, to string, since time.Time) error {
+func (d rdsAccess) refusedUpgrade(ctx context.Context, from, to string, since time.Time) error {
 	since = since.Add(-time.Minute) // clocks differ
 	out, err := d.rds.DescribeEvents(ctx, &rds.DescribeEventsInput{
 		SourceType: types.SourceTypeDbInstance, SourceIdentifier: aws.String(d.databaseName()), StartTime: &since,
@@ -238,7 +238,7 @@ func (d databases) refusedUpgrade(ctx context.Context, from, to string, since ti
 const mostUpgradeLog = 1500
 
 // upgradeLog is what the logs of an upgrade since a time say of its failure.
-func (d databases) upgradeLog(ctx context.Context, since time.Time) (string, error) {
+func (d rdsAccess) upgradeLog(ctx context.Context, since time.Time) (string, error) {
 	var parts []string
 	for _, about := range []string{"pg_upgrade_precheck", "pg_upgrade_internal", ".txt"} {
 		out, err := d.rds.DescribeDBLogFiles(ctx, &rds.DescribeDBLogFilesInput{

@@ -19,12 +19,12 @@ const defaultGroup = "default"
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-security-group.html
 type DefaultGroup struct {
 	graph.NodeOf[*liveGroup]
-	network
+	ec2Access
 	vpc *VPC
 }
 
-func newDefaultGroup(n network, vpc *VPC) *DefaultGroup {
-	g := &DefaultGroup{network: n, vpc: vpc}
+func newDefaultGroup(n ec2Access, vpc *VPC) *DefaultGroup {
+	g := &DefaultGroup{ec2Access: n, vpc: vpc}
 	g.NodeOf = graph.Of(g, "sg-default", 5*time.Minute, vpc)
 	return g
 }

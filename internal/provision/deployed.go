@@ -66,7 +66,7 @@ func (d Deployed) NoteVPCs(all []ec2types.Vpc) {
 	if d.observation == nil {
 		return
 	}
-	d.observation.vpcs.note(slices.DeleteFunc(slices.Clone(all), func(v ec2types.Vpc) bool { return tagMap(v.Tags)[TagStack] != d.stack }))
+	d.observation.vpcs.preload(slices.DeleteFunc(slices.Clone(all), func(v ec2types.Vpc) bool { return tagMap(v.Tags)[TagStack] != d.stack }))
 }
 
 // Service reports whether there is a service of the stack.
@@ -153,7 +153,7 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		d.NoDatabase = false
 	}
 	if d.VPC == "" && d.Zones == [2]string{} && d.exists.home != "" { // the role that records it is gone
-		ours, owned := (network{identity: who, ec2: c.EC2}).owns(ctx, d.exists.home)
+		ours, owned := (ec2Access{identity: who, ec2: c.EC2}).owns(ctx, d.exists.home)
 		if err = errors.Join(err, owned); owned == nil && !ours {
 			d.VPC, d.Subnets, d.DBSubnets = d.exists.home, strings.Join(d.exists.subnets, ","), strings.Join(d.exists.dataSubnets, ",")
 		}
@@ -277,13 +277,13 @@ func tagNumber(tags map[string]string, key string, otherwise int32) int32 {
 }
 
 func readService(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	in := containers{identity: who, ecs: c.ECS}
+	in := ecsAccess{identity: who, ecs: c.ECS}
 	live, err := in.service().describe(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if live == nil {
-		cluster, err := (&Cluster{containers: in}).describe(ctx)
+		cluster, err := (&Cluster{ecsAccess: in}).describe(ctx)
 		if cluster != nil && ecsTagMap(cluster.Tags)[TagStack] == who.stack {
 			d.exists.copyOfService = ecsTagMap(cluster.Tags)
 		}
@@ -303,7 +303,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 }
 
 func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	t := TaskDefinition{containers: containers{identity: who, ecs: c.ECS}}
+	t := TaskDefinition{ecsAccess: ecsAccess{identity: who, ecs: c.ECS}}
 	newest, err := t.newest(ctx)
 	if err != nil {
 		return nil, err
@@ -340,7 +340,7 @@ func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]st
 func (d Deployed) HasData() bool { return d.Database && !d.DatabaseDeleting }
 
 func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	live, err := databases{identity: who, rds: c.RDS}.instance(ctx)
+	live, err := rdsAccess{identity: who, rds: c.RDS}.instance(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -374,7 +374,7 @@ func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
 }
 
 func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	found, err := balancing{identity: who, elb: c.ELB}.all(ctx)
+	found, err := elbAccess{identity: who, elb: c.ELB}.all(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -420,7 +420,7 @@ func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 }
 
 func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	all, err := network{identity: who, ec2: c.EC2}.allSubnets(ctx)
+	all, err := ec2Access{identity: who, ec2: c.EC2}.allSubnets(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -219,7 +219,7 @@ func TestListenerDrift(t *testing.T) {
 	} {
 		live := want
 		change(&live)
-		if got := compared(newListener(balancing{}, "listener", listenerNeeds{lb: &LoadBalancer{}, targets: &TargetGroup{}}, listenerSpec{main: true}), live, want); got != drift {
+		if got := compared(newListener(elbAccess{}, "listener", listenerNeeds{lb: &LoadBalancer{}, targets: &TargetGroup{}}, listenerSpec{main: true}), live, want); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}

@@ -16,22 +16,21 @@ import (
 	"github.com/bookctl/bookctl/internal/sorted"
 )
 
-// network is what the EC2 resources of a stack share: the client and whose
-// they are.
-type network struct {
+// ec2Access is the client and the identity of a stack's EC2 resources.
+type ec2Access struct {
 	identity
 	ec2 *ec2.Client
 	// interfaces are nil outside of a graph.
 	interfaces *heldInterfaces
 }
 
-func newNetwork(i identity, client *ec2.Client) network {
-	return network{identity: i, ec2: client, interfaces: newHeldInterfaces()}
+func newNetwork(i identity, client *ec2.Client) ec2Access {
+	return ec2Access{identity: i, ec2: client, interfaces: newHeldInterfaces()}
 }
 
 // allVPCs are the stack's VPCs.
-func (n network) allVPCs(ctx context.Context) ([]types.Vpc, error) {
-	return n.observed().vpcs.get(ctx, func(ctx context.Context) ([]types.Vpc, error) {
+func (n ec2Access) allVPCs(ctx context.Context) ([]types.Vpc, error) {
+	return n.observed().vpcs.readOnce(ctx, func(ctx context.Context) ([]types.Vpc, error) {
 		out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
 		if err != nil {
 			return nil, fmt.Errorf("describe the VPCs of stack %s: %w", n.stack, err)
@@ -41,8 +40,8 @@ func (n network) allVPCs(ctx context.Context) ([]types.Vpc, error) {
 }
 
 // allGateways are the stack's internet gateways.
-func (n network) allGateways(ctx context.Context) ([]types.InternetGateway, error) {
-	return n.observed().gateways.get(ctx, func(ctx context.Context) ([]types.InternetGateway, error) {
+func (n ec2Access) allGateways(ctx context.Context) ([]types.InternetGateway, error) {
+	return n.observed().gateways.readOnce(ctx, func(ctx context.Context) ([]types.InternetGateway, error) {
 		out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: n.all()})
 		if err != nil {
 			return nil, fmt.Errorf("describe internet gateways: %w", err)
@@ -52,8 +51,8 @@ func (n network) allGateways(ctx context.Context) ([]types.InternetGateway, erro
 }
 
 // allSubnets are the stack's subnets, by one call for all who read them.
-func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
-	return n.observed().subnets.getTogether(ctx, func(ctx context.Context) ([]types.Subnet, error) {
+func (n ec2Access) allSubnets(ctx context.Context) ([]types.Subnet, error) {
+	return n.observed().subnets.readShared(ctx, func(ctx context.Context) ([]types.Subnet, error) {
 		out, err := n.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
 		if err != nil {
 			return nil, fmt.Errorf("describe subnets: %w", err)
@@ -63,8 +62,8 @@ func (n network) allSubnets(ctx context.Context) ([]types.Subnet, error) {
 }
 
 // allTables are the stack's route tables, likewise.
-func (n network) allTables(ctx context.Context) ([]types.RouteTable, error) {
-	return n.observed().tables.getTogether(ctx, func(ctx context.Context) ([]types.RouteTable, error) {
+func (n ec2Access) allTables(ctx context.Context) ([]types.RouteTable, error) {
+	return n.observed().tables.readShared(ctx, func(ctx context.Context) ([]types.RouteTable, error) {
 		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: n.all()})
 		if err != nil {
 			return nil, fmt.Errorf("describe route tables: %w", err)
@@ -85,7 +84,7 @@ func named[T any](all []T, resource string, tags func(T) []types.Tag) []T {
 }
 
 // all are the filters that find everything of the stack.
-func (n network) all() []types.Filter {
+func (n ec2Access) all() []types.Filter {
 	return []types.Filter{{Name: aws.String("tag:" + TagStack), Values: []string{n.stack}}}
 }
 
@@ -93,12 +92,12 @@ func (n network) all() []types.Filter {
 func throttlesOnly(o *ec2.Options) { o.Retryer = onlyThrottles{o.Retryer} }
 
 // onCreate are the tags in the shape that EC2's create calls take.
-func (n network) onCreate(t types.ResourceType, resource string) []types.TagSpecification {
+func (n ec2Access) onCreate(t types.ResourceType, resource string) []types.TagSpecification {
 	return []types.TagSpecification{{ResourceType: t, Tags: ec2Tags(n.tags(resource))}}
 }
 
 // retag writes the tags of a resource.
-func (n network) retag(ctx context.Context, id, resource string, changes []graph.Change) error {
+func (n ec2Access) retag(ctx context.Context, id, resource string, changes []graph.Change) error {
 	if drop := n.toDrop(resource, changes); drop != nil {
 		keys := collect(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
 		if _, err := n.ec2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: keys}); err != nil {
@@ -113,7 +112,7 @@ func (n network) retag(ctx context.Context, id, resource string, changes []graph
 }
 
 // retagging is the remedy of the tags of a resource.
-func (n network) retagging(of graph.Node) graph.Remedy {
+func (n ec2Access) retagging(of graph.Node) graph.Remedy {
 	return graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		return n.retag(ctx, of.ID(), of.Name(), changes)
 	})
@@ -219,7 +218,7 @@ func hasField(changes []graph.Change, field string) bool {
 
 // kind is a kind of resource in the network, by how the ids of the stack's are listed,
 // and how one is deleted.
-func (n network) kind(name, plural string, list func(context.Context) ([]*string, error), remove func(ctx context.Context, id *string) error) inventory.Kind {
+func (n ec2Access) kind(name, plural string, list func(context.Context) ([]*string, error), remove func(ctx context.Context, id *string) error) inventory.Kind {
 	return inventory.Kind{
 		Service: "ec2", Type: name,
 		List: func(ctx context.Context) ([]inventory.Item, error) {

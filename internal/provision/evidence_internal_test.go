@@ -47,7 +47,7 @@ func TestAnEmptyPageIsNotTheEndOfALog(t *testing.T) {
 				fmt.Fprintf(w, `{"events":%s,"nextBackwardToken":%q,"nextForwardToken":"f/1"}`, events, back)
 			}))
 			defer srv.Close()
-			l := &LogGroup{group: "/bookctl/book", logGroups: logGroups{identity: identity{stack: "book"}, logs: cloudwatchlogs.NewFromConfig(aws.Config{
+			l := &LogGroup{group: "/bookctl/book", logsAccess: logsAccess{identity: identity{stack: "book"}, logs: cloudwatchlogs.NewFromConfig(aws.Config{
 				Region: "us-east-1", BaseEndpoint: &srv.URL, Credentials: static.NewStaticCredentialsProvider("a", "b", ""),
 				APIOptions: []func(*middleware.Stack) error{requestbody.Readable},
 			})}}

@@ -182,7 +182,7 @@ type givenParts struct {
 
 // network reads all of it, by one call for all parts.
 func (g givenParts) network(ctx context.Context) (GivenNetwork, error) {
-	return g.observed().given.getTogether(ctx, func(ctx context.Context) (GivenNetwork, error) {
+	return g.observed().given.readShared(ctx, func(ctx context.Context) (GivenNetwork, error) {
 		return ReadGivenNetwork(ctx, g.ec2, g.vpc)
 	})
 }
@@ -331,7 +331,7 @@ func checkSubnets(text string) string {
 }
 
 // owns reports whether a VPC is the stack's own.
-func (n network) owns(ctx context.Context, vpc string) (bool, error) {
+func (n ec2Access) owns(ctx context.Context, vpc string) (bool, error) {
 	all, err := n.allVPCs(ctx)
 	return err == nil && slices.ContainsFunc(all, func(v types.Vpc) bool { return aws.ToString(v.VpcId) == vpc }), err
 }

@@ -60,7 +60,7 @@ type checkInForce struct {
 }
 
 // checkInForce asks ECS which release the service runs.
-func (c containers) checkInForce(ctx context.Context) (checkInForce, error) {
+func (c ecsAccess) checkInForce(ctx context.Context) (checkInForce, error) {
 	live, err := c.ownService(ctx)
 	if live == nil || err != nil {
 		return checkInForce{}, err
@@ -77,15 +77,15 @@ func (c containers) checkInForce(ctx context.Context) (checkInForce, error) {
 
 // deployed returns a revision that the service runs, or none. Mostly it is the newest one,
 // which was read anyway.
-func (c containers) deployed(ctx context.Context, arn string) (revision, error) {
-	t := &TaskDefinition{containers: c}
+func (c ecsAccess) deployed(ctx context.Context, arn string) (revision, error) {
+	t := &TaskDefinition{ecsAccess: c}
 	if graph.Observing(ctx) {
 		newest, err := t.newest(ctx)
 		if err != nil || newest.live != nil && aws.ToString(newest.live.TaskDefinitionArn) == arn {
 			return newest, err
 		}
 	}
-	return c.observed().deployed.of(arn).get(ctx, func(ctx context.Context) (revision, error) {
+	return c.observed().deployed.of(arn).readOnce(ctx, func(ctx context.Context) (revision, error) {
 		live, tags, err := t.describe(ctx, arn)
 		if live == nil || err != nil || tags[TagStack] != c.stack {
 			return revision{}, err

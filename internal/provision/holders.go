@@ -90,7 +90,7 @@ func CheckHolders(ctx context.Context, c Clients, stack string, have Deployed) e
 		return err
 	}
 	ctx = graph.WhileObserving(ctx)
-	n := network{identity: identity{stack: stack, observation: have.observation}, ec2: c.EC2}
+	n := ec2Access{identity: identity{stack: stack, observation: have.observation}, ec2: c.EC2}
 	vpcs, err := n.allVPCs(ctx)
 	if err != nil {
 		return err
@@ -186,8 +186,8 @@ const (
 
 // search begins a look for holders of the stack's VPCs, or of its security groups where
 // they are all of the network that is its own.
-func (n network) search(ctx context.Context, vpcs []string) (holderSearch, error) {
-	s := holderSearch{network: n, vpcs: vpcs}
+func (n ec2Access) search(ctx context.Context, vpcs []string) (holderSearch, error) {
+	s := holderSearch{ec2Access: n, vpcs: vpcs}
 	for _, vpc := range vpcs {
 		in, err := n.allGroups(ctx, vpc)
 		if err != nil {
@@ -212,7 +212,7 @@ func filter(name string, values ...string) types.Filter {
 
 // holderSearch is a look for holders.
 type holderSearch struct {
-	network
+	ec2Access
 	rds      *rds.Client           // nil does not look for databases
 	ecs      *ecs.Client           // nil does not look for services
 	gateways bool                  // looks for the stack's internet gateways in VPCs of others
@@ -385,7 +385,7 @@ func (s holderSearch) tables(ctx context.Context) ([]Holder, error) {
 		return nil, err
 	}
 	// A table of the stack in another VPC is swept.
-	s.observed().tables.note(slices.DeleteFunc(slices.Clone(found.RouteTables), func(x types.RouteTable) bool { return !s.ours(x.Tags) }))
+	s.observed().tables.preload(slices.DeleteFunc(slices.Clone(found.RouteTables), func(x types.RouteTable) bool { return !s.ours(x.Tags) }))
 	var out []Holder
 	for _, x := range found.RouteTables {
 		if s.created(x.Tags) || slices.ContainsFunc(x.Associations, func(a types.RouteTableAssociation) bool { return aws.ToBool(a.Main) }) {
@@ -462,7 +462,7 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 // has any, and a service starts each task again that is stopped.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeleteCluster.html
 func (s holderSearch) services(ctx context.Context) ([]Holder, error) {
-	c := &Cluster{containers: containers{identity: s.identity, ecs: s.ecs}}
+	c := &Cluster{ecsAccess: ecsAccess{identity: s.identity, ecs: s.ecs}}
 	live, err := c.describe(ctx)
 	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != s.stack {
 		return nil, err
@@ -498,7 +498,7 @@ func (s holderSearch) databases(ctx context.Context) ([]Holder, error) {
 // ownParameterGroups are the names of the stack's parameter groups. Of one whose tags can't be
 // read, the name has to do.
 func (s holderSearch) ownParameterGroups(ctx context.Context) []string {
-	g := newDBParameterGroup(databases{identity: s.identity, rds: s.rds}, "")
+	g := newDBParameterGroup(rdsAccess{identity: s.identity, rds: s.rds}, "")
 	found, err := g.groups(ctx)
 	if err != nil {
 		return nil

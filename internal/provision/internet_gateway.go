@@ -18,7 +18,7 @@ import (
 // off between creating and attaching it is healed by the next.
 type InternetGateway struct {
 	graph.NodeOf[*liveGateway]
-	network
+	ec2Access
 	vpc  *VPC
 	made string // in this run
 	// doubtful reports whether a gateway was attached before this run attached it, perhaps to
@@ -26,10 +26,10 @@ type InternetGateway struct {
 	doubtful bool
 }
 
-func newInternetGateway(n network, vpc *VPC) *InternetGateway {
+func newInternetGateway(n ec2Access, vpc *VPC) *InternetGateway {
 	// Detaching waits until nothing in the VPC has a public address, which
 	// network interfaces keep for minutes after their owner is gone.
-	g := &InternetGateway{network: n, vpc: vpc}
+	g := &InternetGateway{ec2Access: n, vpc: vpc}
 	g.NodeOf = graph.Of(g, "internet-gateway", 20*time.Minute, vpc)
 	return g
 }
@@ -149,7 +149,7 @@ func (g *InternetGateway) Delete(ctx context.Context) error {
 // read: "Gateway.NotAttached: An internet gateway is not attached to a VPC. If you are trying to
 // detach an internet gateway, ensure that you specify the correct VPC."
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html
-func (n network) detach(ctx context.Context, id, own string) error {
+func (n ec2Access) detach(ctx context.Context, id, own string) error {
 	out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{InternetGatewayIds: []string{id}})
 	if err != nil && !notFound(err) {
 		return fmt.Errorf("describe %s: %w", id, err)
@@ -182,7 +182,7 @@ func (n network) detach(ctx context.Context, id, own string) error {
 func (g *InternetGateway) DeletesSynchronously() {}
 
 // internetGatewayKind lists and deletes the stack's internet gateways.
-func (n network) internetGatewayKind() inventory.Kind {
+func (n ec2Access) internetGatewayKind() inventory.Kind {
 	return n.kind("internet gateway", "internet gateways", func(ctx context.Context) ([]*string, error) {
 		out, err := n.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: n.all()})
 		if err != nil {

@@ -21,7 +21,7 @@ import (
 // the main listener closes it.
 type Listener struct {
 	graph.NodeOf[*liveListener]
-	balancing
+	elbAccess
 	lb      *LoadBalancer
 	targets *TargetGroup
 	// second is the group that takes turns with targets; nil without one. Which of them
@@ -62,8 +62,8 @@ type listenerNeeds struct {
 	more    []graph.Finder // what it waits for in addition
 }
 
-func newListener(b balancing, name string, needs listenerNeeds, want listenerSpec) *Listener {
-	l := &Listener{balancing: b, lb: needs.lb, targets: needs.targets, second: needs.second, want: want}
+func newListener(b elbAccess, name string, needs listenerNeeds, want listenerSpec) *Listener {
+	l := &Listener{elbAccess: b, lb: needs.lb, targets: needs.targets, second: needs.second, want: want}
 	// It needs the load balancer's ARN, not its active state.
 	first := append([]graph.Finder{graph.OnceCreated(needs.lb), needs.targets}, needs.more...)
 	if needs.second != nil {

@@ -18,7 +18,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-func (b balancing) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
+func (b elbAccess) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
 	if drop := b.toDrop(resource, changes); drop != nil {
 		if _, err := b.elb.RemoveTags(ctx, &elb.RemoveTagsInput{ResourceArns: []string{arn}, TagKeys: drop}); err != nil {
 			return fmt.Errorf("untag %s: %w", arn, err)
@@ -38,7 +38,7 @@ func elbTags(tags map[string]string) []types.Tag {
 // LoadBalancer is the application load balancer in front of the tasks.
 type LoadBalancer struct {
 	graph.NodeOf[*liveLoadBalancer]
-	balancing
+	elbAccess
 	group     *SecurityGroup
 	subnets   []subnetwork
 	protected protection
@@ -66,14 +66,14 @@ type loadBalancerNeeds struct {
 	subnets []subnetwork
 }
 
-func newLoadBalancer(b balancing, needs loadBalancerNeeds, protected protection, idle int32) *LoadBalancer {
+func newLoadBalancer(b elbAccess, needs loadBalancerNeeds, protected protection, idle int32) *LoadBalancer {
 	// A load balancer that faces the internet is refused in a VPC without a
 	// gateway.
 	first := []graph.Finder{needs.linked, needs.gateway, needs.group}
 	for _, s := range needs.subnets {
 		first = append(first, s)
 	}
-	l := &LoadBalancer{balancing: b, group: needs.group, subnets: needs.subnets, protected: protected, idle: idle}
+	l := &LoadBalancer{elbAccess: b, group: needs.group, subnets: needs.subnets, protected: protected, idle: idle}
 	l.NodeOf = graph.Of(l, "load-balancer", 20*time.Minute, first...)
 	return l
 }
@@ -453,7 +453,7 @@ func (l *LoadBalancer) DeletesSynchronously() {}
 
 // kind is a kind of resource in load balancing. Named lists the ARNs of those whose
 // names begin as the stack's do; their tags say whether they are the stack's.
-func (b balancing) kind(name string, named func(context.Context) ([]string, error), remove func(ctx context.Context, arn *string) error) inventory.Kind {
+func (b elbAccess) kind(name string, named func(context.Context) ([]string, error), remove func(ctx context.Context, arn *string) error) inventory.Kind {
 	return inventory.Kind{
 		Service: "elasticloadbalancing", Type: name,
 		List: func(ctx context.Context) ([]inventory.Item, error) {
@@ -481,7 +481,7 @@ func (b balancing) kind(name string, named func(context.Context) ([]string, erro
 }
 
 // loadBalancerKind lists and deletes the stack's load balancers.
-func (b balancing) loadBalancerKind() inventory.Kind {
+func (b elbAccess) loadBalancerKind() inventory.Kind {
 	return b.kind("load balancer", func(ctx context.Context) (arns []string, err error) {
 		pages := elb.NewDescribeLoadBalancersPaginator(b.elb, &elb.DescribeLoadBalancersInput{})
 		for pages.HasMorePages() {

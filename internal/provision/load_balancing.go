@@ -13,15 +13,15 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// balancing is what the load-balancing resources of a stack share.
-type balancing struct {
+// elbAccess is the client and the identity of a stack's load-balancing resources.
+type elbAccess struct {
 	identity
 	elb *elb.Client
 }
 
-// loadBalancing is the load balancer of a stack, its listeners and the first target group,
+// elbObservation is what was read of the load balancer of a stack, its listeners and the first target group,
 // as far as they are there, with the tags of all of them.
-type loadBalancing struct {
+type elbObservation struct {
 	balancer  *types.LoadBalancer
 	listeners []types.Listener
 	targets   *types.TargetGroup
@@ -29,7 +29,7 @@ type loadBalancing struct {
 }
 
 // balancerTags are the tags of the load balancer.
-func (b loadBalancing) balancerTags() map[string]string {
+func (b elbObservation) balancerTags() map[string]string {
 	if b.balancer == nil {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (b loadBalancing) balancerTags() map[string]string {
 }
 
 // targetTags are the tags of the target group.
-func (b loadBalancing) targetTags() map[string]string {
+func (b elbObservation) targetTags() map[string]string {
 	if b.targets == nil {
 		return nil
 	}
@@ -45,28 +45,28 @@ func (b loadBalancing) targetTags() map[string]string {
 }
 
 // all reads the load balancing of the stack, with one call for all tags.
-func (b balancing) all(ctx context.Context) (loadBalancing, error) {
-	return b.observed().loadBalancing.get(ctx, b.lookupAll)
+func (b elbAccess) all(ctx context.Context) (elbObservation, error) {
+	return b.observed().loadBalancing.readOnce(ctx, b.lookupAll)
 }
 
-func (b balancing) lookupAll(ctx context.Context) (loadBalancing, error) {
+func (b elbAccess) lookupAll(ctx context.Context) (elbObservation, error) {
 	var (
-		found loadBalancing
+		found elbObservation
 		both  graph.Group
 	)
 	both.Go(func() (err error) {
-		found.balancer, err = (&LoadBalancer{balancing: b}).lookup(ctx)
+		found.balancer, err = (&LoadBalancer{elbAccess: b}).lookup(ctx)
 		if found.balancer != nil {
 			found.listeners, err = b.listenersOf(ctx, aws.ToString(found.balancer.LoadBalancerArn))
 		}
 		return err
 	})
 	both.Go(func() (err error) {
-		found.targets, err = (&TargetGroup{balancing: b, name: b.names().TargetGroup()}).lookup(ctx)
+		found.targets, err = (&TargetGroup{elbAccess: b, name: b.names().TargetGroup()}).lookup(ctx)
 		return err
 	})
 	if err := both.Wait(); err != nil {
-		return loadBalancing{}, err
+		return elbObservation{}, err
 	}
 	arns := found.arns()
 	if arns == nil {
@@ -79,7 +79,7 @@ func (b balancing) lookupAll(ctx context.Context) (loadBalancing, error) {
 	return b.withoutGone(ctx, found)
 }
 
-func (b loadBalancing) arns() []string {
+func (b elbObservation) arns() []string {
 	var arns []string
 	if b.balancer != nil {
 		arns = append(arns, aws.ToString(b.balancer.LoadBalancerArn))
@@ -95,7 +95,7 @@ func (b loadBalancing) arns() []string {
 
 // withoutGone is what of load balancing is still there, where something has gone since it
 // was listed: each resource is then asked for its tags by itself.
-func (b balancing) withoutGone(ctx context.Context, found loadBalancing) (loadBalancing, error) {
+func (b elbAccess) withoutGone(ctx context.Context, found elbObservation) (elbObservation, error) {
 	tags := map[string]map[string]string{}
 	for _, arn := range found.arns() {
 		one, err := b.tagsOf(ctx, arn)
@@ -103,7 +103,7 @@ func (b balancing) withoutGone(ctx context.Context, found loadBalancing) (loadBa
 			continue
 		}
 		if err != nil {
-			return loadBalancing{}, err
+			return elbObservation{}, err
 		}
 		tags[arn] = one[arn]
 	}
@@ -129,7 +129,7 @@ func goneSince(err error) bool {
 }
 
 // listenersOf are all listeners of a load balancer; none where that is gone.
-func (b balancing) listenersOf(ctx context.Context, balancer string) ([]types.Listener, error) {
+func (b elbAccess) listenersOf(ctx context.Context, balancer string) ([]types.Listener, error) {
 	var all []types.Listener
 	pages := elb.NewDescribeListenersPaginator(b.elb, &elb.DescribeListenersInput{LoadBalancerArn: &balancer})
 	for pages.HasMorePages() {
@@ -150,7 +150,7 @@ func (b balancing) listenersOf(ctx context.Context, balancer string) ([]types.Li
 const mostDescribed = 20
 
 // tagsOf are the tags of resources of load balancing, by their ARNs.
-func (b balancing) tagsOf(ctx context.Context, arns ...string) (map[string]map[string]string, error) {
+func (b elbAccess) tagsOf(ctx context.Context, arns ...string) (map[string]map[string]string, error) {
 	if tags, ok := b.allHinted(arns); ok {
 		return tags, nil
 	}

@@ -22,13 +22,13 @@ import (
 // CloudWatch keeps, and bills, for ever unless a retention is set.
 type LogGroup struct {
 	graph.NodeOf[*liveLogGroup]
-	logGroups
+	logsAccess
 	group string
 	want  logRetention
 	isNew bool // this run has created it
 
 	// writer is the database whose log RDS writes into the group; nil for tasks.
-	writer *databases
+	writer *rdsAccess
 }
 
 // logRetention is how long a group is to keep what it holds. What a group keeps for
@@ -42,8 +42,8 @@ type logRetention struct {
 // https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutRetentionPolicy.html
 var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653}
 
-// logGroups is what a stack's log groups share.
-type logGroups struct {
+// logsAccess is the client and the identity of a stack's log groups.
+type logsAccess struct {
 	identity
 	logs *cloudwatchlogs.Client
 	who  *caller
@@ -51,7 +51,7 @@ type logGroups struct {
 
 // list returns those of the stack's groups that are there, of those that RDS makes, and that of
 // Container Insights.
-func (g logGroups) list(ctx context.Context) ([]types.LogGroup, error) {
+func (g logsAccess) list(ctx context.Context) ([]types.LogGroup, error) {
 	names := []string{g.names().LogGroup(), g.names().DatabaseLogGroup(exportedLog), g.names().InsightsLogGroup()}
 	for _, log := range otherLogs {
 		names = append(names, g.names().DatabaseLogGroup(log))
@@ -75,8 +75,8 @@ func (g logGroups) list(ctx context.Context) ([]types.LogGroup, error) {
 // arnOf is the ARN of a group for tagging: the one without the trailing ":*".
 func arnOf(g types.LogGroup) string { return strings.TrimSuffix(aws.ToString(g.Arn), ":*") }
 
-func newLogGroup(g logGroups, want logRetention) *LogGroup {
-	l := &LogGroup{logGroups: g, group: g.names().LogGroup(), want: want}
+func newLogGroup(g logsAccess, want logRetention) *LogGroup {
+	l := &LogGroup{logsAccess: g, group: g.names().LogGroup(), want: want}
 	l.NodeOf = graph.Of(l, "log-group", 5*time.Minute)
 	return l
 }
@@ -84,8 +84,8 @@ func newLogGroup(g logGroups, want logRetention) *LogGroup {
 // newDatabaseLogGroup creates the group to which RDS sends PostgreSQL's log. Left
 // to itself RDS makes the group, without tags, to be kept for ever, and leaves
 // it behind: https://github.com/hashicorp/terraform-provider-aws/issues/5348
-func newDatabaseLogGroup(g logGroups, writer databases, want logRetention) *LogGroup {
-	l := &LogGroup{logGroups: g, group: g.names().DatabaseLogGroup(exportedLog), want: want, writer: &writer}
+func newDatabaseLogGroup(g logsAccess, writer rdsAccess, want logRetention) *LogGroup {
+	l := &LogGroup{logsAccess: g, group: g.names().DatabaseLogGroup(exportedLog), want: want, writer: &writer}
 	l.NodeOf = graph.Of(l, "db-log-group", 5*time.Minute)
 	return l
 }
@@ -101,7 +101,7 @@ type liveLogGroup struct {
 
 // Read looks the group up by its name.
 func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error) {
-	all, err := l.observed().logGroups.getTogether(ctx, l.list)
+	all, err := l.observed().logGroups.readShared(ctx, l.list)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -133,7 +133,7 @@ func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error)
 }
 
 // tagsOf lists the tags of a group; nil is for one that is gone.
-func (g logGroups) tagsOf(ctx context.Context, arn string) (map[string]string, error) {
+func (g logsAccess) tagsOf(ctx context.Context, arn string) (map[string]string, error) {
 	out, err := g.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
 	if isCode(err, "ResourceNotFoundException") {
 		return nil, nil
@@ -235,8 +235,8 @@ func (l *LogGroup) retain(ctx context.Context, _ []graph.Change) error {
 }
 
 // removable returns the reason why one of the stack's groups must not be deleted.
-func (g logGroups) removable(ctx context.Context) error {
-	all, err := g.observed().logGroups.getTogether(ctx, g.list)
+func (g logsAccess) removable(ctx context.Context) error {
+	all, err := g.observed().logGroups.readShared(ctx, g.list)
 	if err != nil {
 		return err
 	}
@@ -285,7 +285,7 @@ func (*LogGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 func (i identity) logGroupKind(client *cloudwatchlogs.Client) inventory.Kind {
 	return inventory.Kind{Service: "logs", Type: "log group", List: func(ctx context.Context) ([]inventory.Item, error) {
 		var out []inventory.Item
-		groups := logGroups{identity: i, logs: client}
+		groups := logsAccess{identity: i, logs: client}
 		all, err := groups.list(ctx)
 		if err != nil {
 			return nil, err

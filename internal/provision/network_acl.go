@@ -20,11 +20,11 @@ import (
 // https://docs.aws.amazon.com/vpc/latest/userguide/default-network-acl.html
 
 // allACLs are the network ACLs of the VPC, by one call for all that are with them.
-func (n network) allACLs(ctx context.Context, vpc string) ([]types.NetworkAcl, error) {
+func (n ec2Access) allACLs(ctx context.Context, vpc string) ([]types.NetworkAcl, error) {
 	if vpc == "" {
 		return nil, nil
 	}
-	return n.observed().acls.of(vpc).getTogether(ctx, func(ctx context.Context) ([]types.NetworkAcl, error) {
+	return n.observed().acls.of(vpc).readShared(ctx, func(ctx context.Context) ([]types.NetworkAcl, error) {
 		out, err := n.ec2.DescribeNetworkAcls(ctx, &ec2.DescribeNetworkAclsInput{
 			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
 		})
@@ -96,7 +96,7 @@ func describeEntry(e types.NetworkAclEntry) string {
 }
 
 // openACL makes the default ACL let everything through again.
-func (n network) openACL(ctx context.Context, acl *string, changes []graph.Change) error {
+func (n ec2Access) openACL(ctx context.Context, acl *string, changes []graph.Change) error {
 	for _, c := range changes {
 		name, ok := strings.CutPrefix(c.Field, extraEntry)
 		if !ok {
@@ -129,7 +129,7 @@ func (n network) openACL(ctx context.Context, acl *string, changes []graph.Chang
 // it returns why it stays as it is. The default ACL has no tag and no name by which a policy
 // could allow that of this VPC alone, so bookctl's own does not allow it.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateNetworkAclEntry.html
-func (n network) mayOpenACL(ctx context.Context, acl *string) string {
+func (n ec2Access) mayOpenACL(ctx context.Context, acl *string) string {
 	_, err := n.ec2.CreateNetworkAclEntry(ctx, &ec2.CreateNetworkAclEntryInput{
 		DryRun: aws.Bool(true), NetworkAclId: acl, Egress: aws.Bool(false), RuleNumber: aws.Int32(openEntry), RuleAction: types.RuleActionAllow,
 		Protocol: aws.String("-1"), CidrBlock: aws.String(anywhere),
@@ -138,7 +138,7 @@ func (n network) mayOpenACL(ctx context.Context, acl *string) string {
 }
 
 // mayMoveACL is mayOpenACL for the association of a subnet.
-func (n network) mayMoveACL(ctx context.Context, association, acl *string) string {
+func (n ec2Access) mayMoveACL(ctx context.Context, association, acl *string) string {
 	_, err := n.ec2.ReplaceNetworkAclAssociation(ctx, &ec2.ReplaceNetworkAclAssociationInput{DryRun: aws.Bool(true), AssociationId: association, NetworkAclId: acl})
 	return keptACL(err, aws.ToString(acl), "ec2:ReplaceNetworkAclAssociation")
 }

@@ -79,7 +79,7 @@ func newHeldInterfaces() *heldInterfaces { return &heldInterfaces{turn: make(cha
 // free returns a graph.HeldError while an interface of the VPC holds a
 // part of the network. EC2 would answer DependencyViolation, and not say by what. Where
 // the list can't be read nothing is known to hold it.
-func (n network) free(ctx context.Context, vpc string, holds func(Blocker) bool) error {
+func (n ec2Access) free(ctx context.Context, vpc string, holds func(Blocker) bool) error {
 	h := n.interfaces
 	if h == nil || vpc == "" {
 		return nil
@@ -133,7 +133,7 @@ func interfaceOwner(description, requester, kind string) string {
 
 // explain fills in what holds the parts of the network: network interfaces, and
 // what is not the stack's in its VPCs.
-func (n network) explain(ctx context.Context, items []inventory.Item) error {
+func (n ec2Access) explain(ctx context.Context, items []inventory.Item) error {
 	var vpcs []string
 	for _, i := range items {
 		if i.Service == "ec2" && i.Type == "vpc" {

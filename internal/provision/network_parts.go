@@ -33,7 +33,7 @@ func (p networkParts) read(subnets []subnetwork) []graph.Finder {
 }
 
 // newOwnNetwork is a VPC of the stack's own.
-func newOwnNetwork(n network, spec Spec) networkParts {
+func newOwnNetwork(n ec2Access, spec Spec) networkParts {
 	vpc := newVPC(n, spec.CIDR)
 	gateway := newInternetGateway(n, vpc)
 	publicCIDRs, privateCIDRs := subnetCIDRs(spec.CIDR)
@@ -55,7 +55,7 @@ func newOwnNetwork(n network, spec Spec) networkParts {
 
 // newGivenNetwork is a VPC that was given, and the subnets that were chosen of it. The
 // database can be in those of the load balancer.
-func newGivenNetwork(n network, spec Spec) networkParts {
+func newGivenNetwork(n ec2Access, spec Spec) networkParts {
 	shared := givenParts{identity: n.identity, ec2: n.ec2, vpc: spec.VPC}
 	vpc := newGivenVPC(shared)
 	p := networkParts{vpc: vpc, gateway: vpc, routes: vpc, given: true, before: []Resource{vpc}}

@@ -26,7 +26,7 @@ type observation struct {
 	service       reading[*ecstypes.Service]
 	cluster       reading[*ecstypes.Cluster]
 	definition    reading[revision]
-	loadBalancing reading[loadBalancing]
+	loadBalancing reading[elbObservation]
 	scaling       reading[[]scalingtypes.ScalableTarget]
 	alarms        reading[map[string]cwtypes.MetricAlarm]
 	instance      reading[*rdstypes.DBInstance]
@@ -58,30 +58,30 @@ func (i identity) observed() *observation {
 	return i.observation
 }
 
-// observationAge is how long an observation is good for. Whoever waited for longer, for a
-// lock or an answer to a question, has to read again.
+// observationAge is how long an observation is good for. A run that waited longer, for a
+// lock or for an answer to a question, reads again.
 const observationAge = 30 * time.Second
 
 // reading is a kind of resource in an observation.
 type reading[T any] struct {
 	mu       sync.Mutex
-	observed *sharedRead[T] // nil before the first one asks
-	next     *sharedRead[T] // which is not sent yet; who comes now shares it
-	took     time.Duration  // the last one
+	observed *sharedRead[T] // nil before the first call
+	next     *sharedRead[T] // a call that is not sent yet, so that later callers can share it
+	took     time.Duration  // how long the last call took
 }
 
 // sharedRead is a call and its answer, once done is closed.
 type sharedRead[T any] struct {
-	done chan struct{}
-	what T
-	err  error
-	at   time.Time
-	// givenUp reports whether who made the call gave it up.
-	givenUp bool
+	done  chan struct{}
+	value T
+	err   error
+	at    time.Time
+	// abandoned means that the context of the caller ended, so that there is no answer for others.
+	abandoned bool
 }
 
-// get returns what read returns. While the engine observes, that is called once.
-func (r *reading[T]) get(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+// readOnce returns what read returns. While the engine observes, it calls read once.
+func (r *reading[T]) readOnce(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	if !graph.Observing(ctx) {
 		return read(ctx)
 	}
@@ -89,20 +89,20 @@ func (r *reading[T]) get(ctx context.Context, read func(context.Context) (T, err
 }
 
 // seen returns what was observed, and the zero value where nothing was.
-func (r *reading[T]) seen() (what T) {
+func (r *reading[T]) seen() (value T) {
 	r.mu.Lock()
 	s := r.observed
 	r.mu.Unlock()
 	if s == nil || !s.over() || s.err != nil {
-		return what
+		return value
 	}
-	return s.what
+	return s.value
 }
 
-// note stores what somebody has just read otherwise, as the first observation.
-func (r *reading[T]) note(what T) {
+// preload stores a value that another call has just returned, as the first observation.
+func (r *reading[T]) preload(value T) {
 	s := newSharedRead[T]()
-	s.what, s.at = what, time.Now()
+	s.value, s.at = value, time.Now()
 	close(s.done)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -111,28 +111,28 @@ func (r *reading[T]) note(what T) {
 	}
 }
 
-// recent is seen, but of what is still good.
-func (r *reading[T]) recent() (what T) {
+// freshValue returns what was observed within observationAge, else the zero value.
+func (r *reading[T]) freshValue() (value T) {
 	r.mu.Lock()
 	s := r.observed
 	r.mu.Unlock()
 	if s == nil || !s.over() || time.Since(s.at) > observationAge {
-		return what
+		return value
 	}
 	return r.seen()
 }
 
-// getTogether is get of what many resources read: those who read again at the same time
-// share a call, too.
-func (r *reading[T]) getTogether(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
+// readShared is like readOnce, but callers that read again at the same time share a call, too.
+// It is for what many resources read.
+func (r *reading[T]) readShared(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	if !graph.Observing(ctx) {
 		return r.share(ctx, read)
 	}
 	return r.observe(ctx, read)
 }
 
-// observe reads what was not observed yet, or too long ago. An error is for those who
-// wait for it, and who asks later tries again.
+// observe reads what was not observed yet, or too long ago. Callers that wait get the error;
+// a later caller tries again.
 func (r *reading[T]) observe(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	for {
 		r.mu.Lock()
@@ -141,17 +141,17 @@ func (r *reading[T]) observe(ctx context.Context, read func(context.Context) (T,
 			s = newSharedRead[T]()
 			r.observed = s
 			r.mu.Unlock()
-			s.carryOut(ctx, read)
-			return s.what, s.err
+			s.send(ctx, read)
+			return s.value, s.err
 		}
 		r.mu.Unlock()
-		if what, ended, err := s.wait(ctx); ended {
-			return what, err
+		if value, ended, err := s.wait(ctx); ended {
+			return value, err
 		}
 	}
 }
 
-// share reads again, together with all who come until the call is sent.
+// share reads again. All callers that come before the call is sent share its answer.
 func (r *reading[T]) share(ctx context.Context, read func(context.Context) (T, error)) (T, error) {
 	for {
 		r.mu.Lock()
@@ -159,46 +159,47 @@ func (r *reading[T]) share(ctx context.Context, read func(context.Context) (T, e
 		if s == nil {
 			s = newSharedRead[T]()
 			r.next = s
-			gathering := max(shortestGathering, r.took/2)
+			gathering := max(minGatherTime, r.took/2)
 			r.mu.Unlock()
-			s.carryOut(ctx, func(ctx context.Context) (what T, err error) {
+			s.send(ctx, func(ctx context.Context) (value T, err error) {
 				err = graph.Sleep(ctx, gathering)
 				r.mu.Lock()
 				r.next = nil
 				r.mu.Unlock()
 				if err != nil {
-					return what, err
+					return value, err
 				}
 				begun := time.Now()
-				what, err = read(ctx)
+				value, err = read(ctx)
 				r.mu.Lock()
 				r.took = time.Since(begun)
 				r.mu.Unlock()
-				return what, err
+				return value, err
 			})
-			return s.what, s.err
+			return s.value, s.err
 		}
 		r.mu.Unlock()
-		if what, ended, err := s.wait(ctx); ended {
-			return what, err
+		if value, ended, err := s.wait(ctx); ended {
+			return value, err
 		}
 	}
 }
 
-// shortestGathering is how long a call waits at least for others who want the same.
-const shortestGathering = time.Millisecond
+// minGatherTime is how long a call waits at least, so that others can share it.
+const minGatherTime = time.Millisecond
 
 func newSharedRead[T any]() *sharedRead[T] { return &sharedRead[T]{done: make(chan struct{})} }
 
-func (s *sharedRead[T]) carryOut(ctx context.Context, read func(context.Context) (T, error)) {
+// send makes the call.
+func (s *sharedRead[T]) send(ctx context.Context, read func(context.Context) (T, error)) {
 	defer close(s.done)
-	s.err = errUnread // for those who wait, where read panics
-	s.what, s.err = read(ctx)
-	s.at, s.givenUp = time.Now(), ctx.Err() != nil
+	s.err = errUnread // for callers that wait, if read panics
+	s.value, s.err = read(ctx)
+	s.at, s.abandoned = time.Now(), ctx.Err() != nil
 }
 
-// errUnread is the error of a call that ended without an answer. Who waits for it must not
-// take that for an answer that there is nothing.
+// errUnread is the error of a call that ended without an answer. Without it, callers that wait
+// would take the zero value for an answer.
 var errUnread = errors.New("the call ended without an answer")
 
 func (s *sharedRead[T]) over() bool {
@@ -210,18 +211,18 @@ func (s *sharedRead[T]) over() bool {
 	}
 }
 
-// wait waits for the answer to a call that somebody else makes. Where that one gave it up,
-// it does not end for who waits.
-func (s *sharedRead[T]) wait(ctx context.Context) (what T, ended bool, err error) {
+// wait waits for the answer to a call that another caller makes. Ended is false if that caller
+// abandoned the call.
+func (s *sharedRead[T]) wait(ctx context.Context) (value T, ended bool, err error) {
 	select {
 	case <-s.done:
-		return s.what, !s.givenUp, s.err
+		return s.value, !s.abandoned, s.err
 	case <-ctx.Done():
-		return what, true, context.Cause(ctx) // the call may still be about to answer
+		return value, true, context.Cause(ctx) // the call may still be about to answer
 	}
 }
 
-// readings are those of a kind of which each has to be asked for by an id.
+// readings are the readings of a kind of resource that is read by id.
 type readings[T any] struct {
 	mu sync.Mutex
 	by map[string]*reading[T]

@@ -31,7 +31,7 @@ func (c *counter) together(ctx context.Context, t *testing.T, readers, want int)
 	var all sync.WaitGroup
 	for range readers {
 		all.Go(func() {
-			if got, err := c.getTogether(ctx, c.read); !errors.Is(err, c.fail) || got != want {
+			if got, err := c.readShared(ctx, c.read); !errors.Is(err, c.fail) || got != want {
 				t.Errorf("got the answer to call %v, %v, want %d", got, err, want)
 			}
 		})
@@ -47,7 +47,7 @@ func TestAnObservationReadsOnce(t *testing.T) {
 		observing := graph.WhileObserving(t.Context())
 		c.together(observing, t, 2, 1)
 		c.together(observing, t, 1, 1)
-		if got, err := c.get(t.Context(), c.read); err != nil || got != 2 {
+		if got, err := c.readOnce(t.Context(), c.read); err != nil || got != 2 {
 			t.Errorf("after the observation: the answer to call %v, %v", got, err)
 		}
 		c.together(observing, t, 1, 1) // it stays as it was
@@ -101,13 +101,13 @@ func TestWhoSharesACallIsNotCancelledWithWhoMakesIt(t *testing.T) {
 				ctx, cancel := context.WithCancel(others)
 				var both sync.WaitGroup
 				both.Go(func() {
-					if _, err := r.getTogether(ctx, read); !errors.Is(err, context.Canceled) {
+					if _, err := r.readShared(ctx, read); !errors.Is(err, context.Canceled) {
 						t.Errorf("who was cancelled got %v", err)
 					}
 				})
 				synctest.Wait()
 				both.Go(func() {
-					if got, err := r.getTogether(others, read); err != nil || got != 1 {
+					if got, err := r.readShared(others, read); err != nil || got != 1 {
 						t.Errorf("who shares the call got %v, %v", got, err)
 					}
 				})
@@ -131,11 +131,11 @@ func TestACallThatPanicsHasNoAnswer(t *testing.T) {
 		for name, ctx := range map[string]context.Context{"observing": graph.WhileObserving(t.Context()), "later": t.Context()} {
 			waiting.Go(func() {
 				defer func() { _ = recover() }() // as the engine does
-				_, _ = r.getTogether(ctx, panics)
+				_, _ = r.readShared(ctx, panics)
 			})
 			synctest.Wait()
 			waiting.Go(func() {
-				if got, err := r.getTogether(ctx, panics); err == nil {
+				if got, err := r.readShared(ctx, panics); err == nil {
 					t.Errorf("%s: who waits is answered %d", name, got)
 				}
 			})

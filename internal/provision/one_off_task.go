@@ -24,7 +24,7 @@ type OneOffTask struct {
 	// Revision is the revision of the task definition that it runs.
 	Revision string
 
-	in        containers
+	in        ecsAccess
 	output    *Output
 	container string
 	began     time.Time
@@ -44,7 +44,7 @@ const oneOffStarter = "bookctl-run"
 // A lost answer starts no second task: the SDK sends a client token, and repeats it
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html).
 func StartOneOff(ctx context.Context, c Clients, stack, version string, command []string) (*OneOffTask, error) {
-	in := containers{identity: identity{stack: stack, version: version}, ecs: c.ECS}
+	in := ecsAccess{identity: identity{stack: stack, version: version}, ecs: c.ECS}
 	live, err := in.service().describe(ctx)
 	if err != nil {
 		return nil, err
@@ -80,8 +80,8 @@ func servedDefinition(live *types.Service) string {
 }
 
 // startOneOff starts a task of a definition.
-func (c containers) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client, network *types.NetworkConfiguration, definition, starter string, command []string) (*OneOffTask, error) {
-	def, _, err := (&TaskDefinition{containers: c}).describe(ctx, definition)
+func (c ecsAccess) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client, network *types.NetworkConfiguration, definition, starter string, command []string) (*OneOffTask, error) {
+	def, _, err := (&TaskDefinition{ecsAccess: c}).describe(ctx, definition)
 	if err != nil {
 		return nil, err
 	}
@@ -158,14 +158,14 @@ func oneOffState(live types.Task, container string) OneOffState {
 
 // besides returns the tasks in the stack's cluster that no service keeps. Without a cluster
 // there are none.
-func (c containers) besides(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
+func (c ecsAccess) besides(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
 	tasks, err := c.listTasks(ctx, "tasks of the stack", &ecs.ListTasksInput{DesiredStatus: desired})
 	return slices.DeleteFunc(tasks, func(t types.Task) bool { return strings.HasPrefix(aws.ToString(t.Group), "service:") }), err
 }
 
 // tasksStartedBy returns the tasks of a starter, including those that stopped within the
 // last hour. Without a cluster there are none.
-func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types.Task, error) {
+func (c ecsAccess) tasksStartedBy(ctx context.Context, starter string) ([]types.Task, error) {
 	var lists []*ecs.ListTasksInput
 	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		// With startedBy, ECS accepts no other filter than the desired status:
@@ -177,7 +177,7 @@ func (c containers) tasksStartedBy(ctx context.Context, starter string) ([]types
 
 // listTasks describes the tasks of several lists of the stack's cluster, in no order. Without
 // the cluster, or the service of a list, there are none.
-func (c containers) listTasks(ctx context.Context, what string, lists ...*ecs.ListTasksInput) ([]types.Task, error) {
+func (c ecsAccess) listTasks(ctx context.Context, what string, lists ...*ecs.ListTasksInput) ([]types.Task, error) {
 	cluster := aws.String(c.names().Cluster())
 	var arns []string
 	for _, in := range lists {

@@ -94,8 +94,8 @@ func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
 // events, of which it keeps the last hundred, and the tasks that stopped within
 // the last hour, also those that ran alongside the service. Found is false when there is no service.
 func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosis.Event, stopped []diagnosis.Task, found bool, err error) {
-	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	s := &Service{containers: in, cluster: &Cluster{containers: in}}
+	in := ecsAccess{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{ecsAccess: in, cluster: &Cluster{ecsAccess: in}}
 	live, err := s.describe(ctx)
 	if live == nil || err != nil {
 		return nil, nil, false, err
@@ -110,8 +110,8 @@ func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosi
 // Tasks are those of a stack's service that run and those that stopped within the
 // last hour, and after them those that ran alongside it.
 func Tasks(ctx context.Context, c Clients, stack string) ([]diagnosis.Task, error) {
-	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	s := &Service{containers: in, cluster: &Cluster{containers: in}}
+	in := ecsAccess{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{ecsAccess: in, cluster: &Cluster{ecsAccess: in}}
 	var all []diagnosis.Task
 	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
 		tasks, err := s.tasks(ctx, desired)

@@ -65,7 +65,7 @@ type Pause struct {
 // replaced for not being healthy without it.
 func (p Pause) Run(ctx context.Context) error {
 	who := identity{stack: p.Stack, region: p.Clients.IAM.Options().Region}
-	s := containers{identity: who, ecs: p.Clients.ECS}.service()
+	s := ecsAccess{identity: who, ecs: p.Clients.ECS}.service()
 	live, err := s.describe(ctx)
 	switch {
 	case err != nil:
@@ -75,7 +75,7 @@ func (p Pause) Run(ctx context.Context) error {
 	case ecsTagMap(live.Tags)[TagStack] != p.Stack:
 		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, p.Stack)
 	}
-	data := databases{identity: who, rds: p.Clients.RDS}
+	data := rdsAccess{identity: who, rds: p.Clients.RDS}
 	db, err := data.instance(ctx)
 	if err != nil {
 		return err
@@ -112,7 +112,7 @@ func (p Pause) Run(ctx context.Context) error {
 // stoppable returns the reason why RDS would refuse to stop a database, unless it passes within
 // minutes; nil is for none, too. One with a standby is stopped with that.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_StopInstance.html#USER_StopInstance.Limitations
-func (d databases) stoppable(db *rdstypes.DBInstance) error {
+func (d rdsAccess) stoppable(db *rdstypes.DBInstance) error {
 	if db == nil {
 		return nil
 	}
@@ -259,7 +259,7 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 }
 
 // stop stops the database, as soon as RDS is not busy with it, and waits until it is.
-func (p Pause) stop(ctx context.Context, data databases) error {
+func (p Pause) stop(ctx context.Context, data rdsAccess) error {
 	name, refused := data.databaseName(), time.Time{} // since when
 	return goesOn(p.await(ctx, "database "+name, stopTimeout, func() (string, error) {
 		db, err := data.instance(ctx)

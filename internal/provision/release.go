@@ -124,12 +124,12 @@ func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
 	if err := naming.CheckStack(stack); err != nil {
 		return nil, err
 	}
-	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	in := ecsAccess{identity: identity{stack: stack}, ecs: c.ECS}
 	out, err := in.releases(ctx)
 	if err != nil {
 		return nil, err
 	}
-	repository := servedImages{containers: in, ecr: c.ECR}
+	repository := servedImages{ecsAccess: in, ecr: c.ECR}
 	images, err := repository.all(ctx)
 	if err != nil {
 		return nil, err
@@ -142,12 +142,12 @@ func Releases(ctx context.Context, c Clients, stack string) ([]Release, error) {
 }
 
 // releases are those that Releases lists, without a look at their images.
-func (c containers) releases(ctx context.Context) ([]Release, error) {
+func (c ecsAccess) releases(ctx context.Context) ([]Release, error) {
 	live, err := c.service().describe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	t := TaskDefinition{containers: c}
+	t := TaskDefinition{ecsAccess: c}
 	arns, err := t.list(ctx, types.TaskDefinitionStatusActive)
 	if err != nil {
 		return nil, err
@@ -199,10 +199,10 @@ func releaseOf(r revision) Release {
 // formerNeeds is what a role has to allow besides for the tasks of the releases that the
 // service runs, or is leaving: each of them may have to be started again. May returns what a
 // role allows for a release, and have is what it allows for the wanted one.
-func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) (need, error) {
+func (c ecsAccess) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) (formerNeed, error) {
 	live, err := c.ownService(ctx)
 	if live == nil || err != nil {
-		return need{}, err
+		return formerNeed{}, err
 	}
 	arns := []string{aws.ToString(live.TaskDefinition)}
 	for _, d := range live.Deployments {
@@ -210,18 +210,18 @@ func (c containers) formerNeeds(ctx context.Context, wanted Settings, may func(S
 			arns = append(arns, arn)
 		}
 	}
-	var out need
+	var out formerNeed
 	for _, arn := range arns {
 		r, err := c.deployed(ctx, arn)
 		if err != nil {
-			return need{}, err
+			return formerNeed{}, err
 		}
 		if r.live == nil || r.tags[TagStack] != c.stack {
 			continue
 		}
 		settings, release := wanted, releaseOf(r)
 		release.Contract(&settings)
-		out.statements = append(out.statements, beyond(may(settings, release.Image), slices.Concat(have, out.statements))...)
+		out.statements = append(out.statements, notCovered(may(settings, release.Image), slices.Concat(have, out.statements))...)
 		for _, policy := range idList(policiesFromText(r.tags[tagTaskPolicies])) {
 			if !slices.Contains(wanted.taskPolicies(), policy) && !slices.Contains(out.policies, policy) {
 				out.policies = append(out.policies, policy)
@@ -247,7 +247,7 @@ func container(def *types.TaskDefinition) types.ContainerDefinition {
 }
 
 // opensDatabase reports whether a container gets the password of the stack's database.
-func (c containers) opensDatabase(d types.ContainerDefinition) bool {
+func (c ecsAccess) opensDatabase(d types.ContainerDefinition) bool {
 	return slices.ContainsFunc(d.Secrets, func(s types.Secret) bool {
 		return strings.Contains(aws.ToString(s.ValueFrom), ":secret:"+c.names().Secret()+"-")
 	})

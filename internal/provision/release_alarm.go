@@ -21,15 +21,15 @@ import (
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 type ReleaseAlarm struct {
 	graph.NodeOf[*liveReleaseAlarm]
-	alarming
+	alarmAccess
 	to *AlarmTopic
 }
 
 // alarmRelease is the name of the alarm for a failed release.
 const alarmRelease = "failed-release"
 
-func newReleaseAlarm(a alarming, to *AlarmTopic) *ReleaseAlarm {
-	r := &ReleaseAlarm{alarming: a, to: to}
+func newReleaseAlarm(a alarmAccess, to *AlarmTopic) *ReleaseAlarm {
+	r := &ReleaseAlarm{alarmAccess: a, to: to}
 	r.NodeOf = graph.Of(r, "release-alarm", 5*time.Minute, to)
 	return r
 }
@@ -49,7 +49,7 @@ type liveReleaseAlarm struct {
 // testSource is the source of the events by which 'bookctl alarm test' tries the rule:
 // nobody but AWS can send one of aws.ecs.
 // https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html
-func (a alarming) testSource() string { return a.names().EventSource() }
+func (a alarmAccess) testSource() string { return a.names().EventSource() }
 
 // The event of a deployment that ECS gave up.
 const (
@@ -127,7 +127,7 @@ func (r *ReleaseAlarm) Read(ctx context.Context) (*liveReleaseAlarm, graph.State
 	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(out.Arn), Owner: tags[TagStack]}, nil
 }
 
-func (a alarming) ruleTags(ctx context.Context, arn string) (map[string]string, error) {
+func (a alarmAccess) ruleTags(ctx context.Context, arn string) (map[string]string, error) {
 	if tags, ok := a.hinted(&arn); ok {
 		return tags, nil
 	}
@@ -249,7 +249,7 @@ func (r *ReleaseAlarm) Delete(ctx context.Context) error {
 }
 
 // ruleKind lists the stack's rule.
-func (a alarming) ruleKind() inventory.Kind {
+func (a alarmAccess) ruleKind() inventory.Kind {
 	return inventory.Kind{Service: "events", Type: "rule", List: func(ctx context.Context) ([]inventory.Item, error) {
 		name := a.names().ReleaseRule()
 		out, err := a.bus.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name})

@@ -23,7 +23,7 @@ import (
 // When it fails the service is not touched, and the old release goes on serving.
 type ReleaseCommand struct {
 	graph.NodeOf[*liveReleaseCommand]
-	containers
+	ecsAccess
 	logs       *cloudwatchlogs.Client
 	definition *TaskDefinition
 	group      *SecurityGroup
@@ -70,13 +70,13 @@ type releaseCommandSpec struct {
 	watch   ReleaseWatch
 }
 
-func newReleaseCommand(c containers, logs *cloudwatchlogs.Client, needs releaseCommandNeeds, want releaseCommandSpec) *ReleaseCommand {
+func newReleaseCommand(c ecsAccess, logs *cloudwatchlogs.Client, needs releaseCommandNeeds, want releaseCommandSpec) *ReleaseCommand {
 	first := []graph.Finder{needs.cluster, needs.definition, needs.routes, needs.group}
 	for _, s := range needs.subnets {
 		first = append(first, s)
 	}
 	r := &ReleaseCommand{
-		containers: c, logs: logs, definition: needs.definition, group: needs.group, subnets: needs.subnets,
+		ecsAccess: c, logs: logs, definition: needs.definition, group: needs.group, subnets: needs.subnets,
 		command: want.command, limit: want.limit, watch: want.watch,
 	}
 	// One of a run that was cut off may be waited for first, and each takes time to stop.
@@ -136,7 +136,7 @@ func (r *ReleaseCommand) succeeded(ctx context.Context, id string) (bool, error)
 	if err != nil || tags[tagReleased] != "" || tags[tagServed] != "" {
 		return err == nil, err
 	}
-	live, err := r.containers.service().describe(ctx)
+	live, err := r.ecsAccess.service().describe(ctx)
 	if live == nil || err != nil {
 		return false, err
 	}
@@ -198,7 +198,7 @@ func (r *ReleaseCommand) joined(t types.Task) *OneOffTask {
 		began = *t.CreatedAt // its time runs since then
 	}
 	return &OneOffTask{
-		ID: id, Revision: short(aws.ToString(t.TaskDefinitionArn)), in: r.containers, container: containerName, began: began,
+		ID: id, Revision: short(aws.ToString(t.TaskDefinitionArn)), in: r.ecsAccess, container: containerName, began: began,
 		output: ReadOutput(r.logs, r.stack, id, time.Now().Add(-time.Hour)),
 	}
 }

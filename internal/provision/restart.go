@@ -44,7 +44,7 @@ func (e *RestartError) Unwrap() error { return e.Err }
 // The only thing of the service that changes is its deployment, which nothing compares:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html#ECS-UpdateService-request-forceNewDeployment
 func Restart(ctx context.Context, c Clients, stack string, progress func(string)) (Restarted, error) {
-	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
+	in := ecsAccess{identity: identity{stack: stack}, ecs: c.ECS}
 	s := in.service()
 	live, err := s.describe(ctx)
 	switch {
@@ -55,7 +55,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 	case ecsTagMap(live.Tags)[TagStack] != stack:
 		return Restarted{}, fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, stack)
 	}
-	db, err := databases{identity: s.identity, rds: c.RDS}.instance(ctx)
+	db, err := rdsAccess{identity: s.identity, rds: c.RDS}.instance(ctx)
 	if err != nil {
 		return Restarted{}, err
 	}
@@ -230,7 +230,7 @@ func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.D
 		}
 	}
 	if last != nil {
-		d.Output, _ = newLogGroup(logGroups{identity: s.identity, logs: c.Logs}, logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
+		d.Output, _ = newLogGroup(logsAccess{identity: s.identity, logs: c.Logs}, logRetention{}).tail(ctx, logStream(last.ID), diagnosedLines)
 	}
 	return d
 }

@@ -2,11 +2,7 @@ package provision
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
-	"net/url"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -19,7 +15,6 @@ import (
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
-	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Role is a role that tasks run under: the execution role, which may fetch
@@ -42,147 +37,22 @@ type Role struct {
 	account identified
 	// permissions are asked when the resources that they name have ARNs.
 	permissions func() []statement
-	// former returns what the tasks need besides that still serve, since they may have to be
-	// started again; nil for a role that tasks of any release use alike.
-	former func(context.Context) (need, error)
-	needed *need // what it returned
-	made   bool  // by this run, so that nobody else has given it a policy
+	// former returns what tasks of a former release need that still serve, since ECS may have to
+	// start them again; nil for a role that tasks of any release use alike.
+	former func(context.Context) (formerNeed, error)
+	needed *formerNeed // what it returned
+	made   bool        // by this run, so that nobody else has given it a policy
 	// forECS reports whether it is ECS itself, and not tasks, that assumes the role.
 	forECS bool
 }
 
-// condition is an IAM condition block: operator, key, values.
-type condition map[string]map[string][]string
-
-// statement is an allowance in an IAM policy.
-type statement struct {
-	Effect    string            `json:"Effect"`
-	Action    []string          `json:"Action"`
-	Resource  []string          `json:"Resource,omitempty"`
-	Principal map[string]string `json:"Principal,omitempty"`
-	Condition condition         `json:"Condition,omitempty"`
-}
-
-// need is what tasks need of a role besides what those of the wanted release do.
-type need struct {
+// formerNeed is what tasks of a former release need of a role, and those of the wanted release don't.
+type formerNeed struct {
 	statements []statement
 	policies   []string // ARNs of managed ones
 }
 
-func (n need) none() bool { return len(n.statements) == 0 && len(n.policies) == 0 }
-
-// beyond is what statements allow and others don't.
-func beyond(may, have []statement) []statement {
-	alike := func(a, b statement) bool {
-		a.Resource, b.Resource = nil, nil
-		return policy(a) == policy(b)
-	}
-	var out []statement
-	for _, m := range may {
-		for _, h := range have {
-			if alike(m, h) {
-				m.Resource = slices.DeleteFunc(slices.Clone(m.Resource), func(r string) bool { return slices.Contains(h.Resource, r) })
-			}
-		}
-		if len(m.Resource) > 0 {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
-// merged are the same allowances in fewer statements, since a role has no more than 10,240
-// characters of inline policies: what differs in its resources, or in the values of one key of
-// its condition, is one statement with all of them.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
-func merged(statements []statement) []statement {
-	var out []statement
-	for _, s := range statements {
-		at := slices.IndexFunc(out, func(into statement) bool { return into.joins(s) })
-		if at < 0 {
-			out = append(out, s)
-			continue
-		}
-		out[at] = out[at].with(s)
-	}
-	return out
-}
-
-// values are those of a condition, by "operator key".
-func (c condition) values() map[string][]string {
-	out := map[string][]string{}
-	for operator, keys := range c {
-		for key, values := range keys {
-			out[operator+" "+key] = values
-		}
-	}
-	return out
-}
-
-// differ are the keys of which two conditions have other values. The result is false if they
-// don't have the same keys.
-func (c condition) differ(from condition) (keys []string, same bool) {
-	a, b := c.values(), from.values()
-	for key, values := range a {
-		other, has := b[key]
-		if !has {
-			return nil, false
-		}
-		if !slices.Equal(values, other) {
-			keys = append(keys, key)
-		}
-	}
-	return keys, len(a) == len(b)
-}
-
-// alike reports whether two statements differ at most in their resources and conditions.
-func (s statement) alike(other statement) bool {
-	return s.Effect == other.Effect && slices.Equal(s.Action, other.Action) && maps.Equal(s.Principal, other.Principal)
-}
-
-// joins reports whether a statement allows nothing but its own and another one's if it has the
-// resources, or the values of a condition, of both.
-func (s statement) joins(other statement) bool {
-	keys, same := s.Condition.differ(other.Condition)
-	if !s.alike(other) || !same {
-		return false
-	}
-	return len(keys) == 0 || len(keys) == 1 && slices.Equal(s.Resource, other.Resource)
-}
-
-// with is a statement with what another one has that it joins.
-func (s statement) with(other statement) statement {
-	add := func(to, from []string) []string {
-		to = slices.Clone(to)
-		for _, one := range from {
-			if !slices.Contains(to, one) {
-				to = append(to, one)
-			}
-		}
-		return to
-	}
-	s.Resource = add(s.Resource, other.Resource)
-	if s.Condition == nil {
-		return s
-	}
-	both := condition{}
-	for operator, keys := range s.Condition {
-		both[operator] = map[string][]string{}
-		for key, values := range keys {
-			both[operator][key] = add(values, other.Condition[operator][key])
-		}
-	}
-	s.Condition = both
-	return s
-}
-
-func policy(statements ...statement) string {
-	text, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": statements})
-	if err != nil {
-		panic(err) // strings and maps of strings always encode
-	}
-	return string(text)
-}
+func (n formerNeed) none() bool { return len(n.statements) == 0 && len(n.policies) == 0 }
 
 // inlineName is the name of the one inline policy of a role.
 const inlineName = "bookctl"
@@ -218,7 +88,7 @@ func (r *Role) inline(former []statement) string {
 	if len(may) == 0 {
 		return ""
 	}
-	return policy(merged(may)...)
+	return policy(mergeStatements(may)...)
 }
 
 // trust lets tasks of the account and region assume the role, so that ECS can't be
@@ -272,7 +142,7 @@ func (r *Role) describe(ctx context.Context) (*types.Role, error) {
 	if r.name != naming.ExecutionRole {
 		return r.lookup(ctx)
 	}
-	return r.observed().role.get(ctx, r.lookup)
+	return r.observed().role.readOnce(ctx, r.lookup)
 }
 
 // lookup returns the role, or nil. It needs no more than the name.
@@ -332,31 +202,31 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 }
 
 // formerNeeds finds liveRole.former, once in a run.
-func (r *Role) formerNeeds(ctx context.Context) (need, error) {
+func (r *Role) formerNeeds(ctx context.Context) (formerNeed, error) {
 	if r.former != nil && r.needed == nil {
 		needed, err := r.former(ctx)
 		if err != nil {
-			return need{}, err
+			return formerNeed{}, err
 		}
 		r.needed = &needed
 	}
 	if r.needed == nil {
-		return need{}, nil
+		return formerNeed{}, nil
 	}
 	return *r.needed, nil
 }
 
-// formerLast is the liveRole.former that was last read.
-func (r *Role) formerLast() need {
+// lastFormer is the liveRole.former that was last read.
+func (r *Role) lastFormer() formerNeed {
 	if live := r.Last(); live != nil {
 		return live.former
 	}
-	return need{}
+	return formerNeed{}
 }
 
 // leaveFormer takes away what only the tasks of a former release needed, which are gone.
 func (r *Role) leaveFormer(ctx context.Context) error {
-	former := r.formerLast()
+	former := r.lastFormer()
 	if len(former.statements) > 0 {
 		if err := r.putPermissions(ctx, r.inline(nil)); err != nil {
 			return fmt.Errorf("set the permissions of role %s: %w", *r.roleName(), err)
@@ -367,7 +237,7 @@ func (r *Role) leaveFormer(ctx context.Context) error {
 	}
 	live := *r.Last()
 	live.attached = slices.DeleteFunc(slices.Clone(live.attached), func(policy string) bool { return slices.Contains(former.policies, policy) })
-	live.former, r.needed = need{}, &need{}
+	live.former, r.needed = formerNeed{}, &formerNeed{}
 	r.Learn(&live)
 	return nil
 }
@@ -423,15 +293,6 @@ func (r *Role) attached(ctx context.Context) ([]string, error) {
 	return arns, nil
 }
 
-// decoded undoes the URL encoding in which IAM returns documents.
-func decoded(document *string) string {
-	text, err := url.PathUnescape(aws.ToString(document))
-	if err != nil {
-		return aws.ToString(document)
-	}
-	return text
-}
-
 // liveRole is a role as far as it is compared.
 type liveRole struct {
 	arn                     arn.ARN
@@ -441,7 +302,7 @@ type liveRole struct {
 	attached                []string // managed policies
 	// former is what the releases need that the service runs, and the wanted one does not. Of
 	// managed policies it has those that are attached.
-	former need
+	former formerNeed
 }
 
 // Wanted implements graph.Shape.
@@ -463,41 +324,10 @@ func (r *Role) Attributes() graph.Attributes[*liveRole] {
 		graph.Field("trust", func(l *liveRole) string { return l.trust }, r.setBy("set the trust", r.setTrust)).Same(samePolicy),
 		graph.Field("permissions", func(l *liveRole) string { return l.inline }, r.setBy("set the permissions", r.setPermissions)).Same(samePolicy),
 		graph.Field("other inline policies", func(l *liveRole) string { return strings.Join(l.others, ", ") },
-			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.strip(ctx, false) })),
+			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.deletePolicies(ctx, false) })),
 		graph.Field("attached policies", func(l *liveRole) string { return strings.Join(l.attached, ", ") },
 			graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return r.attach(ctx) })),
 	}
-}
-
-// samePolicy reports whether two policies mean the same; "" is none. AWS returns a policy in
-// other words than it was given: with one element in the place of a list of one, with lists
-// in another order, which has no meaning in a policy, and with empty statement ids.
-// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_grammar.html
-func samePolicy(a, b string) bool {
-	var x, y any
-	return a == b || json.Unmarshal([]byte(a), &x) == nil && json.Unmarshal([]byte(b), &y) == nil && reflect.DeepEqual(inOneForm(x), inOneForm(y))
-}
-
-// inOneForm is a part of a policy in the form that all policies of its meaning share.
-func inOneForm(part any) any {
-	switch part := part.(type) {
-	case map[string]any:
-		if part["Sid"] == "" {
-			delete(part, "Sid")
-		}
-		for key := range part {
-			part[key] = inOneForm(part[key])
-		}
-	case []any:
-		for i := range part {
-			part[i] = inOneForm(part[i])
-		}
-		if len(part) == 1 {
-			return part[0]
-		}
-		sorted.By(part, func(a, b any) int { return strings.Compare(fmt.Sprint(a), fmt.Sprint(b)) })
-	}
-	return part
 }
 
 // setBy is graph.SetBy with an error that names the role.
@@ -556,7 +386,7 @@ func (r *Role) setTrust(ctx context.Context) error {
 }
 
 func (r *Role) setPermissions(ctx context.Context) error {
-	return r.putPermissions(ctx, r.inline(r.formerLast().statements))
+	return r.putPermissions(ctx, r.inline(r.lastFormer().statements))
 }
 
 func (r *Role) putPermissions(ctx context.Context, document string) error {
@@ -581,7 +411,7 @@ func (r *Role) setBoundary(ctx context.Context) error {
 }
 
 // attachable are the policies that the user says, and those that former tasks need.
-func (r *Role) attachable(former need) []string {
+func (r *Role) attachable(former formerNeed) []string {
 	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(r.policies, former.policies))))
 }
 
@@ -594,7 +424,7 @@ func (r *Role) attach(ctx context.Context) error {
 			continue
 		}
 		if _, err := r.iam.AttachRolePolicy(ctx, &iam.AttachRolePolicyInput{RoleName: r.roleName(), PolicyArn: &policy}); err != nil {
-			return Settings{TaskPolicies: strings.Join(r.policies, ",")}.mayAttach(fmt.Errorf("attach policy %s to role %s: %w", policy, *r.roleName(), err))
+			return Settings{TaskPolicies: strings.Join(r.policies, ",")}.withAttachHint(fmt.Errorf("attach policy %s to role %s: %w", policy, *r.roleName(), err))
 		}
 	}
 	if live == nil {
@@ -615,9 +445,9 @@ func (r *Role) detach(ctx context.Context, policies []string) error {
 	return nil
 }
 
-// strip takes every inline policy off the role that it was last seen with and that is not
-// the stack's. With all, it takes the stack's too, and every managed one.
-func (r *Role) strip(ctx context.Context, all bool) error {
+// deletePolicies deletes every inline policy that the role was last read with and that is not
+// the stack's. With all, it deletes the stack's too, and detaches every managed one.
+func (r *Role) deletePolicies(ctx context.Context, all bool) error {
 	live := r.Last()
 	if live == nil {
 		return nil
@@ -641,7 +471,7 @@ func (r *Role) strip(ctx context.Context, all bool) error {
 // Delete deletes the role with its policy. IAM deletes only bare roles: where it says that
 // this one is not, as after somebody gave it another policy by hand, all go.
 func (r *Role) Delete(ctx context.Context) error {
-	err := r.strip(ctx, true)
+	err := r.deletePolicies(ctx, true)
 	if err == nil {
 		err = r.remove(ctx)
 	}
@@ -670,7 +500,7 @@ func (r *Role) removeWithAll(ctx context.Context) error {
 		return err
 	}
 	r.Learn(&live)
-	if err := r.strip(ctx, true); err != nil {
+	if err := r.deletePolicies(ctx, true); err != nil {
 		return err
 	}
 	return r.remove(ctx)

@@ -38,10 +38,10 @@ func parameterRead(arn string) []statement {
 	}
 }
 
-// mayShift is the permission for ECS to shift the traffic: the statements of AWS's own
+// shiftStatements are the permission for ECS to shift the traffic: the statements of AWS's own
 // policy, limited to the stack's resources:
 // https://docs.aws.amazon.com/aws-managed-policy/latest/reference/AmazonECSInfrastructureRolePolicyForLoadBalancers.html
-func mayShift(listener string, groups ...string) []statement {
+func shiftStatements(listener string, groups ...string) []statement {
 	of := func(service string) string { return "elasticloadbalancing:" + service }
 	return []statement{
 		// These actions support no resources.

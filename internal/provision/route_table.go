@@ -22,7 +22,7 @@ const anywhere = "0.0.0.0/0"
 // of their own; they are drift of the table.
 type RouteTable struct {
 	graph.NodeOf[*liveRoutes]
-	network
+	ec2Access
 	vpc     *VPC
 	gateway *InternetGateway // nil: isolated
 	subnets []*Subnet
@@ -35,7 +35,7 @@ type RouteTable struct {
 	joined map[string]bool
 }
 
-func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, subnets ...*Subnet) *RouteTable {
+func newRouteTable(n ec2Access, name string, vpc *VPC, gateway *InternetGateway, subnets ...*Subnet) *RouteTable {
 	needs := []graph.Finder{vpc}
 	if gateway != nil {
 		needs = append(needs, gateway)
@@ -43,7 +43,7 @@ func newRouteTable(n network, name string, vpc *VPC, gateway *InternetGateway, s
 	for _, s := range subnets {
 		needs = append(needs, s)
 	}
-	r := &RouteTable{network: n, vpc: vpc, gateway: gateway, subnets: subnets, joined: map[string]bool{}}
+	r := &RouteTable{ec2Access: n, vpc: vpc, gateway: gateway, subnets: subnets, joined: map[string]bool{}}
 	r.NodeOf = graph.Of(r, name, 5*time.Minute, needs...)
 	return r
 }
@@ -296,7 +296,7 @@ func (r *RouteTable) Delete(ctx context.Context) error {
 func (r *RouteTable) DeletesSynchronously() {}
 
 // routeTableKind lists and deletes the stack's route tables.
-func (n network) routeTableKind() inventory.Kind {
+func (n ec2Access) routeTableKind() inventory.Kind {
 	return n.kind("route table", "route tables", func(ctx context.Context) ([]*string, error) {
 		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: n.all()})
 		if err != nil {

@@ -318,7 +318,7 @@ func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (
 			r.Spec.Deployed = nil // it is of the first look alone
 			before := done.Removed()
 			if purging {
-				going, err := all.look(ctx, stack.database.databases)
+				going, err := all.look(ctx, stack.database.rdsAccess)
 				if err != nil {
 					return err
 				}

@@ -470,7 +470,7 @@ func (i identity) scalableTargetKind(client *scaling.Client) inventory.Kind {
 
 // scalableTargets are those of the service: one at most.
 func (i identity) scalableTargets(ctx context.Context, client *scaling.Client) ([]types.ScalableTarget, error) {
-	return i.observed().scaling.get(ctx, func(ctx context.Context) ([]types.ScalableTarget, error) {
+	return i.observed().scaling.readOnce(ctx, func(ctx context.Context) ([]types.ScalableTarget, error) {
 		id := i.names().ScalableTarget()
 		out, err := client.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 			ServiceNamespace: types.ServiceNamespaceEcs, ResourceIds: []string{id}, ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,

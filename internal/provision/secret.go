@@ -87,7 +87,7 @@ type foundSecret struct {
 // describeSecret looks a secret up by its name; nil is for none. It does not read the
 // value.
 func (i identity) describeSecret(ctx context.Context, c *secretsmanager.Client, name string) (*foundSecret, graph.State, error) {
-	found, err := i.observed().secrets.of(name).get(ctx, func(ctx context.Context) (*foundSecret, error) { return lookupSecret(ctx, c, name) })
+	found, err := i.observed().secrets.of(name).readOnce(ctx, func(ctx context.Context) (*foundSecret, error) { return lookupSecret(ctx, c, name) })
 	if found == nil || err != nil {
 		return nil, absent, err
 	}

@@ -21,7 +21,7 @@ import (
 // revoked.
 type SecurityGroup struct {
 	graph.NodeOf[*liveGroup]
-	network
+	ec2Access
 	vpc         home
 	description string
 	rules       func() []rule // asked when the groups that they name have ids
@@ -54,8 +54,8 @@ func (r rule) String() string {
 	return fmt.Sprintf("%s %s %s", port, dir, r.peer)
 }
 
-func newSecurityGroup(n network, name, description string, vpc home, needs []graph.Finder, rules func() []rule) *SecurityGroup {
-	g := &SecurityGroup{network: n, vpc: vpc, description: description, rules: rules}
+func newSecurityGroup(n ec2Access, name, description string, vpc home, needs []graph.Finder, rules func() []rule) *SecurityGroup {
+	g := &SecurityGroup{ec2Access: n, vpc: vpc, description: description, rules: rules}
 	g.NodeOf = graph.Of(g, name, 20*time.Minute, append([]graph.Finder{vpc}, needs...)...)
 	return g
 }
@@ -154,7 +154,7 @@ func (g *SecurityGroup) Attributes() graph.Attributes[*liveGroup] {
 }
 
 // extraRules is the attribute of the rules that a group has and should not have.
-func (n network) extraRules(group graph.Node) graph.Attribute[*liveGroup] {
+func (n ec2Access) extraRules(group graph.Node) graph.Attribute[*liveGroup] {
 	return graph.Many(extraRule, func(live, want *liveGroup) []graph.Change {
 		return collect(without(without(live.rules, live.former), want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
 	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
@@ -169,11 +169,11 @@ func without(rules, others []liveRule) []liveRule {
 
 // allGroups are the groups of the VPC, by one call for all who read them: the stack's,
 // the default one, which has no tag to be found by, and those of others.
-func (n network) allGroups(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
+func (n ec2Access) allGroups(ctx context.Context, vpc string) ([]types.SecurityGroup, error) {
 	if vpc == "" {
 		return nil, nil
 	}
-	return n.observed().groups.of(vpc).getTogether(ctx, func(ctx context.Context) ([]types.SecurityGroup, error) {
+	return n.observed().groups.of(vpc).readShared(ctx, func(ctx context.Context) ([]types.SecurityGroup, error) {
 		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{
 			Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: []string{vpc}}},
 		})
@@ -318,7 +318,7 @@ func (g *SecurityGroup) authorizeMissing(ctx context.Context, changes []graph.Ch
 const duplicateRule = "InvalidPermission.Duplicate"
 
 // revokeExtra revokes those of a group's rules that the changes say are too many.
-func (n network) revokeExtra(ctx context.Context, group string, changes []graph.Change) error {
+func (n ec2Access) revokeExtra(ctx context.Context, group string, changes []graph.Change) error {
 	changes, err := n.revokeGiven(ctx, group, changes)
 	if err != nil || len(changes) == 0 {
 		return err
@@ -336,7 +336,7 @@ func (n network) revokeExtra(ctx context.Context, group string, changes []graph.
 // returns the other changes. They are revoked by what they allow. Others are by their ids, since
 // EC2 ignores what does not match a rule in all of its parts.
 // https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_RevokeSecurityGroupEgress.html
-func (n network) revokeGiven(ctx context.Context, group string, changes []graph.Change) (others []graph.Change, err error) {
+func (n ec2Access) revokeGiven(ctx context.Context, group string, changes []graph.Change) (others []graph.Change, err error) {
 	own := rule{peer: group}
 	others = slices.DeleteFunc(slices.Clone(changes), func(c graph.Change) bool {
 		return c.Field == extraRule+allowAll.String() || c.Field == extraRule+own.String()
@@ -372,7 +372,7 @@ func noRule(err error) bool {
 
 // revokeAll revokes rules of a group, those of each direction by one call, or one by one
 // where some are gone by now: whether EC2 has revoked the others is not documented.
-func (n network) revokeAll(ctx context.Context, group string, rules []types.SecurityGroupRule) error {
+func (n ec2Access) revokeAll(ctx context.Context, group string, rules []types.SecurityGroupRule) error {
 	for _, egress := range []bool{false, true} {
 		var ids []string
 		for _, r := range rules {
@@ -425,7 +425,7 @@ func (g *SecurityGroup) authorize(ctx context.Context, egress bool, rules ...rul
 	return err
 }
 
-func (n network) revoke(ctx context.Context, group string, egress bool, ids ...string) error {
+func (n ec2Access) revoke(ctx context.Context, group string, egress bool, ids ...string) error {
 	var err error
 	if egress {
 		_, err = n.ec2.RevokeSecurityGroupEgress(ctx, &ec2.RevokeSecurityGroupEgressInput{GroupId: &group, SecurityGroupRuleIds: ids})
@@ -467,7 +467,7 @@ func (g *SecurityGroup) DeletesSynchronously() {}
 // UpdatesSynchronously implements graph.UpdatesSynchronously.
 func (*SecurityGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 
-func (n network) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
+func (n ec2Access) describeRules(ctx context.Context, id string) ([]types.SecurityGroupRule, error) {
 	var out []types.SecurityGroupRule
 	pages := ec2.NewDescribeSecurityGroupRulesPaginator(n.ec2, &ec2.DescribeSecurityGroupRulesInput{
 		Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{id}}},
@@ -483,7 +483,7 @@ func (n network) describeRules(ctx context.Context, id string) ([]types.Security
 }
 
 // securityGroupKind lists and deletes the stack's security groups.
-func (n network) securityGroupKind() inventory.Kind {
+func (n ec2Access) securityGroupKind() inventory.Kind {
 	return n.kind("security group", "security groups", func(ctx context.Context) ([]*string, error) {
 		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: n.all()})
 		if err != nil {

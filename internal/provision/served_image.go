@@ -23,7 +23,7 @@ import (
 // (https://github.com/aws/containers-roadmap/issues/2746): by its own count it
 // would remove an old image that serves again. So the tags are counted here.
 type servedImages struct {
-	containers
+	ecsAccess
 	ecr *ecr.Client
 }
 
@@ -68,7 +68,7 @@ func (k servedImages) keepServing(ctx context.Context) error {
 	if live == nil || err != nil {
 		return err
 	}
-	t := TaskDefinition{containers: k.containers}
+	t := TaskDefinition{ecsAccess: k.ecsAccess}
 	def, tags, err := t.describe(ctx, aws.ToString(live.TaskDefinition))
 	if def == nil || err != nil || tags[TagStack] != k.stack || tags[tagServed] == "" && completed(live) == "" {
 		return err

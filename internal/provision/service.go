@@ -25,7 +25,7 @@ import (
 // does not come up; a run that meets that has failed.
 type Service struct {
 	graph.NodeOf[*liveService]
-	containers
+	ecsAccess
 	cluster    *Cluster
 	definition *TaskDefinition
 	targets    *TargetGroup
@@ -140,7 +140,7 @@ type serviceNeeds struct {
 	released   []graph.Finder // what it waits for in addition
 }
 
-func newService(c containers, needs serviceNeeds, want serviceSpec, wait bool) *Service {
+func newService(c ecsAccess, needs serviceNeeds, want serviceSpec, wait bool) *Service {
 	// ECS refuses a target group that no load balancer uses, so the listener
 	// comes first; without the route a task could not pull its image.
 	first := append([]graph.Finder{needs.cluster, needs.definition, needs.listener, needs.routes, needs.targets, needs.group}, needs.released...)
@@ -151,7 +151,7 @@ func newService(c containers, needs serviceNeeds, want serviceSpec, wait bool) *
 		first = append(first, s)
 	}
 	s := &Service{
-		containers: c, cluster: needs.cluster, definition: needs.definition, targets: needs.targets, group: needs.group, subnets: needs.subnets,
+		ecsAccess: c, cluster: needs.cluster, definition: needs.definition, targets: needs.targets, group: needs.group, subnets: needs.subnets,
 		want: want, wait: wait,
 	}
 	s.NodeOf = graph.Of(s, "service", rolloutTimeout+seconds(&want.grace)+want.deploy.Takes()+needs.targets.longDrain(), first...)
@@ -159,8 +159,8 @@ func newService(c containers, needs serviceNeeds, want serviceSpec, wait bool) *
 }
 
 // service is the stack's service as far as it takes to look at it, outside a graph.
-func (c containers) service() *Service {
-	return &Service{containers: c, cluster: &Cluster{containers: c}}
+func (c ecsAccess) service() *Service {
+	return &Service{ecsAccess: c, cluster: &Cluster{ecsAccess: c}}
 }
 
 func (s *Service) serviceName() string { return s.names().Service() }
@@ -352,7 +352,7 @@ func (s *Service) noteFormer(have *liveService) {
 		return len(g.formerLast()) > 0
 	})
 	have.formerRoles = slices.ContainsFunc(s.roles, func(r *Role) bool {
-		return !r.formerLast().none()
+		return !r.lastFormer().none()
 	})
 }
 
@@ -405,7 +405,7 @@ func (s *Service) noteRecords(live *types.Service, have *liveService, phase grap
 // describe returns the service, or nil when there is none. An INACTIVE one is
 // what ECS remembers of a deleted one.
 func (s *Service) describe(ctx context.Context) (*types.Service, error) {
-	live, err := s.observed().service.get(ctx, s.lookup)
+	live, err := s.observed().service.readOnce(ctx, s.lookup)
 	if live != nil && aws.ToString(live.Status) == serviceInactive {
 		return nil, err
 	}

@@ -98,7 +98,7 @@ func shiftingOf(d *types.ServiceDeployment) Shifting {
 }
 
 // serviceDeployment returns ECS's record of a deployment, nil when there is none.
-func (c containers) serviceDeployment(ctx context.Context, arn string) (*types.ServiceDeployment, error) {
+func (c ecsAccess) serviceDeployment(ctx context.Context, arn string) (*types.ServiceDeployment, error) {
 	if arn == "" {
 		return nil, nil
 	}
@@ -179,7 +179,7 @@ func rolledOut(live *types.Service, record *types.ServiceDeployment) *types.Serv
 
 // stopDeployment has ECS take a release back: at once, as the tasks before still run.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
-func (c containers) stopDeployment(ctx context.Context, arn string) error {
+func (c ecsAccess) stopDeployment(ctx context.Context, arn string) error {
 	_, err := c.ecs.StopServiceDeployment(ctx, &ecs.StopServiceDeploymentInput{ServiceDeploymentArn: &arn, StopType: types.StopServiceDeploymentStopTypeRollback})
 	if err != nil {
 		return fmt.Errorf("take the deployment of service %s back: %w", c.names().Service(), err)
@@ -343,7 +343,7 @@ func (d Deployed) Shifted(ctx context.Context, c Clients, stack string) (*Shifte
 	if d.exists.live == nil {
 		return nil, nil
 	}
-	return containers{identity: identity{stack: stack, region: c.IAM.Options().Region}, ecs: c.ECS}.shifted(ctx, d.exists.live)
+	return ecsAccess{identity: identity{stack: stack, region: c.IAM.Options().Region}, ecs: c.ECS}.shifted(ctx, d.exists.live)
 }
 
 // ShiftedRelease is a release that can be taken back without a rollout.
@@ -352,11 +352,11 @@ type ShiftedRelease struct {
 	// Revision is that of the release, and Before that of the one before, whose tasks run.
 	Revision, Before int32
 
-	in  containers
+	in  ecsAccess
 	arn string
 }
 
-func (c containers) shifted(ctx context.Context, live *types.Service) (*ShiftedRelease, error) {
+func (c ecsAccess) shifted(ctx context.Context, live *types.Service) (*ShiftedRelease, error) {
 	arn := aws.ToString(live.CurrentServiceDeployment)
 	if arn == "" || !strategyOf(live.DeploymentConfiguration).Shifts() {
 		return nil, nil
@@ -385,7 +385,7 @@ func (c containers) shifted(ctx context.Context, live *types.Service) (*ShiftedR
 
 // unshifted is an error while the traffic is shifted from one release to another. No page
 // of AWS's says what becomes of the two when there are to be no tasks.
-func (c containers) unshifted(ctx context.Context, live *types.Service) error {
+func (c ecsAccess) unshifted(ctx context.Context, live *types.Service) error {
 	r, err := c.shifted(ctx, live)
 	if r == nil || err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// linkedRoles is what the service-linked roles share.
-type linkedRoles struct {
+// linkedRoleAccess is the client and the identity of the service-linked roles.
+type linkedRoleAccess struct {
 	identity
 	iam *iam.Client
 }
@@ -24,8 +24,8 @@ type linkedRoles struct {
 const linkedPath = "/aws-service-role/"
 
 // all are those of the account.
-func (r linkedRoles) all(ctx context.Context) ([]types.Role, error) {
-	return r.observed().linkedRoles.getTogether(ctx, func(ctx context.Context) ([]types.Role, error) {
+func (r linkedRoleAccess) all(ctx context.Context) ([]types.Role, error) {
+	return r.observed().linkedRoles.readShared(ctx, func(ctx context.Context) ([]types.Role, error) {
 		var out []types.Role
 		pages := iam.NewListRolesPaginator(r.iam, &iam.ListRolesInput{PathPrefix: aws.String(linkedPath), MaxItems: aws.Int32(1000)})
 		for pages.HasMorePages() {
@@ -46,15 +46,15 @@ func (r linkedRoles) all(ctx context.Context) ([]types.Role, error) {
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/using-service-linked-roles.html
 type ServiceLinkedRole struct {
 	graph.Node
-	linkedRoles
+	linkedRoleAccess
 	service string // the principal that it is linked to
 	wanted  bool   // the stack uses the service
 	inUse   bool   // something of the stack lives by it
 }
 
-func newServiceLinkedRole(r linkedRoles, name, service string, wanted, inUse bool) *ServiceLinkedRole {
+func newServiceLinkedRole(r linkedRoleAccess, name, service string, wanted, inUse bool) *ServiceLinkedRole {
 	return &ServiceLinkedRole{
-		Node: graph.Named("service-linked-role-"+name, 2*time.Minute), linkedRoles: r, service: service, wanted: wanted, inUse: inUse,
+		Node: graph.Named("service-linked-role-"+name, 2*time.Minute), linkedRoleAccess: r, service: service, wanted: wanted, inUse: inUse,
 	}
 }
 

@@ -21,7 +21,7 @@ type traffic struct {
 
 // ownService describes the service if it is the stack's, and returns nil for any other and for
 // none.
-func (c containers) ownService(ctx context.Context) (*types.Service, error) {
+func (c ecsAccess) ownService(ctx context.Context) (*types.Service, error) {
 	live, err := c.service().describe(ctx)
 	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
 		return nil, err
@@ -32,7 +32,7 @@ func (c containers) ownService(ctx context.Context) (*types.Service, error) {
 // traffic asks ECS by which target group the service is served: the current revision has it.
 // What the service itself shows is both groups, as they were given.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ResolvedConfiguration.html
-func (c containers) traffic(ctx context.Context) (traffic, error) {
+func (c ecsAccess) traffic(ctx context.Context) (traffic, error) {
 	live, err := c.ownService(ctx)
 	if live == nil || err != nil {
 		return traffic{}, err
@@ -65,7 +65,7 @@ func (c containers) traffic(ctx context.Context) (traffic, error) {
 // groupBefore is the target group of the tasks from which the deployment in progress shifts the
 // traffic, "" where ECS does not say.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html
-func (c containers) groupBefore(ctx context.Context) (string, error) {
+func (c ecsAccess) groupBefore(ctx context.Context) (string, error) {
 	live, err := c.ownService(ctx)
 	if live == nil || err != nil {
 		return "", err

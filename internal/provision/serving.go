@@ -43,7 +43,7 @@ func (r GivenRange) contains(address string) bool {
 
 // taskSubnets are the subnets of the service, and of each of its deployments: a rollout that is
 // not over has tasks in those of both, and one that fails goes back to the earlier ones.
-func (c containers) taskSubnets(ctx context.Context) ([]string, error) {
+func (c ecsAccess) taskSubnets(ctx context.Context) ([]string, error) {
 	live, err := c.ownService(ctx)
 	if live == nil || err != nil {
 		return nil, err

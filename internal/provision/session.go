@@ -34,7 +34,7 @@ type Connection struct {
 // ReadConnection reads where a stack's database is. It makes one read, and not
 // of the secret.
 func ReadConnection(ctx context.Context, c Clients, stack string) (Connection, error) {
-	d := databases{identity: identity{stack: stack}, rds: c.RDS}
+	d := rdsAccess{identity: identity{stack: stack}, rds: c.RDS}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return Connection{}, err
@@ -155,8 +155,8 @@ const agentStarts = 30 * time.Second
 // than the task, or not at all.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ManagedAgent.html
 func enter(ctx context.Context, c Clients, stack, prefix string, note func(string)) (*Service, types.Task, error) {
-	in := containers{identity: identity{stack: stack}, ecs: c.ECS}
-	s := &Service{containers: in, cluster: &Cluster{containers: in}}
+	in := ecsAccess{identity: identity{stack: stack}, ecs: c.ECS}
+	s := &Service{ecsAccess: in, cluster: &Cluster{ecsAccess: in}}
 	for begun, noted := time.Now(), false; ; {
 		all, err := s.describedTasks(ctx, types.DesiredStatusRunning)
 		if err != nil {

@@ -219,7 +219,7 @@ func (d Deployed) ReplicatedBackups(ctx context.Context, client *rds.Client, sta
 
 // instance returns the stack's instance as it was read, or nil where there is none.
 func (d Deployed) instance(ctx context.Context, client *rds.Client, stack string) (*types.DBInstance, error) {
-	return databases{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))
+	return rdsAccess{identity: identity{stack: stack, observation: d.observation}, rds: client}.instance(graph.WhileObserving(ctx))
 }
 
 // AutomatedBackups are what RDS keeps of a database's earlier states, and deletes with it.
@@ -390,7 +390,7 @@ func notComplete(s Snapshot) error {
 }
 
 func snapshotsOf(ctx context.Context, client *rds.Client, stack string, what listing) ([]Snapshot, error) {
-	d := databases{identity: identity{stack: stack}, rds: client}
+	d := rdsAccess{identity: identity{stack: stack}, rds: client}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return nil, err

@@ -25,7 +25,7 @@ import (
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_ShareSnapshot.html
 type SnapshotCopy struct {
 	graph.NodeOf[*liveSnapshot]
-	databases
+	rdsAccess
 	from Snapshot
 	// asked reports whether this run has asked for it.
 	asked bool
@@ -36,8 +36,8 @@ type SnapshotCopy struct {
 // rdsKey is the key that each account has for RDS.
 const rdsKey = "alias/aws/rds"
 
-func newSnapshotCopy(d databases, from Snapshot) *SnapshotCopy {
-	s := &SnapshotCopy{databases: d, from: from}
+func newSnapshotCopy(d rdsAccess, from Snapshot) *SnapshotCopy {
+	s := &SnapshotCopy{rdsAccess: d, from: from}
 	s.NodeOf = graph.Of(s, "snapshot-copy", 6*time.Hour) // between regions that may take hours
 	return s
 }

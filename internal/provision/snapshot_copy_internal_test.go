@@ -41,7 +41,7 @@ func TestACopyWaitsForTheDeletionOfTheOneThatFailed(t *testing.T) {
 	}))
 	t.Cleanup(server.Close)
 	client := rds.New(rds.Options{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: static.NewStaticCredentialsProvider("test", "test", "")})
-	s := newSnapshotCopy(databases{identity: identity{stack: "book", region: "us-east-1"}, rds: client},
+	s := newSnapshotCopy(rdsAccess{identity: identity{stack: "book", region: "us-east-1"}, rds: client},
 		Snapshot{elsewhere: "arn:aws:rds:us-east-1:111122223333:snapshot:books", Created: time.Unix(0, 0)})
 	_, err := s.Create(t.Context())
 	if _, passes := Transient(err); !passes || s.asked {

@@ -34,7 +34,7 @@ type purge struct {
 }
 
 // look notes the stack's instance, and reports whether that is being deleted.
-func (p *purge) look(ctx context.Context, d databases) (going bool, err error) {
+func (p *purge) look(ctx context.Context, d rdsAccess) (going bool, err error) {
 	db, err := d.instance(graph.WhileObserving(ctx))
 	if err != nil {
 		return false, err
@@ -91,7 +91,7 @@ func (p *purge) all(ctx context.Context) ([]Snapshot, error) {
 
 // list lists what there is, and notes the instances that it is of.
 func (p *purge) list(ctx context.Context) ([]Snapshot, error) {
-	db, err := (databases{identity: identity{stack: p.stack}, rds: p.client}).instance(ctx)
+	db, err := (rdsAccess{identity: identity{stack: p.stack}, rds: p.client}).instance(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -170,10 +170,10 @@ func (s *Stack) URL() string {
 func inventoryOf(c Clients, stack string, read *observation) inventory.Inventory {
 	who := identity{stack: stack, region: c.IAM.Options().Region, observation: read}
 	var (
-		balance  = balancing{identity: who, elb: c.ELB}
-		n        = network{identity: who, ec2: c.EC2}
-		run      = containers{identity: who, ecs: c.ECS}
-		data     = databases{identity: who, rds: c.RDS}
+		balance  = elbAccess{identity: who, elb: c.ELB}
+		n        = ec2Access{identity: who, ec2: c.EC2}
+		run      = ecsAccess{identity: who, ecs: c.ECS}
+		data     = rdsAccess{identity: who, rds: c.RDS}
 		alarming = newAlarming(who, c, Settings{})
 	)
 	return inventory.Inventory{

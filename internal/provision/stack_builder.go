@@ -42,7 +42,7 @@ type stackBuilder struct {
 	spec Spec
 	id   identity
 	have Deployed // empty where nothing was read
-	run  containers
+	run  ecsAccess
 
 	rdsRole *ServiceLinkedRole
 	ecsRole *ServiceLinkedRole
@@ -56,7 +56,7 @@ type stackBuilder struct {
 	// forBalancer, forTasks and forDatabase are the security groups.
 	forBalancer, forTasks, forDatabase *SecurityGroup
 
-	data         databases
+	data         rdsAccess
 	secret       *Secret
 	dbSubnets    *DBSubnetGroup
 	dbParameters *DBParameterGroup
@@ -74,7 +74,7 @@ type stackBuilder struct {
 
 	executionRole, taskRole *Role
 
-	balance         balancing
+	balance         elbAccess
 	balancer        *LoadBalancer
 	targets, second *TargetGroup
 	listener        *Listener
@@ -89,7 +89,7 @@ type stackBuilder struct {
 	cluster    *Cluster
 	definition *TaskDefinition
 	release    *ReleaseCommand
-	notify     alarming // whom the alarms notify
+	notify     alarmAccess // whom the alarms notify
 	topic      *AlarmTopic
 	failed     *ReleaseAlarm
 	alarms     *Alarms
@@ -116,8 +116,8 @@ func newStackBuilder(c Clients, spec Spec) *stackBuilder {
 	if !spec.afterCutOff { // else what a create call answers may have been made by another run
 		b.id.hints = newTagHints(b.have.hints)
 	}
-	b.run = containers{identity: b.id, ecs: c.ECS}
-	linked := linkedRoles{identity: b.id, iam: c.IAM}
+	b.run = ecsAccess{identity: b.id, ecs: c.ECS}
+	linked := linkedRoleAccess{identity: b.id, iam: c.IAM}
 	b.ecsRole = newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, b.have.exists.service)
 	b.elbRole = newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.HasLoadBalancer)
 	b.rdsRole = newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, b.have.Database)
@@ -154,7 +154,7 @@ func (b *stackBuilder) securityGroups() {
 		}
 		return rules
 	})
-	b.data = databases{identity: b.id, rds: b.c.RDS}
+	b.data = rdsAccess{identity: b.id, rds: b.c.RDS}
 	b.dbSubnets = newDBSubnetGroup(b.data, b.rdsRole, b.net.data...)
 	// Given subnets can change, and the database's are another way for the tasks, and recorded,
 	// only when RDS has taken them.
@@ -183,7 +183,7 @@ func (b *stackBuilder) databases() {
 	}
 	b.dbParameters = newDBParameterGroup(b.data, family)
 	retention := logRetention{days: b.spec.LogDays, given: b.spec.GivenFlags["log-days"]}
-	logs := logGroups{identity: b.id, logs: b.c.Logs, who: b.c.caller}
+	logs := logsAccess{identity: b.id, logs: b.c.Logs, who: b.c.caller}
 	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, b.data, retention), newLogGroup(logs, retention)
 	if b.spec.UpgradeFrom != "" && !b.spec.destroying {
 		b.upgraded = newUpgradeSnapshot(b.data, b.want.version)
@@ -203,7 +203,7 @@ func (b *stackBuilder) databases() {
 
 // images creates the repository and the image in it.
 func (b *stackBuilder) images() {
-	served := servedImages{containers: b.run, ecr: b.c.ECR}
+	served := servedImages{ecsAccess: b.run, ecr: b.c.ECR}
 	b.repository = newRepository(b.id, b.c.ECR, served)
 	source := b.spec.Source
 	if b.ready = b.spec.Image; b.ready != "" {
@@ -234,7 +234,7 @@ func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settin
 	permissions := func() []statement { return may(b.spec.Settings, b.ready) }
 	r := newRole(b.id, b.c.IAM, roleSpec{name: name, boundary: b.spec.Boundary, account: b.logGroup, needs: needs, permissions: permissions})
 	if !b.spec.destroying {
-		r.former = func(ctx context.Context) (need, error) {
+		r.former = func(ctx context.Context) (formerNeed, error) {
 			former, err := b.run.formerNeeds(ctx, b.spec.Settings, may, permissions())
 			if name != naming.TaskRole {
 				former.policies = nil
@@ -292,7 +292,7 @@ func (b *stackBuilder) forTask(s Settings, _ string) []statement {
 // loadBalancing creates the load balancer with its target groups and listeners, the
 // certificate, and what shifts the traffic.
 func (b *stackBuilder) loadBalancing() {
-	b.balance = balancing{identity: b.id, elb: b.c.ELB}
+	b.balance = elbAccess{identity: b.id, elb: b.c.ELB}
 	protected := protection{on: b.spec.Protect, given: b.spec.GivenFlags["protect"]}
 	b.balancer = newLoadBalancer(b.balance, loadBalancerNeeds{linked: b.elbRole, gateway: b.net.gateway, group: b.forBalancer, subnets: b.net.public}, protected, b.spec.IdleTimeout)
 	b.targets = newTargetGroup(b.balance, b.net.vpc, targetSpec{port: b.spec.ContainerPort, path: b.spec.HealthPath, codes: b.spec.HealthStatus, sticky: b.spec.Sticky, drain: b.spec.drainTime()})
@@ -322,7 +322,7 @@ func (b *stackBuilder) loadBalancing() {
 	if b.second != nil {
 		b.balancingRole = newRole(b.id, b.c.IAM, roleSpec{
 			name: naming.BalancingRole, boundary: b.spec.Boundary, account: b.logGroup, needs: []graph.Finder{b.targets, b.second, b.serving},
-			permissions: func() []statement { return mayShift(b.serving.ID(), b.targets.ID(), b.second.ID()) },
+			permissions: func() []statement { return shiftStatements(b.serving.ID(), b.targets.ID(), b.second.ID()) },
 		})
 		b.balancingRole.forECS = true
 		b.shifters = []Resource{b.second, b.balancingRole}

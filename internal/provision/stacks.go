@@ -306,7 +306,7 @@ func (n *neighbours) atRest(who identity, d *Deployed) bool {
 }
 
 // database returns the stack's instance, nil for none.
-func (n *neighbours) database(ctx context.Context, of databases) (*rdstypes.DBInstance, error) {
+func (n *neighbours) database(ctx context.Context, of rdsAccess) (*rdstypes.DBInstance, error) {
 	if n.instances == nil {
 		return of.instance(ctx)
 	}
@@ -317,11 +317,11 @@ func (n *neighbours) database(ctx context.Context, of databases) (*rdstypes.DBIn
 }
 
 // balanced reports whether there is a load balancer, whose name is the stack's own.
-func (n *neighbours) balanced(ctx context.Context, of balancing) (bool, error) {
+func (n *neighbours) balanced(ctx context.Context, of elbAccess) (bool, error) {
 	if n.balancers != nil {
 		return n.balancers[of.names().LoadBalancer()], nil
 	}
-	found, err := (&LoadBalancer{balancing: of}).lookup(ctx)
+	found, err := (&LoadBalancer{elbAccess: of}).lookup(ctx)
 	return found != nil, err
 }
 
@@ -341,7 +341,7 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 		if write != nil {
 			write()
 		}
-		if service, err = (containers{identity: who, ecs: c.ECS}).service().describe(ctx); err != nil {
+		if service, err = (ecsAccess{identity: who, ecs: c.ECS}).service().describe(ctx); err != nil {
 			return err
 		}
 	}
@@ -354,7 +354,7 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 			write()
 		}
 	}
-	db, err := near.database(ctx, databases{identity: who, rds: c.RDS})
+	db, err := near.database(ctx, rdsAccess{identity: who, rds: c.RDS})
 	if err != nil {
 		return err
 	}
@@ -371,7 +371,7 @@ func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs b
 			write()
 		}
 	}
-	if d.HasLoadBalancer, err = near.balanced(ctx, balancing{identity: who, elb: c.ELB}); err != nil {
+	if d.HasLoadBalancer, err = near.balanced(ctx, elbAccess{identity: who, elb: c.ELB}); err != nil {
 		return err
 	}
 	s.Deployed = d

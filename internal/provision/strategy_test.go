@@ -272,8 +272,8 @@ func TestTheStateOfARolloutIsReadFromItsServiceDeployment(t *testing.T) {
 		}))
 		defer server.Close()
 		c := NewClients(aws.Config{Region: "us-east-1", BaseEndpoint: &server.URL, Credentials: awscredentials.NewStaticCredentialsProvider("a", "b", ""), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}})
-		in := containers{identity{stack: "book", region: "us-east-1"}, c.ECS}
-		live, err := (&Service{containers: in, cluster: &Cluster{containers: in}}).lookup(t.Context())
+		in := ecsAccess{identity{stack: "book", region: "us-east-1"}, c.ECS}
+		live, err := (&Service{ecsAccess: in, cluster: &Cluster{ecsAccess: in}}).lookup(t.Context())
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}

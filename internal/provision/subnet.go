@@ -18,7 +18,7 @@ import (
 // load balancer brings its own, and the service asks for those of its tasks.
 type Subnet struct {
 	graph.NodeOf[*liveSubnet]
-	network
+	ec2Access
 	vpc  *VPC
 	want subnetSpec
 	made string // in this run
@@ -29,8 +29,8 @@ type subnetSpec struct {
 	zone string
 }
 
-func newSubnet(n network, name string, vpc *VPC, want subnetSpec) *Subnet {
-	s := &Subnet{network: n, vpc: vpc, want: want}
+func newSubnet(n ec2Access, name string, vpc *VPC, want subnetSpec) *Subnet {
+	s := &Subnet{ec2Access: n, vpc: vpc, want: want}
 	s.NodeOf = graph.Of(s, name, 5*time.Minute, vpc)
 	return s
 }
@@ -223,7 +223,7 @@ func (s *Subnet) Delete(ctx context.Context) error {
 func (s *Subnet) DeletesSynchronously() {}
 
 // subnetKind lists and deletes the stack's subnets.
-func (n network) subnetKind() inventory.Kind {
+func (n ec2Access) subnetKind() inventory.Kind {
 	return n.kind("subnet", "subnets", func(ctx context.Context) ([]*string, error) {
 		out, err := n.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: n.all()})
 		if err != nil {

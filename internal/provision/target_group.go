@@ -20,7 +20,7 @@ import (
 // TargetGroup is the set of tasks that the load balancer sends requests to.
 type TargetGroup struct {
 	graph.NodeOf[*liveTargetGroup]
-	balancing
+	elbAccess
 	vpc  home
 	want targetSpec
 	name string // in AWS
@@ -58,18 +58,18 @@ type targets struct {
 	tags map[string]string
 }
 
-func newTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
+func newTargetGroup(b elbAccess, vpc home, want targetSpec) *TargetGroup {
 	return b.targetGroup("target-group", b.names().TargetGroup(), vpc, want)
 }
 
 // newSecondTargetGroup creates the group that takes turns with the first one, where a
 // release stands alongside the one before.
-func newSecondTargetGroup(b balancing, vpc home, want targetSpec) *TargetGroup {
+func newSecondTargetGroup(b elbAccess, vpc home, want targetSpec) *TargetGroup {
 	return b.targetGroup("target-group-b", b.names().SecondTargetGroup(), vpc, want)
 }
 
-func (b balancing) targetGroup(resource, name string, vpc home, want targetSpec) *TargetGroup {
-	t := &TargetGroup{balancing: b, vpc: vpc, want: want, name: name}
+func (b elbAccess) targetGroup(resource, name string, vpc home, want targetSpec) *TargetGroup {
+	t := &TargetGroup{elbAccess: b, vpc: vpc, want: want, name: name}
 	t.NodeOf = graph.Of(t, resource, 10*time.Minute, vpc)
 	return t
 }
@@ -379,7 +379,7 @@ func (t *TargetGroup) DeletesSynchronously() {}
 func (*TargetGroup) UpdatesSynchronously([]graph.Change) bool { return true }
 
 // targetGroupKind lists and deletes the stack's target groups.
-func (b balancing) targetGroupKind() inventory.Kind {
+func (b elbAccess) targetGroupKind() inventory.Kind {
 	return b.kind("target group", func(ctx context.Context) (arns []string, err error) {
 		pages := elb.NewDescribeTargetGroupsPaginator(b.elb, &elb.DescribeTargetGroupsInput{})
 		for pages.HasMorePages() {

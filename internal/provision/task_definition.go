@@ -25,7 +25,7 @@ import (
 // again makes yet another revision, so the newest is compared first.
 type TaskDefinition struct {
 	graph.NodeOf[*liveDefinition]
-	containers
+	ecsAccess
 	image             *Image
 	execution, task   *Role
 	secret            *Secret
@@ -98,14 +98,14 @@ type taskDefinitionNeeds struct {
 	targets         *TargetGroup
 }
 
-func newTaskDefinition(c containers, needs taskDefinitionNeeds, early earlyTasks, want taskSpec) *TaskDefinition {
+func newTaskDefinition(c ecsAccess, needs taskDefinitionNeeds, early earlyTasks, want taskSpec) *TaskDefinition {
 	// It records what the target group carries out.
 	first := []graph.Finder{needs.image, needs.execution, needs.task, needs.logs, needs.targets}
 	if !want.settings.NoDatabase {
 		first = append(first, needs.secret, early.dependency())
 	}
 	t := &TaskDefinition{
-		containers: c, image: needs.image, execution: needs.execution, task: needs.task, secret: needs.secret, logs: needs.logs, database: needs.database,
+		ecsAccess: c, image: needs.image, execution: needs.execution, task: needs.task, secret: needs.secret, logs: needs.logs, database: needs.database,
 		early: early, want: want, container: containerName, region: c.ecs.Options().Region,
 	}
 	t.NodeOf = graph.Of(t, "task-definition", 5*time.Minute, first...)
@@ -673,8 +673,8 @@ func (t *TaskDefinition) DeletesSynchronously() {}
 
 // taskDefinitionKind lists the stack's task definitions. ECS keeps those that are
 // no longer active.
-func (c containers) taskDefinitionKind() inventory.Kind {
-	t := &TaskDefinition{containers: c}
+func (c ecsAccess) taskDefinitionKind() inventory.Kind {
+	t := &TaskDefinition{ecsAccess: c}
 	try := func(ctx context.Context) error {
 		_, err := t.list(ctx, types.TaskDefinitionStatusActive)
 		return err

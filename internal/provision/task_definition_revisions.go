@@ -124,7 +124,7 @@ func (t *TaskDefinition) deregister(ctx context.Context, arn string) error {
 // newest returns the newest revision that carries our tags; a family without
 // one is answered with its newest revision, whoever made it.
 func (t *TaskDefinition) newest(ctx context.Context) (revision, error) {
-	return t.observed().definition.get(ctx, t.lookup)
+	return t.observed().definition.readOnce(ctx, t.lookup)
 }
 
 func (t *TaskDefinition) lookup(ctx context.Context) (revision, error) {

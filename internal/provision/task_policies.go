@@ -66,7 +66,7 @@ func CheckTaskPolicies(ctx context.Context, c *iam.Client, s Settings, account s
 		case isCode(err, "NoSuchEntity"):
 			return hint.With(fmt.Errorf("task policy %s does not exist", arn), "create it, or give the ARN of another one with --task-policies")
 		case err != nil:
-			return s.mayAttach(fmt.Errorf("get task policy %s: %w", arn, err))
+			return s.withAttachHint(fmt.Errorf("get task policy %s: %w", arn, err))
 		case !out.Policy.IsAttachable:
 			return hint.With(fmt.Errorf("task policy %s can't be attached to a role", arn), "give the ARN of another one with --task-policies")
 		}
@@ -74,8 +74,8 @@ func CheckTaskPolicies(ctx context.Context, c *iam.Client, s Settings, account s
 	return nil
 }
 
-// mayAttach adds to an error of IAM how the deployer comes to be allowed what it refuses.
-func (s Settings) mayAttach(err error) error {
+// withAttachHint adds to an error of IAM how the deployer can be allowed what it refuses.
+func (s Settings) withAttachHint(err error) error {
 	if !isCode(err, "AccessDenied", "AccessDeniedException") {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestAServiceWithoutAHealthyTargetIsGivenUpInTime(t *testing.T) {
 			return http.StatusOK, "<DescribeTargetHealthResponse><DescribeTargetHealthResult><TargetHealthDescriptions>" + test.targets +
 				"</TargetHealthDescriptions></DescribeTargetHealthResult></DescribeTargetHealthResponse>"
 		}).config())
-		targets := &TargetGroup{NodeOf: graph.NodeOf[*liveTargetGroup]{Node: graph.Named("target-group", time.Second)}, balancing: balancing{elb: client}}
+		targets := &TargetGroup{NodeOf: graph.NodeOf[*liveTargetGroup]{Node: graph.Named("target-group", time.Second)}, elbAccess: elbAccess{elb: client}}
 		graph.Observe(t.Context(), []graph.Finder{seenAs{targets.Node, "arn:of-targets"}}, graph.Options{})
 		s := &Service{targets: targets, want: serviceSpec{grace: test.grace}}
 		if test.since > 0 {

@@ -21,13 +21,13 @@ import (
 // ACL, and the DHCP options that name Amazon's resolver.
 type VPC struct {
 	graph.NodeOf[*liveVPC]
-	network
+	ec2Access
 	cidr string
 	made string // in this run
 }
 
-func newVPC(n network, cidr string) *VPC {
-	v := &VPC{network: n, cidr: cidr}
+func newVPC(n ec2Access, cidr string) *VPC {
+	v := &VPC{ec2Access: n, cidr: cidr}
 	v.NodeOf = graph.Of(v, "vpc", 5*time.Minute)
 	return v
 }
@@ -282,7 +282,7 @@ func (v *VPC) UpdatesSynchronously(changes []graph.Change) bool {
 }
 
 // vpcKind lists and deletes the stack's VPCs.
-func (n network) vpcKind() inventory.Kind {
+func (n ec2Access) vpcKind() inventory.Kind {
 	return n.kind("vpc", "VPCs", func(ctx context.Context) ([]*string, error) {
 		out, err := n.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: n.all()})
 		if err != nil {
