@@ -32,8 +32,8 @@ const (
 	// Entrypoint is the program in the image. With -healthcheck it asks the one
 	// that runs alongside it for its health, and its exit code is the answer.
 	Entrypoint = "/bookapi"
-	// Port is where it listens unless PORT says otherwise.
-	Port = 8080
+	// port is where it listens unless PORT says otherwise.
+	port = 8080
 	// RDSBundlePath is where the image has the certificates that verify-full
 	// connections to RDS need.
 	RDSBundlePath = "/etc/ssl/certs/rds-global-bundle.pem"
@@ -59,18 +59,18 @@ type Image struct {
 	// Size is what a first push sends and a first pull reads, in bytes.
 	Size int64
 
-	done func() // nil where nothing has to go with it
+	cleanup func() // nil where nothing has to go with it
 }
 
 // Close removes what was unpacked for the image, which can't be pushed from then on.
 func (i *Image) Close() {
-	if i != nil && i.done != nil {
-		i.done()
+	if i != nil && i.cleanup != nil {
+		i.cleanup()
 	}
 }
 
 // Build compiles the source and lays the image. It writes nothing but
-// caches: the go tool's and Source.Cache. The errors are ErrNoSource, ErrNoGo and ErrCompile.
+// caches: the go tool's and Source.Cache. The errors are ErrNoSource, ErrNoGo, and what the compiler says.
 func Build(ctx context.Context, source Source) (*Image, error) {
 	image, err := build(ctx, source)
 	if err != nil {
@@ -98,24 +98,24 @@ func build(ctx context.Context, source Source) (*Image, error) {
 	}
 	// The program changes with each release and the rest hardly ever does, so
 	// that they are layers of their own: the second is sent once.
-	below := []file{
+	baseFiles := []file{
 		{path: "/etc/group", mode: 0o644, content: group},
 		{path: "/etc/passwd", mode: 0o644, content: passwd},
 		{path: rootsPath, mode: 0o644, content: roots},
 		{path: RDSBundlePath, mode: 0o644, content: slices.Concat(rdsBundle, source.Authorities)},
 	}
 	if source.Package != "" {
-		below = append(below, file{path: "/tmp", mode: 0o1777})
+		baseFiles = append(baseFiles, file{path: "/tmp", mode: 0o1777})
 	}
-	base, err := source.layer(below)
+	base, err := source.layer(baseFiles)
 	if err != nil {
 		return nil, err
 	}
-	top, err := source.layer([]file{{path: source.entrypoint(), mode: 0o755, from: program}})
+	programLayer, err := source.layer([]file{{path: source.entrypoint(), mode: 0o755, from: program}})
 	if err != nil {
 		return nil, err
 	}
-	return assemble(source, base, top)
+	return assemble(source, base, programLayer)
 }
 
 // name is what messages call the program.
@@ -168,7 +168,7 @@ func (s Source) Config() *v1.ConfigFile {
 			LabelPrefix + LocatesDatabase:  "true",
 			LabelPrefix + ReadyPath:        "/readyz",
 			LabelPrefix + Drain:            "10",
-			LabelPrefix + ListensOnPORT:    "true",
+			LabelPrefix + listensOnPORT:    "true",
 		})
 		// Docker reads it. ECS does not: its task definition says it again.
 		health = &v1.HealthConfig{
@@ -182,8 +182,8 @@ func (s Source) Config() *v1.ConfigFile {
 		OS: "linux", Architecture: s.Arch, Created: v1.Time{Time: epoch},
 		Config: v1.Config{
 			User: User, WorkingDir: "/", Entrypoint: []string{s.entrypoint()}, Labels: labels,
-			Env:          []string{"PATH=/", fmt.Sprintf("PORT=%d", Port)},
-			ExposedPorts: map[string]struct{}{fmt.Sprintf("%d/tcp", Port): {}},
+			Env:          []string{"PATH=/", fmt.Sprintf("PORT=%d", port)},
+			ExposedPorts: map[string]struct{}{fmt.Sprintf("%d/tcp", port): {}},
 			StopSignal:   "SIGTERM",
 			Healthcheck:  health,
 		},
@@ -277,7 +277,7 @@ func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
 		by := sha256.Sum256(fmt.Appendf(slices.Clone(sum), " gzip %d %s", compression, runtime.Version()))
 		path = filepath.Join(s.Cache, "built-"+hex.EncodeToString(by[:8]))
 	}
-	content := readKept(path)
+	content := readCached(path)
 	if content == nil {
 		var out bytes.Buffer
 		to, err := gzip.NewWriterLevel(&out, compression)
@@ -291,7 +291,7 @@ func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
 			return nil, err
 		}
 		content = out.Bytes()
-		keep(path, sha256.Sum256(content), bytes.NewReader(content), "built-*")
+		writeCached(path, sha256.Sum256(content), bytes.NewReader(content), "built-*")
 	}
 	digest := sha256.Sum256(content)
 	return builtLayer{content: content, diffID: hashOf([sha256.Size]byte(sum)), digest: hashOf(digest)}, nil

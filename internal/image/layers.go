@@ -19,13 +19,13 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// keptLayers is a directory of compressed layers. A layer's file is called after the
+// layerCache is a directory of compressed layers. A layer's file is named after the
 // digest of its files and that of the compressed bytes, so that the digest of
 // a layer that was compressed once is known without reading the layer again.
-type keptLayers struct{ dir string }
+type layerCache struct{ dir string }
 
-// mostLayers is how many layers are kept: an image of Docker has at most 127.
-const mostLayers = 300
+// maxLayers is how many layers it holds: an image of Docker has at most 127.
+const maxLayers = 300
 
 // blob is a compressed layer in a file.
 type blob struct {
@@ -48,12 +48,12 @@ func (b blob) MediaType() (types.MediaType, error) { return b.media, nil }
 func (b blob) Compressed() (io.ReadCloser, error) { return os.Open(b.path) }
 
 // layer is the layer whose files have the digest diffID, compressed as it is in the
-// archive, or else by gzip. What is not whole is refused.
-func (k keptLayers) layer(ctx context.Context, diffID v1.Hash, open func() (io.ReadCloser, error)) (blob, error) {
-	if b, ok := k.find(diffID); ok {
+// archive, or else by gzip. An incomplete layer is refused.
+func (c layerCache) layer(ctx context.Context, diffID v1.Hash, open func() (io.ReadCloser, error)) (blob, error) {
+	if b, ok := c.find(diffID); ok {
 		return b, nil
 	}
-	if err := os.MkdirAll(k.dir, 0o755); err != nil {
+	if err := os.MkdirAll(c.dir, 0o755); err != nil {
 		return blob{}, err
 	}
 	from, err := open()
@@ -61,12 +61,12 @@ func (k keptLayers) layer(ctx context.Context, diffID v1.Hash, open func() (io.R
 		return blob{}, err
 	}
 	defer func() { _ = from.Close() }() // it was read
-	partial, err := os.CreateTemp(k.dir, "partial-")
+	partial, err := os.CreateTemp(c.dir, "partial-")
 	if err != nil {
 		return blob{}, err
 	}
 	defer func() { _ = os.Remove(partial.Name()) }() // it has another name by then
-	begun := bufio.NewReader(whileWanted{ctx, from})
+	begun := bufio.NewReader(contextReader{ctx, from})
 	media := types.OCILayer
 	switch compressionOf(begun) {
 	case "zstd":
@@ -86,14 +86,14 @@ func (k keptLayers) layer(ctx context.Context, diffID v1.Hash, open func() (io.R
 	}
 	written, err := tarball.LayerFromFile(partial.Name())
 	if err != nil {
-		return blob{}, fmt.Errorf("%w: %w", ErrArchive, err)
+		return blob{}, fmt.Errorf("%w: %w", errArchive, err)
 	}
 	is, err := written.DiffID()
 	if err != nil {
-		return blob{}, fmt.Errorf("%w: %w", ErrArchive, err)
+		return blob{}, fmt.Errorf("%w: %w", errArchive, err)
 	}
 	if is != diffID {
-		return blob{}, hint.With(fmt.Errorf("%w: its files are %s, and the image's configuration says %s", ErrArchive, is, diffID), "the archive is damaged: write it anew")
+		return blob{}, hint.With(fmt.Errorf("%w: its files are %s, and the image's configuration says %s", errArchive, is, diffID), "the archive is damaged: save it again")
 	}
 	digest, err := written.Digest()
 	if err != nil {
@@ -103,26 +103,26 @@ func (k keptLayers) layer(ctx context.Context, diffID v1.Hash, open func() (io.R
 	if err != nil {
 		return blob{}, err
 	}
-	b := blob{path: k.path(diffID, digest, media), digest: digest, size: size, media: media}
+	b := blob{path: c.path(diffID, digest, media), digest: digest, size: size, media: media}
 	if err := os.Rename(partial.Name(), b.path); err != nil {
 		return blob{}, err
 	}
-	forget(k.dir, "layer-*", mostLayers)
+	pruneCache(c.dir, "layer-*", maxLayers)
 	return b, nil
 }
 
-func (k keptLayers) path(diffID, digest v1.Hash, media types.MediaType) string {
+func (c layerCache) path(diffID, digest v1.Hash, media types.MediaType) string {
 	kind := "gzip"
 	if media == types.OCILayerZStd {
 		kind = "zstd"
 	}
-	return filepath.Join(k.dir, "layer-"+diffID.Hex+"-"+digest.Hex+"."+kind)
+	return filepath.Join(c.dir, "layer-"+diffID.Hex+"-"+digest.Hex+"."+kind)
 }
 
-// find looks for a kept layer.
-func (k keptLayers) find(diffID v1.Hash) (blob, bool) {
-	names, err := filepath.Glob(k.path(diffID, v1.Hash{Hex: "*"}, types.OCILayer))
-	if zstd, zstdErr := filepath.Glob(k.path(diffID, v1.Hash{Hex: "*"}, types.OCILayerZStd)); zstdErr == nil {
+// find looks for a cached layer.
+func (c layerCache) find(diffID v1.Hash) (blob, bool) {
+	names, err := filepath.Glob(c.path(diffID, v1.Hash{Hex: "*"}, types.OCILayer))
+	if zstd, zstdErr := filepath.Glob(c.path(diffID, v1.Hash{Hex: "*"}, types.OCILayerZStd)); zstdErr == nil {
 		names = append(names, zstd...)
 	}
 	if err != nil || len(names) == 0 {

@@ -45,7 +45,7 @@ var versionElement = pattern.New(`^v[0-9]+$`)
 // workspace: the package with the given name, as the go tool takes it in dir, or
 // without a name the only main package in dir and below. In bookctl's own module that
 // is bookapi. It runs the go tool, and writes nothing. The errors are ErrNoSource,
-// ErrNoGo and ErrCompile.
+// ErrNoGo, and what the go tool says.
 func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
 	at, err := filepath.Abs(dir)
 	if err != nil {
@@ -57,13 +57,13 @@ func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
 	root, own := rootOf(at)
 	switch {
 	case root == "":
-		return Program{}, hint.With(fmt.Errorf("%w: there is no Go module in %s or above it%s", ErrNoSource, at, besides(at)), "%s", otherWays)
+		return Program{}, hint.With(fmt.Errorf("%w: there is no Go module in %s or above it%s", ErrNoSource, at, otherSourceNote(at)), "%s", otherWays)
 	case own && (pkg == "" || pkg == "./"+program || pkg == modulePath+"/"+program):
 		return Program{Dir: root, Package: "./" + program, Path: modulePath + "/" + program, Own: true}, nil
 	}
 	patterns := []string{pkg}
 	if pkg == "" {
-		if patterns, err = below(ctx, at, root, arch); err != nil {
+		if patterns, err = packagePatterns(ctx, at, root, arch); err != nil {
 			return Program{}, err
 		}
 	}
@@ -71,38 +71,50 @@ func FindProgram(ctx context.Context, dir, pkg, arch string) (Program, error) {
 	if err != nil {
 		return Program{}, err
 	}
-	var mains []goPackage
-	for _, p := range found {
-		if p.Name == "main" {
-			mains = append(mains, p)
-		}
-	}
+	mains := mainPackages(found)
 	if pkg == "" && at != root { // somebody who names a main package means that one
 		if i := slices.IndexFunc(mains, func(p goPackage) bool { return p.Dir == at }); i >= 0 {
 			mains = mains[i : i+1]
 		}
 	}
-	switch {
-	case pkg != "" && len(mains) == 0:
+	if pkg != "" && len(mains) == 0 {
 		why := "it is no main package"
 		if len(found) == 1 && found[0].Error != nil {
 			why = found[0].Error.Err
 		}
 		return Program{}, hint.With(fmt.Errorf("%w: package %s in %s: %s", ErrNoSource, pkg, at, why), "name a main package with --package, such as ./cmd/server")
+	}
+	return chooseProgram(at, root, mains)
+}
+
+// mainPackages are those of the packages that are programs.
+func mainPackages(all []goPackage) []goPackage {
+	var mains []goPackage
+	for _, p := range all {
+		if p.Name == "main" {
+			mains = append(mains, p)
+		}
+	}
+	return mains
+}
+
+// chooseProgram returns the program if there is one main package.
+func chooseProgram(dir, root string, mains []goPackage) (Program, error) {
+	switch {
 	case len(mains) == 0:
-		return Program{}, hint.With(fmt.Errorf("%w: the Go module in %s has no main package in %s", ErrNoSource, root, at), "%s", otherWays)
+		return Program{}, hint.With(fmt.Errorf("%w: the Go module in %s has no main package in %s", ErrNoSource, root, dir), "%s", otherWays)
 	case len(mains) > 1:
 		var names []string
 		for _, p := range mains {
-			names = append(names, p.from(at))
+			names = append(names, p.from(dir))
 		}
-		return Program{}, hint.With(fmt.Errorf("%w: %s has %d main packages: %s", ErrSeveral, at, len(mains), strings.Join(names, ", ")), "choose one with --package, as in --package %s", names[0])
+		return Program{}, hint.With(fmt.Errorf("%w: %s has %d main packages: %s", errSeveral, dir, len(mains), strings.Join(names, ", ")), "choose one with --package, as in --package %s", names[0])
 	}
-	return Program{Dir: at, Package: mains[0].from(at), Path: mains[0].ImportPath}, nil
+	return Program{Dir: dir, Package: mains[0].from(dir), Path: mains[0].ImportPath}, nil
 }
 
-// ErrSeveral reports that it is ambiguous which program is meant.
-var ErrSeveral = errors.New("several programs match")
+// errSeveral reports that it is ambiguous which program is meant.
+var errSeveral = errors.New("several programs match")
 
 // otherWays is what to do where there is no source.
 const otherWays = "name the directory of a Go module with --source DIR, a Dockerfile with --dockerfile FILE, or an image with --image REF (docker-archive:FILE and oci:DIR too)"
@@ -123,8 +135,8 @@ func rootOf(at string) (root string, own bool) {
 	}
 }
 
-// besides returns what else a directory without a Go module has that can be deployed.
-func besides(dir string) string {
+// otherSourceNote says what else that can be deployed is in a directory without a Go module.
+func otherSourceNote(dir string) string {
 	for _, name := range []string{"Dockerfile", "Containerfile"} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			return ", but a " + name + ", which --dockerfile builds"
@@ -138,9 +150,9 @@ func besides(dir string) string {
 	return ""
 }
 
-// below are the patterns of all packages in dir and below: in the root of a workspace,
-// of all of its modules.
-func below(ctx context.Context, dir, root, arch string) ([]string, error) {
+// packagePatterns returns the patterns of all packages in dir and below it; in the root of a
+// workspace, those of all of its modules.
+func packagePatterns(ctx context.Context, dir, root, arch string) ([]string, error) {
 	if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
 		return []string{"./..."}, nil
 	}
@@ -231,7 +243,7 @@ var newerGo = pattern.New(`requires go >= ([0-9][0-9a-z.]*) \(running go|go: dow
 
 // goError is the error of a go command, with what to do.
 func goError(dir, command string, err error, output string) error {
-	failed := fmt.Errorf("%w in %s: '%s': %w\n%s", ErrCompile, dir, command, err, tail(output, 20))
+	failed := fmt.Errorf("%w in %s: '%s': %w\n%s", errCompile, dir, command, err, tail(output, 20))
 	if m := newerGo.FindStringSubmatch(output); m != nil {
 		return hint.With(failed, "the module wants Go %s: install it from https://go.dev/dl, or let the go tool fetch it, with GOTOOLCHAIN=auto", m[1]+m[2]+m[3])
 	}

@@ -5,11 +5,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -32,8 +29,8 @@ const (
 var (
 	// ErrNoSource reports that there is nothing to build.
 	ErrNoSource = errors.New("no source to build")
-	// ErrCompile is wrapped by what the compiler says of a source.
-	ErrCompile = errors.New("the source does not compile")
+	// errCompile is wrapped by what the compiler says of a source.
+	errCompile = errors.New("the source does not compile")
 	// ErrNoGo reports that the go tool is missing.
 	ErrNoGo = errors.New("the go tool is not on PATH")
 )
@@ -110,7 +107,7 @@ func (s Source) compile(ctx context.Context, dir string) (string, error) {
 		inC = s.needsC(ctx)
 	}
 	out := filepath.Join(dir, "bookapi")
-	kept := s.restore(out)
+	cached := s.restoreProgram(out)
 	pkg := cmp.Or(s.Package, "./"+program)
 	cmd := exec.CommandContext(ctx, tool, "build", "-o", out, pkg)
 	cmd.Dir = s.Dir
@@ -139,124 +136,16 @@ func (s Source) compile(ctx context.Context, dir string) (string, error) {
 	if inC != nil && s.Note != nil {
 		s.Note("the program is built without cgo, which " + strings.Join(inC, ", ") + " may need: a Dockerfile (--dockerfile) can build it with")
 	}
-	return out, s.keepProgram(out, kept)
-}
-
-// keepProgram keeps a program that is not kept yet.
-func (s Source) keepProgram(path string, kept [sha256.Size]byte) error {
-	program, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = program.Close() }() // only read
-	hash := sha256.New()
-	if _, err := io.Copy(hash, program); err != nil {
-		return err
-	}
-	sum := [sha256.Size]byte(hash.Sum(nil))
-	if sum == kept {
-		return nil
-	}
-	if _, err := program.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
-	keep(s.kept(), sum, program, "program-*")
-	return nil
+	return out, s.cacheProgram(out, cached)
 }
 
 // Built reports whether this machine has built the source before, in whatever state.
 func (s Source) Built() bool {
-	_, err := os.Stat(s.kept())
+	_, err := os.Stat(s.cacheFile())
 	return err == nil
 }
 
 func (s Source) system() string { return cmp.Or(s.System, "linux") }
-
-// kept is the file of the cache for this source, or empty.
-func (s Source) kept() string {
-	dir, err := filepath.Abs(s.Dir)
-	if s.Cache == "" || err != nil {
-		return ""
-	}
-	sum := sha256.Sum256([]byte(strings.Join([]string{dir, s.system(), s.Arch, s.Version, s.Package}, "\x00")))
-	return filepath.Join(s.Cache, "program-"+hex.EncodeToString(sum[:8]))
-}
-
-// restore writes the program of the last build to path, where the go tool sees
-// by its build id whether it is still current, and returns its checksum. One that is not
-// whole is left: the go tool would not notice.
-func (s Source) restore(path string) (sum [sha256.Size]byte) {
-	from, err := os.Open(s.kept())
-	if err != nil {
-		return sum
-	}
-	defer func() { _ = from.Close() }() // only read
-	if _, err := io.ReadFull(from, sum[:]); err != nil {
-		return [sha256.Size]byte{}
-	}
-	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
-	if err != nil {
-		return [sha256.Size]byte{}
-	}
-	hash := sha256.New()
-	_, err = io.Copy(io.MultiWriter(to, hash), from)
-	if err = errors.Join(err, to.Close()); err != nil || [sha256.Size]byte(hash.Sum(nil)) != sum {
-		_ = os.Remove(path) // the go tool writes it
-		return [sha256.Size]byte{}
-	}
-	return sum
-}
-
-// readKept reads what keep wrote, or nil where it is not whole.
-func readKept(path string) []byte {
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) < sha256.Size || sha256.Sum256(text[sha256.Size:]) != [sha256.Size]byte(text) {
-		return nil
-	}
-	return text[sha256.Size:]
-}
-
-// keep saves what was made behind its checksum, and forgets all but the newest files
-// with such names. A failure costs the next build some time and nothing else, and so
-// is not reported.
-func keep(path string, sum [sha256.Size]byte, content io.Reader, pattern string) {
-	if path == "" || os.MkdirAll(filepath.Dir(path), 0o755) != nil {
-		return
-	}
-	partial, err := os.CreateTemp(filepath.Dir(path), "partial-")
-	if err != nil {
-		return
-	}
-	_, err = io.Copy(partial, io.MultiReader(bytes.NewReader(sum[:]), content))
-	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
-		_ = os.Remove(partial.Name()) // a rest is no harm
-	}
-	forget(filepath.Dir(path), pattern, mostKept)
-}
-
-// mostKept is how many programs a cache keeps, of as many clones and architectures, and
-// how many layers of such.
-const mostKept = 8
-
-// forget removes all but the newest of the files with such names in a cache. A run
-// that reads one has it open, or makes it again.
-func forget(dir, pattern string, most int) {
-	names, err := filepath.Glob(filepath.Join(dir, pattern))
-	if err != nil {
-		return
-	}
-	age := func(name string) time.Duration {
-		info, err := os.Stat(name)
-		if err != nil {
-			return 0 // another run was first
-		}
-		return time.Since(info.ModTime())
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(age(a), age(b)) })
-	for _, name := range names[min(most, len(names)):] {
-		_ = os.Remove(name) // it stays then
-	}
-}
 
 // compilerEnv is the environment of the go tool: the caller's, without the AWS
 // credentials, and with everything fixed that would change the program. The

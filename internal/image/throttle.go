@@ -57,8 +57,8 @@ func (p *throttled) RoundTrip(req *http.Request) (*http.Response, error) {
 // how long.
 const triesUnasked = 4
 
-// asks returns how long the last refusal asks to wait.
-func (p *throttled) asks() string {
+// waitNote says how long the registry asked to wait in its last refusal, or is empty.
+func (p *throttled) waitNote() string {
 	if p.asked == 0 {
 		return ""
 	}

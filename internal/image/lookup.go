@@ -89,9 +89,9 @@ func (l Lookup) Inspect(ctx context.Context, ref string) (Info, error) {
 	case err == nil:
 		return describe(ref, parsed, got)
 	case isStatus(err, http.StatusTooManyRequests):
-		return Info{}, hint.With(fmt.Errorf("read image %s: registry %s takes no more requests for now%s: %w", ref, t.registry, t.asks(), err),
+		return Info{}, hint.With(fmt.Errorf("read image %s: registry %s takes no more requests for now%s: %w", ref, t.registry, t.waitNote(), err),
 			"run the same command again later")
-	case digested && unasked(err):
+	case digested && registryUnreachable(err):
 		return Info{Reference: ref, Digest: parsed.Identifier()}, nil
 	}
 	return Info{}, err
@@ -103,15 +103,15 @@ var retriedHere = []int{
 	http.StatusRequestTimeout, http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout,
 }
 
-// errUnknown is wrapped where a registry could be asked and did not let us look,
+// errNotVerifiable is wrapped where a registry could be asked and did not let us look,
 // though it may let tasks.
-var errUnknown = errors.New("it is not known whether tasks may pull it")
+var errNotVerifiable = errors.New("it is not known whether tasks may pull it")
 
-// unasked reports whether an error is none of the registry's own.
-func unasked(err error) bool {
+// registryUnreachable reports whether an error is none of the registry's own.
+func registryUnreachable(err error) bool {
 	var refused *transport.Error
 	var nowhere net.Error
-	return errors.Is(err, errUnknown) || errors.As(err, &nowhere) && !errors.As(err, &refused)
+	return errors.Is(err, errNotVerifiable) || errors.As(err, &nowhere) && !errors.As(err, &refused)
 }
 
 // get asks as tasks will, and where that is refused, with this machine's login, to
@@ -135,7 +135,7 @@ func (l Lookup) get(ctx context.Context, ref name.Reference, options ...remote.O
 		if !isStatus(err, refusals...) {
 			return got, registryError("read image", ref.Name(), err)
 		}
-		return nil, hint.With(fmt.Errorf("read image %s: this machine has no login for registry %s%s: %w", ref.Name(), registry, because(loginErr), errUnknown),
+		return nil, hint.With(fmt.Errorf("read image %s: this machine has no login for registry %s%s: %w", ref.Name(), registry, because(loginErr), errNotVerifiable),
 			"log in, as by 'docker login %s', or name the image by its digest (…@sha256:…)", registry)
 	}
 	got, err := with(authn.Anonymous)
@@ -170,7 +170,7 @@ func because(err error) string {
 func (l Lookup) getECR(ctx context.Context, ref name.Reference, with func(authn.Authenticator) (*remote.Descriptor, error)) (*remote.Descriptor, error) {
 	auth, err := l.ECR(ctx, ref.Context().RegistryStr())
 	if err != nil {
-		err = fmt.Errorf("%w: %w", errUnknown, err)
+		err = fmt.Errorf("%w: %w", errNotVerifiable, err)
 	} else {
 		var got *remote.Descriptor
 		if got, err = with(auth); err == nil {
@@ -184,7 +184,7 @@ func (l Lookup) getECR(ctx context.Context, ref name.Reference, with func(authn.
 	}
 	if isStatus(err, http.StatusUnauthorized, http.StatusForbidden) {
 		// The role of the tasks may do what these credentials may not.
-		return nil, hint.With(fmt.Errorf("read image %s: the AWS credentials may not read this repository: %w: %w", ref.Name(), errUnknown, err),
+		return nil, hint.With(fmt.Errorf("read image %s: the AWS credentials may not read this repository: %w: %w", ref.Name(), errNotVerifiable, err),
 			"allow ecr:BatchGetImage and ecr:GetDownloadUrlForLayer on it (and ecr:BatchImportUpstreamImage, if it is a pull-through cache, whose first pull needs ecr:CreateRepository too), as %s does, or name the image by its digest (…@sha256:…)", hint.Command("policy", "--image", ref.Name()))
 	}
 	return nil, registryError("read image", ref.Name(), err)

@@ -18,20 +18,20 @@ import (
 
 // LabelPrefix begins the labels by which an image says of itself how a container of it
 // is run: io.github.bookctl.health-path=/healthz, say. What comes behind it is the
-// name of a setting in Labels. Images that bookctl builds carry them.
+// name of a setting in labelSettings. Images that bookctl builds carry them.
 const LabelPrefix = "io.github.bookctl."
 
-// Labels are the settings that an image can give by a label.
-var Labels = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority, ReadyPath, Drain}
+// labelSettings are the settings that an image can give by a label.
+var labelSettings = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority, ReadyPath, Drain}
 
 const (
 	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where
 	// its database is until that is there, as bookapi does; "true".
 	LocatesDatabase = "locates-database"
-	// ListensOnPORT is the label of a static program that listens where the variable
+	// listensOnPORT is the label of a static program that listens where the variable
 	// PORT says, whatever that is, and needs no other file: the local cloud may run it
 	// as a plain process; "true".
-	ListensOnPORT = "listens-on-port"
+	listensOnPORT = "listens-on-port"
 	// ReadyPath is the label of an image whose service says at another path than that of
 	// its health check whether all that it needs serves as well: the database, say.
 	ReadyPath = "ready-path"

@@ -55,7 +55,7 @@ var builders = []builder{
 	},
 	{
 		"buildah", []string{"info"}, []string{"build", "--layers", "--format", "docker"},
-		func(id, file string) []string { return []string{"push", "--quiet", id, DockerArchive + ":" + file} },
+		func(id, file string) []string { return []string{"push", "--quiet", id, dockerArchive + ":" + file} },
 	},
 }
 
@@ -91,7 +91,7 @@ func (d Dockerfile) Build(ctx context.Context) (*Image, error) {
 	if out, err := by.run(ctx, by.save(strings.TrimSpace(string(id)), saved)...); err != nil {
 		return nil, d.failed(ctx, by, err, out)
 	}
-	return Archive{Transport: DockerArchive, Path: saved}.Open(ctx, d.Arch, d.Cache)
+	return Archive{Transport: dockerArchive, Path: saved}.Open(ctx, d.Arch, d.Cache)
 }
 
 // failed is the error of a builder, with the end of what it printed.
