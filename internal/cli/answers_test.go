@@ -190,7 +190,7 @@ func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs stri
 	if o.fault == "hung" {
 		limit = time.Second
 	}
-	g := &globals{line: args, answers: provision.AnswerGuard{Limit: limit}, config: &cfg}
+	g := &globals{args: args, answerGuard: provision.AnswerGuard{Limit: limit}, config: &cfg}
 	code = runWith(ctx, g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
 	return code, stdout.String(), stderr.String()
 }
@@ -381,7 +381,7 @@ func TestEveryCommandEndsWhereNothingAnswers(t *testing.T) {
 					line = args
 				}
 				begun := time.Now()
-				code := runWith(t.Context(), &globals{line: line, answers: provision.AnswerGuard{Limit: limit}, config: &cfg}, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
+				code := runWith(t.Context(), &globals{args: line, answerGuard: provision.AnswerGuard{Limit: limit}, config: &cfg}, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
 				took := time.Since(begun)
 				text := stderr.String()
 				if code != exitFailed {

@@ -38,7 +38,7 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	}
 	var meant []hint.Message
 	for _, name := range alike(m[1], cmd.Commands()) {
-		meant = append(meant, hint.New("%s", hint.Command(g.instead(m[1], name)...)))
+		meant = append(meant, hint.New("%s", hint.Command(g.lineReplacing(m[1], name)...)))
 	}
 	if meant == nil {
 		return usage
@@ -63,9 +63,9 @@ func alike(typed string, commands []*cobra.Command) []string {
 	return among.SuggestionsFor(typed)
 }
 
-// instead is the command line with another word in place of a mistyped one.
-func (g *globals) instead(typed, meant string) []string {
-	words := slices.Clone(g.line)
+// lineReplacing is the command line with another word in place of a mistyped one.
+func (g *globals) lineReplacing(typed, meant string) []string {
+	words := slices.Clone(g.args)
 	for i, w := range words {
 		if w == typed {
 			words[i] = meant
@@ -79,8 +79,10 @@ func (g *globals) instead(typed, meant string) []string {
 	return shellWords(words)
 }
 
-// also is the command line with one word more.
-func (g *globals) also(word string) []string { return shellWords(append(slices.Clone(g.line), word)) }
+// lineWith is the command line with one word more.
+func (g *globals) lineWith(word string) []string {
+	return shellWords(append(slices.Clone(g.args), word))
+}
 
 // shellWords are the words of a command line as they are typed, but for the values of
 // variables.

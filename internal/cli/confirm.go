@@ -31,7 +31,7 @@ func confirm(ctx context.Context, s streams, g *globals, question, what, word st
 		return nil
 	}
 	if !isTerminal(s.in) {
-		return hint.With(usageError{errors.New("there is no terminal to ask on")}, "to confirm: %s", hint.Command(g.also("--yes")...))
+		return hint.With(usageError{errors.New("there is no terminal to ask on")}, "to confirm: %s", hint.Command(g.lineWith("--yes")...))
 	}
 	fmt.Fprintf(s.err, "%s\nType %s (%s) to continue: ", question, what, word)
 	next := hint.New("type %s to continue, or use --yes", word)

@@ -30,7 +30,7 @@ func TestWhatAStackCostsIsWhatExists(t *testing.T) {
 	run := func(args ...string) (int, string, string) {
 		var stdout, stderr bytes.Buffer
 		c := cfg.Copy()
-		g := &globals{line: args, answers: provision.AnswerGuard{Limit: 30 * time.Second}, config: &c}
+		g := &globals{args: args, answerGuard: provision.AnswerGuard{Limit: 30 * time.Second}, config: &c}
 		code := runWith(t.Context(), g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
 		return code, stdout.String(), stderr.String()
 	}

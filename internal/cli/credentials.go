@@ -97,7 +97,7 @@ func assumeRole(o *stscreds.AssumeRoleOptions, s streams, g *globals) {
 		if g.unattended.Load() {
 			return "", errNoTerminal
 		}
-		return askForCode(s, aws.ToString(o.SerialNumber), g.prompt.Load())
+		return askForCode(s, aws.ToString(o.SerialNumber), g.printAboveView.Load())
 	}
 	if o.SerialNumber != nil && o.Duration == 0 {
 		o.Duration = deviceSession

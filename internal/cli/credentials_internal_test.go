@@ -104,12 +104,12 @@ func TestASessionThatBeganWithACodeLastsAnHour(t *testing.T) {
 func TestAPageSaysHowASessionOfADeviceBeginsAgain(t *testing.T) {
 	t.Parallel()
 	g := &globals{stack: "book"}
-	page := newLiveStack(&target{}, g)
+	page := newPageSource(&target{}, g)
 	options := &stscreds.AssumeRoleOptions{SerialNumber: aws.String("arn:aws:iam::111122223333:mfa/ann")}
 	assumeRole(options, streams{}, g)
 	_, err := options.TokenProvider()
 	var failure ui.Failure
-	if !errors.As(page.worded(authError{noAccess{err}}), &failure) || !strings.Contains(failure.Text, "the page can't ask for it") || failure.Next != "end this page, and run 'bookctl ui' again" {
+	if !errors.As(page.failure(authError{noAccess{err}}), &failure) || !strings.Contains(failure.Text, "the page can't ask for it") || failure.Next != "end this page, and run 'bookctl ui' again" {
 		t.Errorf("the page shows %+v", failure)
 	}
 }

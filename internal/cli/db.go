@@ -31,7 +31,7 @@ and load. The password is printed only with --show-password, and only on a termi
   bookctl db snapshots
   bookctl db rotate-password`,
 		Args: cobra.NoArgs,
-		RunE: within(g, func(ctx context.Context, _ []string) error { return connection(ctx, s, g, show) }),
+		RunE: within(g, func(ctx context.Context, _ []string) error { return showConnection(ctx, s, g, show) }),
 	}
 	cmd.Flags().BoolVar(&show, "show-password", false, "print the password too, on a terminal")
 	cmd.AddCommand(newDBPsql(s, g), newDBDump(s, g), newDBLoad(s, g), newDBTunnel(s, g), newDBSnapshots(s, g), newDBRotate(s, g))
@@ -48,7 +48,7 @@ func withoutDatabase(ctx context.Context, t *target, g *globals, err error) erro
 	return notDeployed(ctx, t, g, err, hint.New("%s creates it", up))
 }
 
-func connection(ctx context.Context, s streams, g *globals, show bool) error {
+func showConnection(ctx context.Context, s streams, g *globals, show bool) error {
 	if show && !isTerminal(s.out) {
 		return hint.With(usageError{errors.New("--show-password shows it on a terminal only, and this output is not one")},
 			"programs read the secret themselves: %s", hint.AWS("secretsmanager", "get-secret-value", "--secret-id", g.stack+"/database"))
@@ -62,7 +62,7 @@ func connection(ctx context.Context, s streams, g *globals, show bool) error {
 		return withoutDatabase(ctx, t, g, err)
 	}
 	bundle := "the bundle of " + databaseBundle(t.region)
-	reach := g.text("from within the stack's network; from here by %s", hint.Command("db", "tunnel"))
+	reach := g.format("from within the stack's network; from here by %s", hint.Command("db", "tunnel"))
 	if t.local {
 		info, err := localCloud(ctx)
 		if err != nil {
@@ -166,7 +166,7 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	if t.local {
 		g.note(s, "no tunnel is needed: the database of a local stack listens on this machine")
 		if g.output == "json" {
-			return tunnelEnd(s, g, c.Host, int(c.Port))
+			return printTunnel(s, g, c.Host, int(c.Port))
 		}
 		_, err := fmt.Fprintln(s.out, net.JoinHostPort(c.Host, strconv.Itoa(int(c.Port))))
 		return err
@@ -179,7 +179,7 @@ func keepTunnel(ctx context.Context, s streams, g *globals, task string, port in
 	}
 	defer through.end()
 	if g.output == "json" {
-		if err := tunnelEnd(s, g, "127.0.0.1", through.port); err != nil {
+		if err := printTunnel(s, g, "127.0.0.1", through.port); err != nil {
 			return err
 		}
 	}
@@ -200,8 +200,8 @@ func requireAddress(c provision.Connection) error {
 	return nil
 }
 
-// tunnelEnd prints, for programs, the local address of a tunnel.
-func tunnelEnd(s streams, g *globals, host string, port int) error {
+// printTunnel prints, for programs, the local address of a tunnel.
+func printTunnel(s streams, g *globals, host string, port int) error {
 	return encode(s.out, tunnelDocument{headOf("tunnel"), g.stack, host, port})
 }
 
@@ -224,7 +224,7 @@ It works after the stack is destroyed, too.`,
 				return err
 			}
 			if g.output == "json" {
-				return encode(s.out, snapshotsDocument{headOf("snapshots"), g.stack, some(all)})
+				return encode(s.out, snapshotsDocument{headOf("snapshots"), g.stack, orEmpty(all)})
 			}
 			if len(all) == 0 {
 				if !g.quiet {

@@ -60,7 +60,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	have, snapshots, replicated := found.have, found.snapshots, found.replicated
-	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, found.earlier, replicated, purge), "the stack's name", g.stack); err != nil {
+	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, found.automatedBackups, replicated, purge), "the stack's name", g.stack); err != nil {
 		return err
 	}
 	if !t.lock.Recent() { // a person has taken their time, and others may have changed the stack, also by hand
@@ -73,7 +73,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	run.Begin, run.Observe = rep.begin, rep.event
-	end := destruction{place: t.place, free: t.local, before: snapshots, replicated: replicated}
+	end := destroyResult{place: t.place, free: t.local, before: snapshots, replicated: replicated}
 	end.Removal, err = run.Destroy(ctx, purge, sweepTimeout)
 	for _, step := range end.Report.Steps {
 		if step.Action == graph.Unmanaged {
@@ -87,7 +87,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	if end.Removed()+len(end.Purged) == 0 && allDenied(err) {
 		return fmt.Errorf("%w: %w", errNothingDeleted, err)
 	}
-	if heldUp(err) {
+	if onlyTimedOut(err) {
 		return errors.Join(err, end.unfinished(ctx, s, g, t))
 	}
 	if err != nil {
@@ -101,77 +101,77 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 	}
 	rep.close()
 	end.region, end.took = t.region, time.Since(begun)
-	end.Purged = append(end.Purged, gone(snapshots, end.Purged, end.Kept)...)
+	end.Purged = append(end.Purged, deletedWithDatabase(snapshots, end.Purged, end.Kept)...)
 	if end.Removed() == 0 && len(end.Left)+len(end.Purged) == 0 {
 		end.nothing = noteAbsence(ctx, t, g)
 	}
 	return end.print(s, g)
 }
 
-// destroyed is what a destroy is decided by.
-type destroyed struct {
-	have       provision.Deployed
-	snapshots  []provision.Snapshot
-	earlier    provision.AutomatedBackups
-	replicated []provision.ReplicatedBackup
+// destroyFacts is what a destroy is decided by.
+type destroyFacts struct {
+	have             provision.Deployed
+	snapshots        []provision.Snapshot
+	automatedBackups provision.AutomatedBackups
+	replicated       []provision.ReplicatedBackup
 }
 
 // checkDestroy reads the stack, and fails if it must not be destroyed. Was, which may be nil, is
 // what was read before, and what the user has confirmed: it fails too if something else is there
 // now.
-func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, was *destroyed) (is destroyed, err error) {
-	if is.have, err = t.deployed(ctx, g); err != nil {
-		return is, beforehand(g.stack, err)
+func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, confirmed *destroyFacts) (now destroyFacts, err error) {
+	if now.have, err = t.deployed(ctx, g); err != nil {
+		return now, nothingTouched(g.stack, err)
 	}
-	if was != nil && is.have.Found { // else another destroy has done it
-		if changed := is.have.Since(was.have); changed != nil {
-			return is, changedMeanwhile(g.stack, changed)
+	if confirmed != nil && now.have.Found { // else another destroy has done it
+		if changed := now.have.Since(confirmed.have); changed != nil {
+			return now, changedMeanwhile(g.stack, changed)
 		}
 	}
-	if is.have.Found && is.have.Protect {
-		return is, hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
+	if now.have.Found && now.have.Protect {
+		return now, hint.With(fmt.Errorf("stack %s is protected against deletion", g.stack), "%s turns the protection off", hint.Command("up", "--protect=false"))
 	}
-	if err := provision.CheckDestroy(ctx, t.clients, g.stack, is.have, purge); err != nil {
-		return is, beforehand(g.stack, err)
+	if err := provision.CheckDestroy(ctx, t.clients, g.stack, now.have, purge); err != nil {
+		return now, nothingTouched(g.stack, err)
 	}
-	if err := provision.CheckHolders(ctx, t.clients, g.stack, is.have); err != nil {
-		return is, beforehand(g.stack, err)
+	if err := provision.CheckHolders(ctx, t.clients, g.stack, now.have); err != nil {
+		return now, nothingTouched(g.stack, err)
 	}
 	// The reads that otherwise only the check at the end makes are made now: a missing
 	// permission would show only when everything else is deleted.
-	if err := provision.CheckInventoryReads(ctx, t.clients, g.stack, is.have); err != nil {
-		return is, beforehand(g.stack, fmt.Errorf("what is left of it could not be listed: %w", err))
+	if err := provision.CheckInventoryReads(ctx, t.clients, g.stack, now.have); err != nil {
+		return now, nothingTouched(g.stack, fmt.Errorf("what is left of it could not be listed: %w", err))
 	}
-	if is.snapshots, err = is.have.Snapshots(ctx, t.clients.RDS, g.stack); err != nil {
-		return is, beforehand(g.stack, err)
+	if now.snapshots, err = now.have.Snapshots(ctx, t.clients.RDS, g.stack); err != nil {
+		return now, nothingTouched(g.stack, err)
 	}
-	if is.replicated, err = is.have.ReplicatedBackups(ctx, t.clients.RDS, g.stack); err != nil {
-		return is, beforehand(g.stack, err)
+	if now.replicated, err = now.have.ReplicatedBackups(ctx, t.clients.RDS, g.stack); err != nil {
+		return now, nothingTouched(g.stack, err)
 	}
-	if is.earlier, err = is.have.AutomatedBackups(ctx, t.clients.RDS, g.stack, is.snapshots); err != nil {
-		return is, beforehand(g.stack, err)
+	if now.automatedBackups, err = now.have.AutomatedBackups(ctx, t.clients.RDS, g.stack, now.snapshots); err != nil {
+		return now, nothingTouched(g.stack, err)
 	}
-	if was == nil || !purge {
-		return is, nil
+	if confirmed == nil || !purge {
+		return now, nil
 	}
 	var more []string
-	for _, x := range is.snapshots {
-		if purged(x) && !byRDS(x, was.have) && !slices.ContainsFunc(was.snapshots, func(y provision.Snapshot) bool { return x.ID == y.ID }) {
+	for _, x := range now.snapshots {
+		if deletable(x) && !byRDS(x, confirmed.have) && !slices.ContainsFunc(confirmed.snapshots, func(y provision.Snapshot) bool { return x.ID == y.ID }) {
 			more = append(more, "snapshot "+x.ID+" was taken")
 		}
 	}
 	if more != nil {
-		return is, changedMeanwhile(g.stack, more)
+		return now, changedMeanwhile(g.stack, more)
 	}
-	return is, nil
+	return now, nil
 }
 
 // errNothingDeleted is the error of a destroy whose first deletions were all denied.
 var errNothingDeleted = errors.New("nothing was deleted")
 
-// beforehand adds to an error from before the first deletion that nothing was touched.
+// nothingTouched adds to an error from before the first deletion that nothing was touched.
 // Errors of bookctl's own checks say so themselves.
-func beforehand(stack string, err error) error {
+func nothingTouched(stack string, err error) error {
 	var call *smithy.OperationError
 	if !errors.As(err, &call) {
 		return err
@@ -191,9 +191,9 @@ func allDenied(err error) bool {
 	return denied
 }
 
-// heldUp reports whether time ran out while resources were still being deleted, as opposed
+// onlyTimedOut reports whether time ran out while resources were still being deleted, as opposed
 // to a failed call.
-func heldUp(err error) bool {
+func onlyTimedOut(err error) bool {
 	failures := graph.Failures(err)
 	for _, f := range failures {
 		if !errors.Is(f, graph.ErrTimeout) && !errors.Is(f, context.DeadlineExceeded) {
@@ -204,7 +204,7 @@ func heldUp(err error) bool {
 }
 
 // unfinished describes what is left of a stack and who holds it.
-func (d destruction) unfinished(ctx context.Context, s streams, g *globals, t *target) error {
+func (d destroyResult) unfinished(ctx context.Context, s streams, g *globals, t *target) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	var err error
@@ -238,7 +238,7 @@ func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earl
 		}
 		return question + elsewhere
 	}
-	going := selected(snapshots, purged)
+	going := selected(snapshots, deletable)
 	stay := selected(snapshots, func(s provision.Snapshot) bool { return s.OnlyAWSDeletes() && s.Region == "" })
 	otherRegion := selected(snapshots, isOfAnotherRegion)
 	question := fmt.Sprintf("Destroy stack %s in %s with all its data: no snapshot and no backup is kept.", g.stack, t.place)
@@ -270,8 +270,8 @@ func selected(all []provision.Snapshot, want func(provision.Snapshot) bool) []pr
 	return slices.DeleteFunc(slices.Clone(all), func(s provision.Snapshot) bool { return !want(s) })
 }
 
-// purged reports whether a destroy with --purge-snapshots deletes a snapshot.
-func purged(s provision.Snapshot) bool { return !s.OnlyAWSDeletes() }
+// deletable reports whether a destroy with --purge-snapshots deletes a snapshot.
+func deletable(s provision.Snapshot) bool { return !s.OnlyAWSDeletes() }
 
 // byRDS reports whether a snapshot that was not there before is of RDS's own making: a daily one,
 // or the last of a database that was being deleted already.
@@ -329,8 +329,8 @@ func ago(t time.Time) string {
 	}
 }
 
-// destruction is the result of a destroy.
-type destruction struct {
+// destroyResult is the result of a destroy.
+type destroyResult struct {
 	provision.Removal
 	place, region string
 	free          bool   // what is kept costs nothing
@@ -340,7 +340,7 @@ type destruction struct {
 	took          time.Duration
 }
 
-func (d destruction) print(s streams, g *globals) error {
+func (d destroyResult) print(s streams, g *globals) error {
 	left, inert := []inventory.Item{}, []inventory.Item{} // not null as JSON
 	for _, l := range d.Left {
 		if l.Kept {
@@ -356,7 +356,7 @@ func (d destruction) print(s streams, g *globals) error {
 	if g.output == "json" {
 		err := encode(s.out, destroyDocument{
 			head: headOf("result"), Command: "destroy", Stack: g.stack, Deleted: d.Removed(), Left: left, RetainedByAWS: inert,
-			SnapshotsDeleted: some(d.Purged), SnapshotsKept: some(d.Kept), ReplicatedBackups: some(d.replicated), Seconds: d.took.Seconds(),
+			SnapshotsDeleted: orEmpty(d.Purged), SnapshotsKept: orEmpty(d.Kept), ReplicatedBackups: orEmpty(d.replicated), Seconds: d.took.Seconds(),
 		})
 		return errors.Join(err, end)
 	}
@@ -366,7 +366,7 @@ func (d destruction) print(s streams, g *globals) error {
 	if d.nothing != "" {
 		fmt.Fprintln(s.err, d.nothing)
 	} else {
-		fmt.Fprintf(s.err, "%d deleted, %d left%s, %s.\n", d.Removed(), len(left), d.taken(), rounded(d.took))
+		fmt.Fprintf(s.err, "%d deleted, %d left%s, %s.\n", d.Removed(), len(left), d.finalSnapshotNote(), rounded(d.took))
 	}
 	for _, l := range left {
 		fmt.Fprintf(s.err, "  left: %s\n", l)
@@ -379,7 +379,7 @@ func (d destruction) print(s streams, g *globals) error {
 	}
 	if len(d.Kept) > 0 {
 		fmt.Fprintf(s.err, "Kept, with your data, in %s%s:\n%s\n%s\n", d.place, d.price(), snapshotLines(d.Kept),
-			onward(d.Kept).Show(g.show))
+			nextWithSnapshots(d.Kept).Show(g.showCommand))
 	}
 	if len(d.replicated) > 0 {
 		fmt.Fprintln(s.err, d.elsewhere(g))
@@ -391,29 +391,29 @@ func (d destruction) print(s streams, g *globals) error {
 }
 
 // elsewhere describes the backups in other regions, and how to delete them.
-func (d destruction) elsewhere(g *globals) string {
-	return replicatedText(d.replicated) + "\n" + ofReplicated(d.replicated).Show(g.show)
+func (d destroyResult) elsewhere(g *globals) string {
+	return replicatedText(d.replicated) + "\n" + ofReplicated(d.replicated).Show(g.showCommand)
 }
 
-// some is the list, or an empty one for nil, which JSON would print as null.
-func some[T any](all []T) []T {
+// orEmpty is the list, or an empty one for nil, which JSON would print as null.
+func orEmpty[T any](all []T) []T {
 	if all == nil {
 		return []T{}
 	}
 	return all
 }
 
-// gone are the automated snapshots that existed before and no longer do: they are deleted
+// deletedWithDatabase are the automated snapshots that existed before and no longer do: they are deleted
 // with their database or its retained backup.
-func gone(before, removed, kept []provision.Snapshot) []provision.Snapshot {
+func deletedWithDatabase(before, removed, kept []provision.Snapshot) []provision.Snapshot {
 	still := slices.Concat(removed, kept)
 	return selected(before, func(b provision.Snapshot) bool {
 		return b.Kind == provision.AutomatedSnapshot && !isOfAnotherRegion(b) && !slices.ContainsFunc(still, func(x provision.Snapshot) bool { return x.ID == b.ID && x.Kind == b.Kind })
 	})
 }
 
-// onward returns the next steps with what was kept.
-func onward(kept []provision.Snapshot) hint.Message {
+// nextWithSnapshots returns the next steps with what was kept.
+func nextWithSnapshots(kept []provision.Snapshot) hint.Message {
 	var restore hint.Message
 	switch from := provision.Restorable(kept); {
 	case from == "":
@@ -454,8 +454,8 @@ func onward(kept []provision.Snapshot) hint.Message {
 	return hint.New("%s.", hint.Join("; ", restore, purge, backups, otherRegion))
 }
 
-// taken is the note that this run took a final snapshot, or "".
-func (d destruction) taken() string {
+// finalSnapshotNote is the note that this run took a final snapshot, or "".
+func (d destroyResult) finalSnapshotNote() string {
 	for _, k := range d.Kept {
 		if k.Kind == provision.FinalSnapshot && !slices.ContainsFunc(d.before, func(b provision.Snapshot) bool { return b.ID == k.ID }) {
 			return ", a final snapshot taken"
@@ -465,7 +465,7 @@ func (d destruction) taken() string {
 }
 
 // price is the monthly cost of the kept snapshots, if it is known.
-func (d destruction) price() string {
+func (d destroyResult) price() string {
 	if d.free {
 		return ""
 	}

@@ -54,9 +54,9 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
 				return notDeployed(ctx, t, g, err, execHint(err))
 			}
 			if g.local {
-				return walkHere(ctx, s, session)
+				return runInLocalContainer(ctx, s, session)
 			}
-			return walk(ctx, s, plugin, session)
+			return runInTask(ctx, s, plugin, session)
 		}),
 	}
 	cmd.Flags().StringVar(&task, "task", "", "the task whose id starts with this (default: any)")
@@ -110,14 +110,14 @@ func pluginVersion(text string) (v [3]int, err error) {
 	return v, err
 }
 
-// walk passes a session to the plugin and waits for its end. The command in the task
+// runInTask passes a session to the plugin and waits for its end. The command in the task
 // handles Ctrl-C.
 //
 // The plugin ends at the end of its standard input, and with it the session, whose output
 // is then lost. So, without a terminal, it reads from a pipe that stays open, in which the
 // end of the input is what it is on the terminal that the command has.
 // https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/shellsession/shellsession_unix.go
-func walk(ctx context.Context, s streams, plugin string, session provision.Session) error {
+func runInTask(ctx context.Context, s streams, plugin string, session provision.Session) error {
 	defer s.interrupts.lend()()
 	cmd := inPlugin(context.WithoutCancel(ctx), plugin, session)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
@@ -231,9 +231,9 @@ func inPlugin(ctx context.Context, plugin string, session provision.Session) *ex
 	return cmd
 }
 
-// walkHere runs a command in a local container, as the local cloud's answer names both. The
+// runInLocalContainer runs a command in a local container, as the local cloud's answer names both. The
 // command handles Ctrl-C.
-func walkHere(ctx context.Context, s streams, session provision.Session) error {
+func runInLocalContainer(ctx context.Context, s streams, session provision.Session) error {
 	command, err := container.Enter(session.Stream, isTerminal(s.in) && isTerminal(s.out))
 	if err != nil {
 		return err

@@ -162,7 +162,7 @@ func (o overtime) Unwrap() error { return context.DeadlineExceeded }
 func interrupted(cmd *cobra.Command, g *globals) hint.Message {
 	switch cmd.Name() {
 	case "up":
-		if g.deployed {
+		if g.hadService {
 			return hint.New("what was created or changed is kept: run the same command again to continue")
 		}
 		return hint.New("what was created is kept: run the same command again to continue, or %s to remove it", hint.Command("destroy"))
@@ -195,8 +195,8 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	if v.code == exitUsage && v.next.Empty() {
 		v.next = hint.New("%s shows the flags and arguments", hint.Command(append(strings.Fields(cmd.CommandPath())[1:], "--help")...))
 	}
-	text, next := hint.Text(err, g.show), v.next.Show(g.show)
-	if g.wantsJSON() {
+	text, next := hint.Text(err, g.showCommand), v.next.Show(g.showCommand)
+	if g.wantsJSONError() {
 		document := errorDocument{head: headOf("error"), Error: text, Next: next, Exit: v.code}
 		inFull(err, &document)
 		_ = encode(s.out, document) // a closed pipe has no reader
@@ -226,17 +226,17 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 // faultNext is the next step after a bug of bookctl.
 const faultNext = "run the same command again with --verbose, and report what it prints, which ends with where the fault is; what was created is kept"
 
-// wantsJSON reports whether errors are printed as JSON, even if the command line could not
+// wantsJSONError reports whether errors are printed as JSON, even if the command line could not
 // be parsed completely.
-func (g *globals) wantsJSON() bool {
+func (g *globals) wantsJSONError() bool {
 	said := os.Getenv("BOOKCTL_OUTPUT")
-	for i, w := range g.line {
+	for i, w := range g.args {
 		value, is := strings.CutPrefix(w, "--output=")
 		switch {
 		case is:
 			said = value
-		case (w == "--output" || w == "-o") && i+1 < len(g.line):
-			said = g.line[i+1]
+		case (w == "--output" || w == "-o") && i+1 < len(g.args):
+			said = g.args[i+1]
 		case strings.HasPrefix(w, "-o") && len(w) > 2:
 			said = strings.TrimPrefix(w[2:], "=")
 		case w == "--":

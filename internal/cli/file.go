@@ -128,9 +128,9 @@ func applyFile(cmd *cobra.Command, g *globals) error {
 				return invalidValue(from+": "+v.Key, text, flag, err)
 			}
 		}
-		g.from[v.Key] = from
+		g.valueSource[v.Key] = from
 		if f.Stack != "" && f.Stack != g.stack && len(f.Stacks()) == 0 {
-			g.borrowed = hint.New("%s is the file of stack %s, and stack %s takes the settings in it too; --file names another file", f.Path, f.Stack, g.stack)
+			g.otherFileNote = hint.New("%s is the file of stack %s, and stack %s takes the settings in it too; --file names another file", f.Path, f.Stack, g.stack)
 		}
 	}
 	return nil

@@ -18,11 +18,11 @@ var targetFlags = []string{"local", "stack", "region", "account", "file"}
 // the run fails: a next run without them would deploy something else, or an empty database.
 var deployFlags = []string{"source", "package", "dockerfile", "restore"}
 
-// show completes a command in a message for the stack and the cloud of this run. Messages
+// showCommand completes a command in a message for the stack and the cloud of this run. Messages
 // contain commands for the default stack, such as 'bookctl up'; pasted by somebody who uses
 // --local --stack demo, that would create another stack in another place. Values from the
 // environment are added too, since they may have been set for this one command.
-func (g *globals) show(i hint.Invocation) (string, bool) {
+func (g *globals) showCommand(i hint.Invocation) (string, bool) {
 	if i.Program == "aws" {
 		// The local cloud implements a part of AWS, and has no quotas that can be raised.
 		return "'" + strings.Join(g.forAWS(i.Words), " ") + "'", !g.local || i.Words[0] != "service-quotas"
@@ -30,9 +30,9 @@ func (g *globals) show(i hint.Invocation) (string, bool) {
 	return "'bookctl " + strings.Join(g.forTarget(i.Words), " ") + "'", true
 }
 
-// text is a message with its commands completed for this run.
-func (g *globals) text(format string, args ...any) string {
-	return hint.New(format, args...).Show(g.show)
+// format is a message with its commands completed for this run.
+func (g *globals) format(format string, args ...any) string {
+	return hint.New(format, args...).Show(g.showCommand)
 }
 
 // forTarget inserts the target's flags into a command line, behind the command's name: an
@@ -50,7 +50,7 @@ func (g *globals) forTarget(words []string) []string {
 	elsewhere := said("local") && !g.local
 	var add []string
 	for _, flag := range targetFlags {
-		value, given := g.given[flag]
+		value, given := g.givenValues[flag]
 		switch {
 		case !given || said(flag):
 		case flag == "stack" && verb == "list":
@@ -66,7 +66,7 @@ func (g *globals) forTarget(words []string) []string {
 	if verb == "up" || verb == "plan" {
 		ready := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--image") || w == "--dockerfile" }) && !slices.Contains(words, "build")
 		for _, flag := range deployFlags {
-			if value, given := g.given[flag]; given && !said(flag) && (flag == "restore" || !ready) {
+			if value, given := g.givenValues[flag]; given && !said(flag) && (flag == "restore" || !ready) {
 				add = append(add, "--"+flag, shellWord(value))
 			}
 		}
@@ -80,7 +80,7 @@ func (g *globals) forTarget(words []string) []string {
 
 // forAWS does the same to a command line of the AWS CLI.
 func (g *globals) forAWS(words []string) []string {
-	region, given := g.given["region"]
+	region, given := g.givenValues["region"]
 	switch {
 	case words[0] == "sso" || words[0] == "configure": // of the user, and not of a cloud
 	case g.local:
@@ -126,6 +126,6 @@ func posixWord(word string) string {
 // note prints a line for people, unless --quiet is set.
 func (g *globals) note(s streams, format string, args ...any) {
 	if !g.quiet {
-		fmt.Fprintln(s.err, g.text(format, args...))
+		fmt.Fprintln(s.err, g.format(format, args...))
 	}
 }

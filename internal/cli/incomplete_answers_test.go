@@ -248,7 +248,7 @@ func runAltered(ctx context.Context, endpoint string, client aws.HTTPClient, whi
 	cfg := oddConfig(endpoint)
 	cfg.HTTPClient = client
 	cfg.APIOptions = append(cfg.APIOptions, (&alter{which: which}).watch)
-	g := &globals{line: args, answers: provision.AnswerGuard{Limit: 30 * time.Second}, config: &cfg}
+	g := &globals{args: args, answerGuard: provision.AnswerGuard{Limit: 30 * time.Second}, config: &cfg}
 	code = runWith(ctx, g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
 	return code, stdout.String(), stderr.String()
 }

@@ -96,8 +96,8 @@ func initFile(ctx context.Context, s streams, g *globals, cmd *cobra.Command, i 
 	if g.output == "json" {
 		return encode(s.out, initDocument{headOf("init"), path, g.stack})
 	}
-	delete(g.given, "stack") // the file has them
-	delete(g.given, "region")
+	delete(g.givenValues, "stack") // the file has them
+	delete(g.givenValues, "region")
 	g.note(s, "%s is written; %s shows what it would deploy", path, hint.Command("plan"))
 	return nil
 }

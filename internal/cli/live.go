@@ -15,14 +15,14 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// live is the report on a terminal: a line for each resource in progress, a line for the
+// liveReporter is the report on a terminal: a line for each resource in progress, a line for the
 // whole run, and above them, permanently, what changed or failed.
 // It is drawn by bubbletea and not by mpb, because a run has lines of text that appear,
 // disappear and change their order, and no bar with a length. Here a frame is a function of
 // the progress and the size of the terminal, and bubbletea draws it, also after a resize.
 // It reads no input, so the terminal keeps its mode: Ctrl-C is a signal, which main
 // handles, and nothing has to be restored if the program is killed.
-type live struct {
+type liveReporter struct {
 	program *tea.Program
 	out     *os.File
 	colour  bool
@@ -35,8 +35,8 @@ type live struct {
 	ended    <-chan error // nil before the first frame
 }
 
-func newLive(ctx context.Context, out *os.File, p progress, colour bool) *live {
-	l := &live{out: out, progress: p, colour: colour}
+func newLiveReporter(ctx context.Context, out *os.File, p progress, colour bool) *liveReporter {
+	l := &liveReporter{out: out, progress: p, colour: colour}
 	l.unwatch = context.AfterFunc(ctx, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -47,7 +47,7 @@ func newLive(ctx context.Context, out *os.File, p progress, colour bool) *live {
 
 // begin starts to draw. Before that, lines are printed as they come, and questions can be
 // asked.
-func (l *live) begin(resources []provision.Resource) {
+func (l *liveReporter) begin(resources []provision.Resource) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress.begin(resources, time.Now())
@@ -61,12 +61,12 @@ func (l *live) begin(resources []provision.Resource) {
 	})
 }
 
-func (l *live) note(format string, args ...any) { l.above(fmt.Sprintf(format, args...)) }
+func (l *liveReporter) note(format string, args ...any) { l.above(fmt.Sprintf(format, args...)) }
 
-func (l *live) build(b build) { l.note("%s", b) }
+func (l *liveReporter) build(b build) { l.note("%s", b) }
 
 // above prints a line that stays above the live rows.
-func (l *live) above(text string) {
+func (l *liveReporter) above(text string) {
 	l.mu.Lock()
 	drawing, closed := l.ended != nil, l.closed
 	l.mu.Unlock()
@@ -79,7 +79,7 @@ func (l *live) above(text string) {
 	}
 }
 
-func (l *live) event(e graph.Event) {
+func (l *liveReporter) event(e graph.Event) {
 	l.mu.Lock()
 	l.progress.add(e)
 	text := ""
@@ -97,7 +97,7 @@ func (l *live) event(e graph.Event) {
 	}
 }
 
-func (l *live) close() {
+func (l *liveReporter) close() {
 	l.mu.Lock()
 	ended, first := l.ended, !l.closed
 	l.closed = true
@@ -122,7 +122,7 @@ const (
 	faint  = "2"
 )
 
-func (l *live) paint(colour, text string) string {
+func (l *liveReporter) paint(colour, text string) string {
 	if !l.colour {
 		return text
 	}
@@ -131,16 +131,16 @@ func (l *live) paint(colour, text string) string {
 
 // frame is the live display at one moment, as bubbletea asks for it.
 type frame struct {
-	live          *live
+	live          *liveReporter
 	width, height int
 }
 
-// pace is how often elapsed times are drawn again.
-const pace = 250 * time.Millisecond
+// redrawInterval is how often elapsed times are drawn again.
+const redrawInterval = 250 * time.Millisecond
 
 type tick time.Time
 
-func again() tea.Cmd { return tea.Tick(pace, func(t time.Time) tea.Msg { return tick(t) }) }
+func again() tea.Cmd { return tea.Tick(redrawInterval, func(t time.Time) tea.Msg { return tick(t) }) }
 
 func (f frame) Init() tea.Cmd { return again() }
 
@@ -169,7 +169,7 @@ func (f frame) View() tea.View {
 
 // rows draws the display for a terminal of that size. No row is wider than the terminal,
 // and there are fewer rows than it has.
-func (l *live) rows(now time.Time, width, height int) []string {
+func (l *liveReporter) rows(now time.Time, width, height int) []string {
 	var rows []string
 	if text := l.progress.outcomes(); text != "" {
 		rows = append(rows, l.paint(green, "✓")+" "+text)
@@ -204,7 +204,7 @@ func (l *live) rows(now time.Time, width, height int) []string {
 
 // row is one resource in progress: its name, AWS's status, the elapsed time and the usual
 // one. On a narrow terminal the note is shortened.
-func (l *live) row(a *activity, names int, now time.Time, width int) string {
+func (l *liveReporter) row(a *activity, names int, now time.Time, width int) string {
 	time := minutes(now.Sub(a.begun))
 	if a.usual > 0 {
 		time += l.paint(faint, " of about "+minutes(a.usual))

@@ -182,7 +182,7 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 				return encode(s.out, localStoppedDocument{head: headOf("local"), Stopped: ran, Dir: dir})
 			}
 			if !g.quiet {
-				fmt.Fprintln(s.err, stopped(ran, purge).Show(g.show))
+				fmt.Fprintln(s.err, stopped(ran, purge).Show(g.showCommand))
 			}
 			return nil
 		},

@@ -98,7 +98,7 @@ func (g *globals) planBeforeStart(ctx context.Context) (end func(), err error) {
 	}
 	select {
 	case info := <-ready:
-		g.empty = &info
+		g.planCloud = &info
 		return end, nil
 	case err := <-ended:
 		if cause := context.Cause(ctx); cause != nil {

@@ -36,7 +36,7 @@ the start of its task's id. Logs are kept for the days that 'bookctl up
 			if err != nil {
 				return err
 			}
-			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow, quiet{task, since})
+			return logs(ctx, s, t, g, provision.ReadOutput(t.clients.Logs, g.stack, task, time.Now().Add(-since)), follow, noOutput{task, since})
 		}),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "keep printing new lines until interrupted")
@@ -49,13 +49,13 @@ the start of its task's id. Logs are kept for the days that 'bookctl up
 // was written, and does not bill these reads.
 const followPause = time.Second
 
-// quiet is what was asked for, in the message that there is no output.
-type quiet struct {
+// noOutput is what was asked for, in the message that there is no output.
+type noOutput struct {
 	task  string
 	since time.Duration
 }
 
-func logs(ctx context.Context, s streams, t *target, g *globals, output *provision.Output, follow bool, q quiet) error {
+func logs(ctx context.Context, s streams, t *target, g *globals, output *provision.Output, follow bool, q noOutput) error {
 	lines := 0
 	print := func(l provision.OutputLine) error {
 		lines++
@@ -90,7 +90,7 @@ func logs(ctx context.Context, s streams, t *target, g *globals, output *provisi
 
 // explain returns why there is no output: tasks wrote nothing, or no task runs. It is an
 // error to ask for a task that does not exist.
-func (q quiet) explain(ctx context.Context, s streams, t *target, g *globals) error {
+func (q noOutput) explain(ctx context.Context, s streams, t *target, g *globals) error {
 	tasks, err := provision.Tasks(ctx, t.clients, g.stack)
 	if err != nil {
 		return err

@@ -19,10 +19,10 @@ func TestWhatIsSaidOfABackupOfAnotherRegion(t *testing.T) {
 		t.Errorf("of a new database: %s", said)
 	}
 	const byHand = "only 'aws rds delete-db-instance-automated-backup --db-instance-automated-backups-arn " + arn + "' deletes it"
-	if said := onward([]provision.Snapshot{backup}).String(); !strings.Contains(said, byHand) || strings.Contains(said, "delete-db-snapshot") {
+	if said := nextWithSnapshots([]provision.Snapshot{backup}).String(); !strings.Contains(said, byHand) || strings.Contains(said, "delete-db-snapshot") {
 		t.Errorf("of a backup alone: %s", said)
 	}
-	if said := onward([]provision.Snapshot{disaster, backup}).String(); !strings.Contains(said, byHand) || !strings.Contains(said, "'aws rds delete-db-snapshot …'") {
+	if said := nextWithSnapshots([]provision.Snapshot{disaster, backup}).String(); !strings.Contains(said, byHand) || !strings.Contains(said, "'aws rds delete-db-snapshot …'") {
 		t.Errorf("of a backup and a snapshot: %s", said)
 	}
 	if said := destroyQuestion(&globals{stack: "book"}, &target{place: "here"}, []provision.Snapshot{disaster}, provision.AutomatedBackups{}, nil, true); strings.Contains(said, "no snapshot") || !strings.Contains(said, "These stay") {

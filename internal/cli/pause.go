@@ -68,7 +68,7 @@ func pause(ctx context.Context, s streams, g *globals) error {
 	}
 	rep.close()
 	if g.output == "json" {
-		out := pauseDocument{head: headOf("result"), place: placeOf(g, t.target), Command: "pause", Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Cost: some(costing(lines)), Seconds: time.Since(begun).Seconds()}
+		out := pauseDocument{head: headOf("result"), place: placeOf(g, t.target), Command: "pause", Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Cost: orEmpty(costing(lines)), Seconds: time.Since(begun).Seconds()}
 		if err == nil {
 			total := pricing.Total(lines)
 			out.Monthly = &total

@@ -142,8 +142,8 @@ func (p *preparation) settingSources(g *globals) map[string]string {
 	out := map[string]string{}
 	for _, row := range provision.Table() {
 		switch reason := p.sources[row.Flag]; {
-		case p.in.up.given(row.Flag) && g.from[row.Flag] != "":
-			out[row.Flag] = g.from[row.Flag]
+		case p.in.up.given(row.Flag) && g.valueSource[row.Flag] != "":
+			out[row.Flag] = g.valueSource[row.Flag]
 		case p.in.up.given(row.Flag):
 			out[row.Flag] = "--" + row.Flag
 		case reason != "":
@@ -318,7 +318,7 @@ func planResource(r graph.Maker, f graph.Finding, g *globals) planned {
 	case f.Owner != g.stack:
 		p.Action, p.Note, p.Changes = planBlocked, graph.ErrUnmanaged.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Unrecoverable:
-		p.Action, p.Note, p.stops = planBlocked, "failed: "+f.Note+prefixed("; ", f.Next.Show(g.show), ""), true
+		p.Action, p.Note, p.stops = planBlocked, "failed: "+f.Note+prefixed("; ", f.Next.Show(g.showCommand), ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
 		p.retained = retainedText(f.Retained)
@@ -338,7 +338,7 @@ func planResource(r graph.Maker, f graph.Finding, g *globals) planned {
 func (g *globals) withHints(changes []graph.Change) []graph.Change {
 	out := slices.Clone(changes)
 	for i, c := range out {
-		out[i].Blocked, out[i].Hint = c.Reason().Show(g.show), hint.Message{}
+		out[i].Blocked, out[i].Hint = c.Reason().Show(g.showCommand), hint.Message{}
 	}
 	return out
 }
@@ -499,11 +499,11 @@ func (o *planOutput) print(w io.Writer, place string, g *globals) error {
 	o.Cost.print(&b)
 	switch {
 	case slices.ContainsFunc(o.Resources, func(r planned) bool { return r.Action == planBlocked && !r.stops }):
-		fmt.Fprintln(&b, g.text("\nNothing was changed, and %s would change nothing: what is marked with ! comes first.", hint.Command("up")))
+		fmt.Fprintln(&b, g.format("\nNothing was changed, and %s would change nothing: what is marked with ! comes first.", hint.Command("up")))
 	case o.Blocked > 0:
-		fmt.Fprintln(&b, g.text("\nNothing was changed. %s does what it can, and fails for what is marked with !.", g.upLine()))
+		fmt.Fprintln(&b, g.format("\nNothing was changed. %s does what it can, and fails for what is marked with !.", g.upLine()))
 	case o.Create+o.Update > 0:
-		fmt.Fprintln(&b, g.text("\nNothing was changed. %s does it.", g.upLine()))
+		fmt.Fprintln(&b, g.format("\nNothing was changed. %s does it.", g.upLine()))
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -559,7 +559,7 @@ func (o *planOutput) printSettings(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	said := false
 	for _, s := range o.Settings {
-		if from := g.from[strings.TrimPrefix(s.Flag, "--")]; from != "" && from == s.Source {
+		if from := g.valueSource[strings.TrimPrefix(s.Flag, "--")]; from != "" && from == s.Source {
 			fmt.Fprintf(table, "  %s\t%v\tfrom %s\n", strings.TrimPrefix(s.Flag, "--"), s.Then, from)
 			said = true
 		}
@@ -573,7 +573,7 @@ func (o *planOutput) printSettings(b *strings.Builder, g *globals) {
 func (g *globals) upLine() hint.Invocation {
 	var words []string
 	skip, verb := false, false
-	for _, w := range g.line {
+	for _, w := range g.args {
 		flag, _, valued := strings.Cut(w, "=")
 		switch own := slices.Contains([]string{"--price", "--output", "-o"}, flag); {
 		case skip:

@@ -154,8 +154,8 @@ func (p *preparation) readDeployed(ctx context.Context) (err error) {
 		return err
 	}
 	p.want = p.have.Settings
-	g.deployed = p.have.Running != ""
-	p.warn(g.borrowed)
+	g.hadService = p.have.Running != ""
+	p.warn(g.otherFileNote)
 	if !p.have.Paused.IsZero() {
 		p.warn(hint.New("the stack is paused since %s, and %s starts it again: database, tasks and scaling change for that", p.have.Paused.UTC().Format(minute), hint.Command("up")))
 	}

@@ -16,7 +16,7 @@ func TestALogSaysNowAndThenWhatIsWaitedFor(t *testing.T) {
 	zero := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	now := zero
 	var out bytes.Buffer
-	l := newLines(context.Background(), &out, progress{})
+	l := newLineReporter(context.Background(), &out, progress{})
 	l.now = func() time.Time { return now }
 	l.every = time.Hour // beats are given by hand
 	l.begin(nil)

@@ -42,63 +42,63 @@ func stopping(ctx context.Context) string {
 // line by line. It reports the end of ctx too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
 	outliveReaders()
-	w := worded{plainReporter(ctx, s, g), g}
-	g.answers.Slow = unanswered(w.note)
-	if _, drawn := w.reporter.(*live); drawn {
+	w := hintReporter{chooseReporter(ctx, s, g), g}
+	g.answerGuard.Slow = unanswered(w.note)
+	if _, drawn := w.reporter.(*liveReporter); drawn {
 		note := w.reporter.note
-		g.prompt.Store(&note)
+		g.printAboveView.Store(&note)
 	}
 	return w
 }
 
-// worded is a report with the hints and ids of this run: commands act on the run's stack,
+// hintReporter is a report with the hints and ids of this run: commands act on the run's stack,
 // and ids are shortened.
-type worded struct {
+type hintReporter struct {
 	reporter
 	g *globals
 }
 
-func (w worded) note(format string, args ...any) {
-	w.reporter.note("%s", w.g.text(format, args...))
+func (w hintReporter) note(format string, args ...any) {
+	w.reporter.note("%s", w.g.format(format, args...))
 }
 
-func (w worded) close() {
-	w.g.prompt.Store(nil)
+func (w hintReporter) close() {
+	w.g.printAboveView.Store(nil)
 	w.reporter.close()
 }
 
-func (w worded) event(e graph.Event) {
+func (w hintReporter) event(e graph.Event) {
 	if e.Changes = w.g.withHints(e.Changes); w.g.output != "json" {
 		e.Note = brief(e.Note)
 	}
 	w.reporter.event(e)
 }
 
-func plainReporter(ctx context.Context, s streams, g *globals) reporter {
+func chooseReporter(ctx context.Context, s streams, g *globals) reporter {
 	p := progress{usual: !g.local} // here things take no time that AWS's figures could foretell
 	switch {
 	case g.output == "json":
-		return &jsonLines{out: json.NewEncoder(s.out)}
+		return &jsonReporter{out: json.NewEncoder(s.out)}
 	case g.quiet:
-		return silent{}
+		return silentReporter{}
 	case isTerminal(s.err) && os.Getenv("TERM") != "dumb" && !g.verbose: // a trace would tear the live view apart
-		return newLive(ctx, s.err.(*os.File), p, !g.noColor && os.Getenv("NO_COLOR") == "")
+		return newLiveReporter(ctx, s.err.(*os.File), p, !g.noColor && os.Getenv("NO_COLOR") == "")
 	}
-	return newLines(ctx, s.err, p)
+	return newLineReporter(ctx, s.err, p)
 }
 
-type silent struct{}
+type silentReporter struct{}
 
-func (silent) note(string, ...any)        {}
-func (silent) build(build)                {}
-func (silent) begin([]provision.Resource) {}
-func (silent) event(graph.Event)          {}
-func (silent) close()                     {}
+func (silentReporter) note(string, ...any)        {}
+func (silentReporter) build(build)                {}
+func (silentReporter) begin([]provision.Resource) {}
+func (silentReporter) event(graph.Event)          {}
+func (silentReporter) close()                     {}
 
-// lines is the report without a terminal: a line for each event, with the time of day and
+// lineReporter is the report without a terminal: a line for each event, with the time of day and
 // without control codes. While nothing happens it prints from time to time what is being
 // waited for, so that a log never looks hung.
-type lines struct {
+type lineReporter struct {
 	w   io.Writer
 	now func() time.Time
 	// every is the longest time without a line.
@@ -112,14 +112,14 @@ type lines struct {
 	stop     []func()
 }
 
-func newLines(ctx context.Context, w io.Writer, p progress) *lines {
-	l := &lines{w: w, now: time.Now, every: 30 * time.Second, progress: p}
+func newLineReporter(ctx context.Context, w io.Writer, p progress) *lineReporter {
+	l := &lineReporter{w: w, now: time.Now, every: 30 * time.Second, progress: p}
 	unwatch := context.AfterFunc(ctx, func() { l.note("%s", stopping(ctx)) })
 	l.stop = append(l.stop, func() { unwatch() })
 	return l
 }
 
-func (l *lines) print(at time.Time, text string) {
+func (l *lineReporter) print(at time.Time, text string) {
 	if l.closed {
 		return
 	}
@@ -127,15 +127,15 @@ func (l *lines) print(at time.Time, text string) {
 	fmt.Fprintf(l.w, "%s %s\n", at.Format(time.TimeOnly), text)
 }
 
-func (l *lines) note(format string, args ...any) {
+func (l *lineReporter) note(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.print(l.now(), fmt.Sprintf(format, args...))
 }
 
-func (l *lines) build(b build) { l.note("%s", b) }
+func (l *lineReporter) build(b build) { l.note("%s", b) }
 
-func (l *lines) begin(resources []provision.Resource) {
+func (l *lineReporter) begin(resources []provision.Resource) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress.begin(resources, l.now())
@@ -155,7 +155,7 @@ func (l *lines) begin(resources []provision.Resource) {
 }
 
 // beat prints what is being waited for, if nothing was printed for long enough.
-func (l *lines) beat() {
+func (l *lineReporter) beat() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
@@ -164,7 +164,7 @@ func (l *lines) beat() {
 	}
 }
 
-func (l *lines) event(e graph.Event) {
+func (l *lineReporter) event(e graph.Event) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.progress.add(e)
@@ -177,7 +177,7 @@ func (l *lines) event(e graph.Event) {
 	}
 }
 
-func (l *lines) close() {
+func (l *lineReporter) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.skipped != nil {
@@ -190,8 +190,8 @@ func (l *lines) close() {
 	}
 }
 
-// jsonLines is the report for programs: a JSON object per line on stdout.
-type jsonLines struct {
+// jsonReporter is the report for programs: a JSON object per line on stdout.
+type jsonReporter struct {
 	out   *json.Encoder
 	total int
 
@@ -199,11 +199,11 @@ type jsonLines struct {
 	closed bool
 }
 
-func (j *jsonLines) note(format string, args ...any) {
+func (j *jsonReporter) note(format string, args ...any) {
 	j.encode(noteDocument{headOf("note"), time.Now().UTC(), fmt.Sprintf(format, args...)})
 }
 
-func (j *jsonLines) build(b build) {
+func (j *jsonReporter) build(b build) {
 	v := buildDocument{head: headOf("build"), Time: time.Now().UTC(), State: b.state, Arch: b.arch, Digest: b.digest}
 	if b.state != "begun" {
 		took := b.took.Seconds()
@@ -215,9 +215,9 @@ func (j *jsonLines) build(b build) {
 	j.encode(v)
 }
 
-func (j *jsonLines) begin(resources []provision.Resource) { j.total = len(resources) }
+func (j *jsonReporter) begin(resources []provision.Resource) { j.total = len(resources) }
 
-func (j *jsonLines) event(e graph.Event) {
+func (j *jsonReporter) event(e graph.Event) {
 	v := eventDocument{
 		head: headOf("event"), Time: e.Time.UTC(), Resource: e.Node, Resources: j.total, Kind: e.Kind, ElapsedSeconds: e.Elapsed.Seconds(),
 		ID: e.ID, Note: e.Note, Changes: e.Changes,
@@ -228,7 +228,7 @@ func (j *jsonLines) event(e graph.Event) {
 	j.encode(v)
 }
 
-func (j *jsonLines) encode(document any) {
+func (j *jsonReporter) encode(document any) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.closed {
@@ -237,7 +237,7 @@ func (j *jsonLines) encode(document any) {
 	_ = j.out.Encode(document) // a closed pipe has no reader
 }
 
-func (j *jsonLines) close() {
+func (j *jsonReporter) close() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.closed = true

@@ -26,7 +26,7 @@ func TestASnapshotIsCopiedBetweenRegions(t *testing.T) {
 		c := cfg.Copy()
 		c.Region = region
 		args = append(args, "--region", region)
-		g := &globals{line: args, answers: provision.AnswerGuard{Limit: 30 * time.Second}, config: &c}
+		g := &globals{args: args, answerGuard: provision.AnswerGuard{Limit: 30 * time.Second}, config: &c}
 		code := runWith(t.Context(), g, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
 		return code, stdout.String(), stderr.String()
 	}

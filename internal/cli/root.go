@@ -34,28 +34,28 @@ type globals struct {
 	verbose bool
 	noColor bool
 
-	// answers bounds how long an answer may take.
-	answers provision.AnswerGuard
-	// prompt prints a question's line while a run is drawn on a terminal; nil while none is.
-	prompt atomic.Pointer[func(format string, args ...any)]
+	// answerGuard bounds how long an answer may take.
+	answerGuard provision.AnswerGuard
+	// printAboveView prints a question's line while a run is drawn on a terminal; nil while none is.
+	printAboveView atomic.Pointer[func(format string, args ...any)]
 	// unattended is set when nobody is asked on the terminal any more.
 	unattended atomic.Bool
 	// config, if it is not nil, replaces the user's AWS configuration.
 	config *aws.Config
-	// empty is a local cloud in this process; see planBeforeStart. Nil is none.
-	empty *localcloud.Info
-	// deployed reports whether the stack had a service when the run began.
-	deployed bool
-	// given are the values of the targetFlags and deployFlags that were given, as
+	// planCloud is a local cloud in this process; see planBeforeStart. Nil is none.
+	planCloud *localcloud.Info
+	// hadService reports whether the stack had a service when the run began.
+	hadService bool
+	// givenValues are the values of the targetFlags and deployFlags that were given, as
 	// flags or by the environment, and line is the whole command line.
-	given map[string]string
-	line  []string
-	// from is where the value of a flag is from, if not from the command line: a variable,
+	givenValues map[string]string
+	args        []string
+	// valueSource is where the value of a flag is from, if not from the command line: a variable,
 	// or a line of the file of the app.
-	from map[string]string
-	// borrowed is the note that settings are from the file of another stack; empty if they
+	valueSource map[string]string
+	// otherFileNote is the note that settings are from the file of another stack; empty if they
 	// are not.
-	borrowed hint.Message
+	otherFileNote hint.Message
 }
 
 // calledElsewhere are the names that other tools have for what commands do.
@@ -163,7 +163,7 @@ func within(g *globals, run func(ctx context.Context, args []string) error) func
 // resolveFlags fills flags from the environment and checks the global ones.
 func resolveFlags(s streams, cmd *cobra.Command, g *globals) error {
 	var errs []error
-	g.from = map[string]string{}
+	g.valueSource = map[string]string{}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		if f.Changed || f.Name == "help" || f.Name == "version" {
 			return
@@ -173,16 +173,16 @@ func resolveFlags(s streams, cmd *cobra.Command, g *globals) error {
 			if err := cmd.Flags().Set(f.Name, v); err != nil {
 				errs = append(errs, invalidValue(name, v, f, err))
 			}
-			g.from[f.Name] = name
+			g.valueSource[f.Name] = name
 		}
 	})
 	if err := errors.Join(errs...); err != nil {
 		return usageError{err}
 	}
-	g.given = map[string]string{}
+	g.givenValues = map[string]string{}
 	for _, name := range slices.Concat(targetFlags, deployFlags) {
 		if f := cmd.Flag(name); f != nil && f.Changed {
-			g.given[name] = f.Value.String()
+			g.givenValues[name] = f.Value.String()
 		}
 	}
 	if err := applyFile(cmd, g); err != nil {

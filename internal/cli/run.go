@@ -158,7 +158,7 @@ func cutOff(err error) error {
 
 // run runs one command line and returns the exit code.
 func run(ctx context.Context, args []string, s streams) int {
-	return runWith(ctx, &globals{line: args}, s)
+	return runWith(ctx, &globals{args: args}, s)
 }
 
 // sharedWriter lets goroutines of a run write lines to one stream: calls that wait
@@ -179,8 +179,8 @@ func runWith(ctx context.Context, g *globals, s streams) int {
 		s.err = &sharedWriter{to: s.err}
 	}
 	root := newRoot(s, g)
-	root.SetArgs(g.line)
-	if len(g.line) > 0 && (g.line[0] == cobra.ShellCompRequestCmd || g.line[0] == cobra.ShellCompNoDescRequestCmd) {
+	root.SetArgs(g.args)
+	if len(g.args) > 0 && (g.args[0] == cobra.ShellCompRequestCmd || g.args[0] == cobra.ShellCompNoDescRequestCmd) {
 		completeEverything(root, g)
 		nameEnvironment(root)
 	}

@@ -42,7 +42,7 @@ so do not put secrets in it.`,
 				g.note(s, "task %s of %s is started; %s prints what it writes", shortID(task.ID), task.Revision, hint.Command("logs", "--task", shortID(task.ID)))
 				return runResult(s, g, task, nil)
 			}
-			return follow(ctx, s, t.target, g, task)
+			return followTask(ctx, s, t.target, g, task)
 		}),
 	}
 	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "print the id of the task, and don't wait until it ends")
@@ -58,15 +58,15 @@ const (
 	mostStopTimeout = 120*time.Second + time.Minute
 )
 
-// follow prints what a one-off task writes, and ends with its exit code. When ctx
+// followTask prints what a one-off task writes, and ends with its exit code. When ctx
 // ends it stops the task, and waits until that has happened.
-func follow(ctx context.Context, s streams, t *target, g *globals, task *provision.OneOffTask) error {
+func followTask(ctx context.Context, s streams, t *target, g *globals, task *provision.OneOffTask) error {
 	late := lateLines
 	if t.local {
 		late = 0 // a line is there before the task has stopped
 	}
 	line := func(l provision.OutputLine) error {
-		if g.wantsJSON() {
+		if g.output == "json" {
 			return encode(s.out, logDocument{headOf("log"), l})
 		}
 		_, err := fmt.Fprintln(s.out, l.Text)
@@ -114,7 +114,7 @@ func notable(reason string) string {
 // runResult prints what a script wants to know: the task's id where it goes on, and
 // as JSON the exit code as well.
 func runResult(s streams, g *globals, task *provision.OneOffTask, end *provision.OneOffState) error {
-	if g.wantsJSON() {
+	if g.output == "json" {
 		out := runDocument{head: headOf("run"), Stack: g.stack, Task: task.ID, Release: task.Revision}
 		if end != nil {
 			out.Exit, out.Reason = end.Exit, end.Reason

@@ -75,7 +75,7 @@ The values of earlier releases are kept for rollbacks until 'bookctl destroy'.`,
 					return hint.With(fmt.Errorf("secret %s is not set", args[0]), "%s shows which are", hint.Command("secret", "list"))
 				}
 				return nil
-			}, do: func(ctx context.Context, own *provision.OwnSecrets) error { return own.Unset(ctx, args[0]) }}.run(ctx, s, g)
+			}, change: func(ctx context.Context, own *provision.OwnSecrets) error { return own.Unset(ctx, args[0]) }}.run(ctx, s, g)
 		}),
 	}
 }
@@ -106,7 +106,7 @@ func listSecrets(ctx context.Context, s streams, g *globals) error {
 		return err
 	}
 	all := own.List(have.Settings)
-	if g.wantsJSON() {
+	if g.output == "json" {
 		return encode(s.out, secretsDocument{headOf("secrets"), g.stack, all})
 	}
 	if len(all) == 0 {
@@ -148,7 +148,7 @@ func setSecret(ctx context.Context, s streams, g *globals, name, file string) er
 	if err := provision.CheckOwnSecret(name, value); err != nil {
 		return usageError{err}
 	}
-	return secretChange{doing: "secret set", name: name, give: []string{name}, do: func(ctx context.Context, own *provision.OwnSecrets) error {
+	return secretChange{doing: "secret set", name: name, addVariables: []string{name}, change: func(ctx context.Context, own *provision.OwnSecrets) error {
 		return own.Set(ctx, name, value)
 	}}.run(ctx, s, g)
 }
@@ -238,10 +238,10 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 type secretChange struct {
 	doing, name string // "secret set"
 	// check fails before anything is changed; nil is no check.
-	check func(provision.OwnSecrets) error
-	do    func(context.Context, *provision.OwnSecrets) error
-	// give are the names of the variables that the container gets.
-	give []string
+	check  func(provision.OwnSecrets) error
+	change func(context.Context, *provision.OwnSecrets) error
+	// addVariables are the names of the variables that the container gets.
+	addVariables []string
 }
 
 // run makes the change under the stack's lock, and rolls it out where there is a
@@ -254,7 +254,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 	if err != nil {
 		return err
 	}
-	look := func(ctx context.Context) (have provision.Deployed, own provision.OwnSecrets, err error) {
+	read := func(ctx context.Context) (have provision.Deployed, own provision.OwnSecrets, err error) {
 		if have, err = t.deployed(ctx, g); err != nil {
 			return have, own, err
 		}
@@ -269,7 +269,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		}
 		own = own.Tagged(have.Tags)
 		would := have.Settings
-		own.Give(&would, c.give...)
+		own.Give(&would, c.addVariables...)
 		if err := would.Check(); err != nil {
 			return have, own, usageError{err}
 		}
@@ -278,14 +278,14 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		}
 		return have, own, nil
 	}
-	if _, _, err := look(ctx); err != nil { // the lock leaves a trace of its own
+	if _, _, err := read(ctx); err != nil { // the lock leaves a trace of its own
 		return err
 	}
 	run := changing(s, t, provision.Spec{Stack: g.stack}, c.doing)
 	run.Begin, run.Observe = rep.begin, rep.event
 	var settings provision.Settings
 	stack, _, err := run.Change(ctx, func(ctx context.Context, lock *runlock.Lock) (*provision.Spec, error) {
-		have, own, err := look(ctx)
+		have, own, err := read(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -294,14 +294,14 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 			return nil, err
 		}
 		own = own.Guarded(lock.Guard)
-		if err := c.do(ctx, &own); err != nil {
+		if err := c.change(ctx, &own); err != nil {
 			return nil, err
 		}
 		if !have.Service() {
 			return nil, nil //nolint:nilnil // nothing to change, as Run.Change has it
 		}
 		settings = have.Settings
-		for _, lost := range own.Give(&settings, c.give...) {
+		for _, lost := range own.Give(&settings, c.addVariables...) {
 			if lost != c.name {
 				rep.note("note: %s has no value any more, and the tasks no longer get it", lost)
 			}
@@ -320,7 +320,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		return err
 	case err != nil:
 		return diagnosed(ctx, stack, err, hint.New("the secret is changed, and the tasks may not have it: run the same command again, or give it another value"))
-	case g.wantsJSON():
+	case g.output == "json":
 		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, time.Since(begun).Seconds()})
 	case stack == nil:
 		g.note(s, "%s %s. Stack %s has no service yet; %s creates it.", c.name, done, g.stack, hint.Command("up"))

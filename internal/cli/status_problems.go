@@ -52,7 +52,7 @@ func (o *statusOutput) resourceProblems(found []graph.Finding, g *globals) (data
 			o.problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Unrecoverable:
 			o.broken, databaseFailed = true, databaseFailed || f.Name == "database"
-			o.problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.show), ""))
+			o.problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.showCommand), ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
 			o.Drift = append(o.Drift, drifted{f.Name, g.withHints(changes)})

@@ -47,7 +47,7 @@ func (o *statusOutput) text(g *globals) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Stack %s in %s: %s\n", o.Stack, o.where, o.summary())
 	o.allRows(func(name, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-10s %s\n", name, g.text(format, args...))
+		fmt.Fprintf(&b, "  %-10s %s\n", name, g.format(format, args...))
 	})
 	if o.found && !o.Healthy && !o.resting() {
 		fmt.Fprintln(&b, "Not healthy:")
@@ -56,7 +56,7 @@ func (o *statusOutput) text(g *globals) string {
 		}
 	}
 	if next := o.next(); !next.Empty() {
-		fmt.Fprintln(&b, next.Show(g.show))
+		fmt.Fprintln(&b, next.Show(g.showCommand))
 	}
 	return b.String()
 }

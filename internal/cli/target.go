@@ -83,11 +83,11 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if err != nil {
 		return nil, err
 	}
-	if g.answers.Slow == nil {
-		g.answers.Slow = unanswered(func(format string, args ...any) { g.note(s, format, args...) })
+	if g.answerGuard.Slow == nil {
+		g.answerGuard.Slow = unanswered(func(format string, args ...any) { g.note(s, format, args...) })
 	}
-	g.answers.Credentials = cfg.Credentials
-	cfg.APIOptions = append(cfg.APIOptions, requestbody.Readable, t.calls.watch, g.answers.Watch, provision.EndPauses)
+	g.answerGuard.Credentials = cfg.Credentials
+	cfg.APIOptions = append(cfg.APIOptions, requestbody.Readable, t.calls.watch, g.answerGuard.Watch, provision.EndPauses)
 	t.region, t.config, t.clients = cfg.Region, cfg, provision.NewClients(cfg)
 	t.account, t.caller, err = preflight.Identify(ctx, t.clients, t.region)
 	switch {
@@ -110,8 +110,8 @@ func connect(ctx context.Context, s streams, g *globals) (*target, error) {
 	if t.local {
 		t.place = "the local cloud (" + *cfg.BaseEndpoint + ")"
 	}
-	if g.empty != nil {
-		t.place = g.text("the local cloud, which %s starts", hint.Command("up"))
+	if g.planCloud != nil {
+		t.place = g.format("the local cloud, which %s starts", hint.Command("up"))
 	}
 	return t, nil
 }
@@ -168,8 +168,8 @@ func (t *target) localConfig(ctx context.Context, g *globals) (aws.Config, error
 		info localcloud.Info
 		err  error
 	)
-	if g.empty != nil {
-		info = *g.empty
+	if g.planCloud != nil {
+		info = *g.planCloud
 	} else if info, err = localCloud(ctx); err != nil {
 		return aws.Config{}, err
 	}

@@ -64,7 +64,7 @@ func serveUI(ctx context.Context, s streams, g *globals, port int, every time.Du
 	if err != nil {
 		return hint.With(fmt.Errorf("serve the page on this machine: %w", err), "choose another port with --ui-port, or leave it out")
 	}
-	page := ui.New(newLiveStack(t, g), every, version())
+	page := ui.New(newPageSource(t, g), every, version())
 	url := "http://" + l.Addr().String() + page.Path()
 	if g.output == "json" {
 		err = encode(s.out, pageDocument{headOf("ui"), placeOf(g, t), url})
@@ -81,9 +81,9 @@ func serveUI(ctx context.Context, s streams, g *globals, port int, every time.Du
 	return endedByUser(ctx)
 }
 
-// liveStack is the stack as the page shows it: read repeatedly, while credentials may
+// pageSource is the stack as the page shows it: read repeatedly, while credentials may
 // expire and the network may fail.
-type liveStack struct {
+type pageSource struct {
 	g *globals
 
 	mu sync.Mutex
@@ -96,14 +96,14 @@ type liveStack struct {
 	output *provision.Output // used by Lines alone
 }
 
-func newLiveStack(t *target, g *globals) *liveStack {
-	g.answers.Slow = func(string, string, time.Duration) {} // the page shows how old it is
+func newPageSource(t *target, g *globals) *pageSource {
+	g.answerGuard.Slow = func(string, string, time.Duration) {} // the page shows how old it is
 	g.unattended.Store(true)
-	return &liveStack{g: g, target: t, account: t.account, region: t.region}
+	return &pageSource{g: g, target: t, account: t.account, region: t.region}
 }
 
 // connected is the target of the page, always of the same account and region.
-func (l *liveStack) connected(ctx context.Context) (*target, error) {
+func (l *pageSource) connected(ctx context.Context) (*target, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.target != nil && l.g.local {
@@ -131,33 +131,33 @@ func (l *liveStack) connected(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// worded replaces an error by its explanation.
-func (l *liveStack) worded(err error) error {
+// failure replaces an error by its explanation.
+func (l *pageSource) failure(err error) error {
 	if errors.Is(err, errNoTerminal) {
 		return ui.Failure{
 			Text: "The AWS profile asks for the code of an MFA device (mfa_serial) again, and the page can't ask for it.",
-			Next: hint.New("end this page, and run %s again", hint.Command("ui")).Show(l.g.show),
+			Next: hint.New("end this page, and run %s again", hint.Command("ui")).Show(l.g.showCommand),
 		}
 	}
 	err = clarified(err)
-	return ui.Failure{Text: hint.Text(err, l.g.show), Next: outcomeOf(err).next.Show(l.g.show)}
+	return ui.Failure{Text: hint.Text(err, l.g.showCommand), Next: outcomeOf(err).next.Show(l.g.showCommand)}
 }
 
 // Look implements ui.Source.
-func (l *liveStack) Look(ctx context.Context) (ui.Stack, error) {
-	seen, err := l.look(ctx)
+func (l *pageSource) Look(ctx context.Context) (ui.Stack, error) {
+	seen, err := l.read(ctx)
 	if err != nil {
 		if l.g.local || noCredentials(err) || provision.Expired(err) {
 			l.mu.Lock()
 			l.target = nil
 			l.mu.Unlock()
 		}
-		return ui.Stack{}, l.worded(err)
+		return ui.Stack{}, l.failure(err)
 	}
 	return seen, nil
 }
 
-func (l *liveStack) look(ctx context.Context) (ui.Stack, error) {
+func (l *pageSource) read(ctx context.Context) (ui.Stack, error) {
 	var (
 		seen      ui.Stack
 		alongside []diagnosis.Task
@@ -192,12 +192,12 @@ func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
 	if o.found && !o.resting() {
 		seen.Problems = o.Problems
 	}
-	seen.Next = o.next().Show(g.show)
+	seen.Next = o.next().Show(g.showCommand)
 	if o.Lock != nil {
 		seen.Lock = &ui.Lock{Holder: o.Lock.Holder, Since: o.Lock.Since}
 	}
 	o.allRows(func(name, format string, args ...any) {
-		if text := g.text(format, args...); name == "" && len(seen.Rows) > 0 {
+		if text := g.format(format, args...); name == "" && len(seen.Rows) > 0 {
 			last := &seen.Rows[len(seen.Rows)-1]
 			last.Texts = append(last.Texts, text)
 		} else {
@@ -225,10 +225,10 @@ func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
 const firstLines = time.Hour
 
 // Lines implements ui.Source.
-func (l *liveStack) Lines(ctx context.Context, anew *time.Time, each func(ui.Line)) error {
+func (l *pageSource) Lines(ctx context.Context, anew *time.Time, each func(ui.Line)) error {
 	t, err := l.connected(ctx)
 	if err != nil {
-		return l.worded(err)
+		return l.failure(err)
 	}
 	switch {
 	case anew != nil:
@@ -242,7 +242,7 @@ func (l *liveStack) Lines(ctx context.Context, anew *time.Time, each func(ui.Lin
 		each(ui.Line{Time: o.Time, Task: o.Task, Text: o.Text})
 		return nil
 	}); err != nil {
-		return l.worded(err)
+		return l.failure(err)
 	}
 	return nil
 }

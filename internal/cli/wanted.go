@@ -53,7 +53,7 @@ func badFlag(g *globals, cmd *cobra.Command, err error) error {
 		typed := unknown.GetSpecifiedName()
 		var meant []hint.Message
 		for _, name := range alike(typed, flags) {
-			meant = append(meant, hint.New("%s", hint.Command(g.instead("--"+typed, "--"+name)...)))
+			meant = append(meant, hint.New("%s", hint.Command(g.lineReplacing("--"+typed, "--"+name)...)))
 		}
 		if meant != nil {
 			return hint.With(usageError{err}, "did you mean %s?", hint.Join(" or ", meant...))
