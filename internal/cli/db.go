@@ -263,11 +263,11 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := open(ctx, s, g, needs{free: true, database: true, serving: true})
+	t, err := openStack(ctx, s, g, requirements{unlocked: true, database: true, notPaused: true})
 	if err != nil {
 		return err
 	}
-	err = t.hold(ctx, s, g, "db rotate-password", func(guard func(context.Context) error) error {
+	err = t.underLock(ctx, s, g, "db rotate-password", func(guard func(context.Context) error) error {
 		// Until it is over, the tasks of neither release could connect.
 		if shifted, err := t.have.Shifted(ctx, t.clients, g.stack); err != nil {
 			return err

@@ -328,7 +328,7 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if err != nil {
 		return err
 	}
-	t, err := open(ctx, s, g, needs{database: true, serving: true})
+	t, err := openStack(ctx, s, g, requirements{database: true, notPaused: true})
 	if err != nil {
 		return err
 	}
@@ -372,7 +372,7 @@ func findProgram(ctx context.Context, name string) (path, version string, err er
 
 // databaseAddress is the stack's database with its password, and with the certificate
 // authorities to verify it by: those of the cloud, and the further ones of the user in PEM.
-func databaseAddress(ctx context.Context, t opened, g *globals, further []byte) (to dbproxy.Database, err error) {
+func databaseAddress(ctx context.Context, t stackAccess, g *globals, further []byte) (to dbproxy.Database, err error) {
 	c := t.database
 	if err := requireAddress(c); err != nil {
 		return to, err

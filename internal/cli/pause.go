@@ -40,14 +40,14 @@ func pause(ctx context.Context, s streams, g *globals) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := open(ctx, s, g, needs{free: true, service: true})
+	t, err := openStack(ctx, s, g, requirements{unlocked: true, service: true})
 	if err != nil {
 		return err
 	}
 	if t.have.DBMultiAZ {
 		rep.note("note: RDS may take long to stop a database with a standby")
 	}
-	err = t.hold(ctx, s, g, "pause", func(guard func(context.Context) error) error {
+	err = t.underLock(ctx, s, g, "pause", func(guard func(context.Context) error) error {
 		rep.note("stack %s in %s: stopping its tasks, and then its database", g.stack, t.place)
 		return provision.Pause{Clients: t.clients, Stack: g.stack, Guard: guard, Progress: func(note string) { rep.note("%s", note) }}.Run(ctx)
 	})
@@ -132,7 +132,7 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := open(ctx, s, g, needs{free: true, service: true})
+	t, err := openStack(ctx, s, g, requirements{unlocked: true, service: true})
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ func restart(ctx context.Context, s streams, g *globals) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	t, err := open(ctx, s, g, needs{free: true, service: true, serving: true})
+	t, err := openStack(ctx, s, g, requirements{unlocked: true, service: true, notPaused: true})
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func restart(ctx context.Context, s streams, g *globals) error {
 		return err
 	}
 	var done provision.Restarted
-	err = t.hold(ctx, s, g, "restart", func(guard func(context.Context) error) error {
+	err = t.underLock(ctx, s, g, "restart", func(guard func(context.Context) error) error {
 		rep.note("stack %s in %s: new tasks of the same release", g.stack, t.place)
 		if err := guard(ctx); err != nil {
 			return err

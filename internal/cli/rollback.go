@@ -58,7 +58,7 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 	begun := time.Now()
 	rep := newReporter(ctx, s, g)
 	defer rep.close()
-	o, err := open(ctx, s, g, needs{lock: true, serving: true})
+	o, err := openStack(ctx, s, g, requirements{lock: true, notPaused: true})
 	if err != nil {
 		return err
 	}

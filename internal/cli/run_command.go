@@ -30,7 +30,7 @@ so do not put secrets in it.`,
   bookctl run --detach -- ./report --month 2026-11`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: within(g, func(ctx context.Context, args []string) error {
-			t, err := open(ctx, s, g, needs{serving: true})
+			t, err := openStack(ctx, s, g, requirements{notPaused: true})
 			if err != nil {
 				return err
 			}
