@@ -54,69 +54,108 @@ The next 'bookctl up' that builds from source deploys the source again.`,
 	return cmd
 }
 
+// rollbackRun is one run of rollback.
+type rollbackRun struct {
+	s     streams
+	g     *globals
+	t     *target
+	have  provision.Deployed
+	rep   reporter
+	begun time.Time
+}
+
+// rollbackResult is what a rollback did.
+type rollbackResult struct {
+	url     string
+	release provision.Release
+	from    string // the revision that was left; empty when it was the same
+	changes []graph.Change
+}
+
 func rollback(ctx context.Context, s streams, g *globals, to int32) error {
-	begun := time.Now()
-	rep := newReporter(ctx, s, g)
-	defer rep.close()
+	r := &rollbackRun{s: s, g: g, begun: time.Now(), rep: newReporter(ctx, s, g)}
+	defer r.rep.close()
 	o, err := openStack(ctx, s, g, requirements{lock: true, notPaused: true})
 	if err != nil {
 		return err
 	}
-	t, have := o.target, o.have
-	// This works even while the run that deploys it waits and holds the lock: ECS takes a
+	r.t, r.have = o.target, o.have
+	// takeBack works even while the run that deploys it waits and holds the lock: ECS takes a
 	// release back only once, whoever asks.
-	shifted, err := have.Shifted(ctx, t.clients, g.stack)
+	shifted, err := r.have.Shifted(ctx, r.t.clients, g.stack)
 	if err != nil {
 		return err
 	}
 	// A restart is no release: it replaces tasks by tasks of the same one.
 	if shifted != nil && shifted.Revision != shifted.Before && (to == 0 || to == shifted.Before) {
-		return takeBack(ctx, s, g, t, rep, shifted, begun)
+		return r.takeBack(ctx, shifted)
 	}
-	if err := t.refuseLocked(); err != nil {
+	if err := r.t.refuseLocked(); err != nil {
 		return err
 	}
-	releases, err := provision.Releases(ctx, t.clients, g.stack)
+	releases, err := provision.Releases(ctx, r.t.clients, g.stack)
 	if err != nil {
 		return err
 	}
 	release, err := provision.RollbackTarget(releases, to)
-	if never := errors.Is(err, provision.ErrNeverServed); never || err == nil && release.Serving && release.Served {
-		spec := deployedSpec(g, &have)
-		spec.Deployed = nil // the run reads it
-		run := changing(s, t, spec, "rollback")
-		run.Recheck = t.unchanged(g.stack, have)
-		changes, restoreErr := run.RestoreChecks(ctx)
-		if restoreErr != nil {
-			return restoreErr
-		}
-		for _, c := range changes {
-			rep.note("the health check of revision %d is set again: %s", release.Revision, c)
-		}
-		if never {
-			rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", err, release.Revision)
-		} else {
-			rep.note("revision %d serves already: nothing to do", release.Revision)
-		}
-		rep.close()
-		if g.output != "json" {
-			return nil
-		}
-		url, err := stackURL(ctx, t, g)
-		if err != nil {
-			return err
-		}
-		return rolledBack(s, g, t, url, release, "", changes, time.Since(begun))
+	if errors.Is(err, provision.ErrNeverServed) || err == nil && release.Serving && release.Served {
+		return r.restoreChecksOnly(ctx, release, err)
 	}
 	if errors.Is(err, provision.ErrOldest) {
-		if i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Since(release) != nil }); i >= 0 {
-			return hint.With(err, "%s runs the newest other release again, and %s deploys the source", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), hint.Command("up"))
+		if next := oldestHint(releases, release); !next.Empty() {
+			return hint.With(err, "%s", next)
 		}
 	}
 	if err != nil {
-		return notDeployed(ctx, t, g, err, hint.New("%s runs any other image, and %s builds a new release", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
+		return notDeployed(ctx, r.t, g, err, hint.New("%s runs any other image, and %s builds a new release", hint.Command("up", "--image", "REFERENCE"), hint.Command("up", "--source", "DIR")))
 	}
-	serving := releases[slices.IndexFunc(releases, func(r provision.Release) bool { return r.Serving })]
+	serving := releases[slices.IndexFunc(releases, func(x provision.Release) bool { return x.Serving })]
+	return r.roll(ctx, serving, release)
+}
+
+// restoreChecksOnly sets the health check of the serving release again, if a run that was cut
+// off left that of a failed one. Never is the error of a newer release that never served; nil
+// if there is none.
+func (r *rollbackRun) restoreChecksOnly(ctx context.Context, release provision.Release, never error) error {
+	spec := deployedSpec(r.g, &r.have)
+	spec.Deployed = nil // the run reads it
+	run := changing(r.s, r.t, spec, "rollback")
+	run.Recheck = r.t.unchanged(r.g.stack, r.have)
+	changes, err := run.RestoreChecks(ctx)
+	if err != nil {
+		return err
+	}
+	for _, c := range changes {
+		r.rep.note("the health check of revision %d is set again: %s", release.Revision, c)
+	}
+	if never != nil {
+		r.rep.note("%v; revision %d, the one before, serves: nothing to do. --to goes further back", never, release.Revision)
+	} else {
+		r.rep.note("revision %d serves already: nothing to do", release.Revision)
+	}
+	r.rep.close()
+	if r.g.output != "json" {
+		return nil
+	}
+	url, err := stackURL(ctx, r.t, r.g)
+	if err != nil {
+		return err
+	}
+	return r.printJSON(rollbackResult{url: url, release: release, changes: changes})
+}
+
+// oldestHint is the next step where there is no earlier release than the oldest one: the
+// newest other release. It is empty if there is none.
+func oldestHint(releases []provision.Release, oldest provision.Release) hint.Message {
+	i := slices.IndexFunc(releases, func(r provision.Release) bool { return r.Served && !r.Gone && r.Since(oldest) != nil })
+	if i < 0 {
+		return hint.Message{}
+	}
+	return hint.New("%s runs the newest other release again, and %s deploys the source", hint.Command("rollback", "--to", fmt.Sprintf("%d", releases[i].Revision)), hint.Command("up"))
+}
+
+// roll deploys an earlier release in place of the serving one.
+func (r *rollbackRun) roll(ctx context.Context, serving, release provision.Release) error {
 	left, from, changes := int32(0), "", release.Since(serving)
 	if changes != nil {
 		from = strconv.Itoa(int(serving.Revision))
@@ -124,84 +163,84 @@ func rollback(ctx context.Context, s streams, g *globals, to int32) error {
 			left = serving.Revision
 		}
 	}
-	settings := have.Settings
+	settings := r.have.Settings
 	release.Contract(&settings)
-	if err := have.CheckData(ctx, t.clients.RDS, g.stack, settings); err != nil {
+	if err := r.have.CheckData(ctx, r.t.clients.RDS, r.g.stack, settings); err != nil {
 		return err
 	}
-	unset, err := provision.PastSecrets(ctx, t.clients, g.stack, settings)
+	unset, err := provision.PastSecrets(ctx, r.t.clients, r.g.stack, settings)
 	if err != nil {
 		return hint.With(fmt.Errorf("revision %d can't be rolled back to: %w", release.Revision, err),
 			"go to another release with %s; or set the values anew with %s and deploy the image with %s", hint.Command("rollback", "--to", "N"), hint.Command("secret", "set", "NAME"), hint.Command("up", "--image", release.Image))
 	}
-	p := &preparation{target: t, have: have, spec: deployedSpec(g, &have)}
+	p := &preparation{target: r.t, have: r.have, spec: deployedSpec(r.g, &r.have)}
 	p.spec.Deployed = nil // the run reads it
-	p.spec.Settings, p.spec.Wait, p.spec.Release = settings, true, watchRelease(rep)
+	p.spec.Settings, p.spec.Wait, p.spec.Release = settings, true, watchRelease(r.rep)
 	p.spec.RolledBackFrom, p.spec.Repeats, p.spec.Released = left, cmp.Or(release.Repeats, release.Revision), release.Served || release.Serving
-	rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", g.stack, t.place,
+	r.rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", r.g.stack, r.t.place,
 		serving.Revision, release.Revision, ago(release.Created), brief(digestOf(release.Image)))
 	for _, c := range changes {
-		if c.Field != "image" { // said above
-			rep.note("  %s", c)
+		if c.Field != "image" { // the line above has it
+			r.rep.note("  %s", c)
 		}
 	}
 	for _, name := range unset {
-		rep.note("note: secret %s was unset since; the tasks get the value again that the release had, until the next 'secret set' or 'secret unset'", name)
+		r.rep.note("note: secret %s was unset since; the tasks get the value again that the release had, until the next 'secret set' or 'secret unset'", name)
 	}
 	if !release.Served && !release.Serving {
-		rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", release.Revision, serving.Revision)
+		r.rep.note("note: revision %d is not known to have ever been healthy; if it is not now, ECS goes back to revision %d", release.Revision, serving.Revision)
 	}
-	stack, report, err := p.apply(ctx, s, rep, "rollback")
+	stack, report, err := p.apply(ctx, r.s, r.rep, "rollback")
 	if err == nil {
-		err = t.waitForURL(ctx, rep, stack.URL(), settings)
+		err = r.t.waitForURL(ctx, r.rep, stack.URL(), settings)
 	}
-	rep.close()
+	r.rep.close()
 	if err != nil {
 		return diagnosed(ctx, stack, err, hint.New("go to another release with %s, or deploy the source with %s", hint.Command("rollback", "--to", "N"), hint.Command("up")))
 	}
-	if g.output == "json" {
-		return rolledBack(s, g, t, stack.URL(), release, from, changes, time.Since(begun))
+	if r.g.output == "json" {
+		return r.printJSON(rollbackResult{stack.URL(), release, from, changes})
 	}
-	return p.summary(s, g, stack, report, time.Since(begun))
+	return p.summary(r.s, r.g, stack, report, time.Since(r.begun))
 }
 
 // takeBack takes back a release to which the traffic is still being shifted. Nothing is
 // rolled out, because the previous tasks still run.
-func takeBack(ctx context.Context, s streams, g *globals, t *target, rep reporter, r *provision.ShiftedRelease, begun time.Time) error {
-	rep.note("stack %s in %s: revision %d is taken back, and revision %d, whose tasks still run, gets all requests", g.stack, t.place, r.Revision, r.Before)
-	if err := r.Back(ctx, func(text string) { rep.note("  %s", text) }); err != nil {
+func (r *rollbackRun) takeBack(ctx context.Context, shifted *provision.ShiftedRelease) error {
+	r.rep.note("stack %s in %s: revision %d is taken back, and revision %d, whose tasks still run, gets all requests", r.g.stack, r.t.place, shifted.Revision, shifted.Before)
+	if err := shifted.Back(ctx, func(text string) { r.rep.note("  %s", text) }); err != nil {
 		return err
 	}
-	url, err := stackURL(ctx, t, g)
+	url, err := stackURL(ctx, r.t, r.g)
 	if err != nil {
 		return err
 	}
-	rep.close()
-	if g.output == "json" {
-		releases, err := provision.Releases(ctx, t.clients, g.stack)
+	r.rep.close()
+	if r.g.output == "json" {
+		releases, err := provision.Releases(ctx, r.t.clients, r.g.stack)
 		if err != nil {
 			return err
 		}
-		release := provision.Release{Revision: r.Before}
-		if i := slices.IndexFunc(releases, func(x provision.Release) bool { return x.Revision == r.Before }); i >= 0 {
+		release := provision.Release{Revision: shifted.Before}
+		if i := slices.IndexFunc(releases, func(x provision.Release) bool { return x.Revision == shifted.Before }); i >= 0 {
 			release = releases[i]
 		}
-		return rolledBack(s, g, t, url, release, strconv.Itoa(int(r.Revision)), nil, time.Since(begun))
+		return r.printJSON(rollbackResult{url: url, release: release, from: strconv.Itoa(int(shifted.Revision))})
 	}
-	_, err = fmt.Fprintf(s.out, "Revision %d serves again at %s, after %s.\n", r.Before, url, time.Since(begun).Round(time.Second))
+	_, err = fmt.Fprintf(r.s.out, "Revision %d serves again at %s, after %s.\n", shifted.Before, url, time.Since(r.begun).Round(time.Second))
 	return err
+}
+
+// printJSON prints the result for programs.
+func (r *rollbackRun) printJSON(result rollbackResult) error {
+	return encode(r.s.out, rollbackDocument{
+		head: headOf("result"), place: placeOf(r.g, r.t), Command: "rollback", URL: result.url, Image: result.release.Image, Of: result.release.Revision, From: result.from,
+		Changes: append([]graph.Change{}, result.changes...), Seconds: time.Since(r.begun).Seconds(),
+	})
 }
 
 // digestOf is the part of an image's reference that distinguishes it from others.
 func digestOf(reference string) string {
 	_, digest, _ := strings.Cut(reference, "@")
 	return firstOf(digest, reference)
-}
-
-// rolledBack is the result of a rollback for programs.
-func rolledBack(s streams, g *globals, t *target, url string, release provision.Release, from string, changes []graph.Change, took time.Duration) error {
-	return encode(s.out, rollbackDocument{
-		head: headOf("result"), place: placeOf(g, t), Command: "rollback", URL: url, Image: release.Image, Of: release.Revision, From: from,
-		Changes: append([]graph.Change{}, changes...), Seconds: took.Seconds(),
-	})
 }
