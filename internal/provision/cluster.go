@@ -184,7 +184,7 @@ func (c *Cluster) copyDrift(by string) []graph.Change {
 // no call if the number of services says that there are none.
 func (c ecsAccess) otherServices(ctx context.Context, live *types.Cluster) ([]string, error) {
 	own := int32(0)
-	if s := c.observed().service.seen(); s != nil && aws.ToString(s.Status) == "ACTIVE" {
+	if s := c.observed().service.observedValue(); s != nil && aws.ToString(s.Status) == "ACTIVE" {
 		own = 1
 	}
 	if live.ActiveServicesCount <= own {

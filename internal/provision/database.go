@@ -145,15 +145,15 @@ func (d *Database) Expect() time.Duration { return 5 * time.Minute }
 // Endpoint returns where the database answers, or "" and 0 while RDS has not
 // said so yet.
 func (d *Database) Endpoint() (host string, port int32) {
-	live := d.instanceSeen()
+	live := d.lastInstance()
 	if live == nil || live.Endpoint == nil || aws.ToString(live.Endpoint.Address) == "" {
 		return "", 0
 	}
 	return *live.Endpoint.Address, aws.ToInt32(live.Endpoint.Port)
 }
 
-// instanceSeen is the instance as it was last read, or nil.
-func (d *Database) instanceSeen() *types.DBInstance {
+// lastInstance is the instance as it was last read, or nil.
+func (d *Database) lastInstance() *types.DBInstance {
 	if live := d.Last(); live != nil {
 		return live.instance
 	}
@@ -172,7 +172,7 @@ func (d *Database) serves() (since time.Time, yes bool) {
 
 // dbName is the name of the database in the instance.
 func (d *Database) dbName() string {
-	if live := d.instanceSeen(); live != nil && aws.ToString(live.DBName) != "" {
+	if live := d.lastInstance(); live != nil && aws.ToString(live.DBName) != "" {
 		return *live.DBName
 	}
 	return d.secret.initial.DBName

@@ -50,14 +50,14 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 			graph.Fixed("RDS sets the password by itself, and the tasks have that of the stack's secret").
 				Hint(d.unmanaged(passwordsOn(runtime.GOOS)))),
 		d.storageAttribute(putNow(func(in *rds.ModifyDBInstanceInput) {
-			live := d.instanceSeen()
+			live := d.lastInstance()
 			in.AllocatedStorage = &d.want.storage
 			in.Iops = iopsFor(aws.ToString(live.StorageType), d.want.storage, aws.ToInt32(live.Iops))
 		})),
 		d.storageLimitAttribute(put(func(in *rds.ModifyDBInstanceInput) {
 			most := d.want.maxStorage
 			if most == 0 {
-				most = max(d.want.storage, aws.ToInt32(d.instanceSeen().AllocatedStorage)) // which turns storage autoscaling off
+				most = max(d.want.storage, aws.ToInt32(d.lastInstance().AllocatedStorage)) // which turns storage autoscaling off
 			}
 			in.MaxAllocatedStorage = &most
 		})),
@@ -192,7 +192,7 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 		}
 	}
 	what := fmt.Sprintf("modify %s of database %s", graph.Fields(changes), *d.identifier())
-	if stuck := d.stuck(d.instanceSeen(), what, err); stuck != nil {
+	if stuck := d.stuck(d.lastInstance(), what, err); stuck != nil {
 		return stuck
 	}
 	if err != nil {

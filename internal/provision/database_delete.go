@@ -32,7 +32,7 @@ func (d *Database) ExpectDeleted() time.Duration {
 // The instance is read again unless this run has just done so. RDS itself refuses to delete
 // one that somebody has protected since.
 func (d *Database) Delete(ctx context.Context) error {
-	db := d.justSeen()
+	db := d.recentInstance()
 	if db == nil {
 		var err error
 		if db, err = d.instance(ctx); db == nil || err != nil {
@@ -125,14 +125,14 @@ var snapshotless = map[string]bool{
 // backups alone.
 var lost = map[string]bool{"failed": true, "restore-error": true, "incompatible-restore": true, keyLost: true}
 
-// justSeen returns the instance where it was read before this run changed anything, a moment
+// recentInstance returns the instance where it was read before this run changed anything, a moment
 // ago, and not since; otherwise nil.
-func (d *Database) justSeen() *types.DBInstance {
-	seen, live := d.observed().instance.freshValue(), d.Last()
-	if seen == nil || live == nil || live.instance != seen {
+func (d *Database) recentInstance() *types.DBInstance {
+	recent, live := d.observed().instance.freshValue(), d.Last()
+	if recent == nil || live == nil || live.instance != recent {
 		return nil
 	}
-	return seen
+	return recent
 }
 
 // gone distinguishes Absent from "gone, and the final snapshot is still being written".

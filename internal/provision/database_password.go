@@ -247,7 +247,7 @@ func passwordPending(db *types.DBInstance) bool {
 // passwordApplied waits until the database serves and no password is pending: RDS sets it
 // in the background, usually within a minute.
 func (d rdsAccess) passwordApplied(ctx context.Context, progress func(string)) error {
-	begun, said := time.Now(), ""
+	begun, lastNote := time.Now(), ""
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
 		db, err := d.instance(ctx)
 		status := unanswered(err)
@@ -270,9 +270,9 @@ func (d rdsAccess) passwordApplied(ctx context.Context, progress func(string)) e
 		case time.Since(begun) > passwordTimeout:
 			return fmt.Errorf("database %s: %w: %q, without its new password after %s", d.databaseName(), graph.ErrTimeout, status, passwordTimeout)
 		}
-		if note != said {
+		if note != lastNote {
 			progress(note)
-			said = note
+			lastNote = note
 		}
 		if err := graph.Sleep(ctx, pause); err != nil {
 			return fmt.Errorf("database %s is %q, and has not got its new password: %w", d.databaseName(), status, err)

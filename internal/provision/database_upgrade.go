@@ -339,7 +339,7 @@ func minor(version string) int {
 // upgrading completes a change to another major version, nil for none: to which minor
 // one, of those that RDS upgrades to, and with the parameter group of its family.
 func (d *Database) upgrading(ctx context.Context, in *rds.ModifyDBInstanceInput) (*askedUpgrade, error) {
-	live := d.instanceSeen()
+	live := d.lastInstance()
 	from := aws.ToString(live.EngineVersion)
 	if in.EngineVersion == nil || major(*in.EngineVersion) == major(from) {
 		return nil, nil

@@ -74,7 +74,7 @@ func (d Deployed) Service() bool { return d.exists.service }
 
 // serviceGoing reports whether the service is being deleted, which ECS does not take back.
 func (d Deployed) serviceGoing() bool {
-	return d.exists.live != nil && aws.ToString(d.exists.live.Status) == serviceDraining
+	return d.exists.liveService != nil && aws.ToString(d.exists.liveService.Status) == serviceDraining
 }
 
 // hasService reports whether there is a service of the stack that stays.
@@ -180,9 +180,9 @@ func wasSecure(copied map[string]string) bool { return copied[settingTag("https-
 // existing is what ReadDeployed saw, whatever the tags record.
 type existing struct {
 	// stays reports whether any of it is not being deleted.
-	stays   bool
-	service bool
-	live    *ecstypes.Service // it
+	stays       bool
+	service     bool
+	liveService *ecstypes.Service // it
 	// container is that of the newest release; its zero value is none.
 	container ecstypes.ContainerDefinition
 	tasks     int32
@@ -294,7 +294,7 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 		return nil, nil
 	}
 	return func() {
-		d.exists.live = live
+		d.exists.liveService = live
 		d.exists.service, d.exists.tasks, d.Paused = true, live.DesiredCount, pausedSince(tags)
 		d.exists.noteTags(servicePart, tags)
 		d.read(servicePart, tags, parts{service: live})

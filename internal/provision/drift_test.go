@@ -52,8 +52,8 @@ func TestTagDrift(t *testing.T) {
 func TestServiceDrift(t *testing.T) {
 	t.Parallel()
 	want := liveService{
-		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-app:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", kept: true,
-		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg app:8080", propagate: "SERVICE",
+		tags: ownTags, definition: "arn:aws:ecs:r:1:task-definition/book-app:7", launch: "FARGATE", desired: 2, recordedCount: "2", secretVersion: "v2", imageKept: true,
+		subnets: []string{"subnet-a", "subnet-b"}, groups: []string{"sg-1"}, publicAddress: "ENABLED", targets: "tg app:8080", propagateTags: "SERVICE",
 		rollout: describeRollout((&Service{}).rolloutConfiguration(Strategy{Kind: types.DeploymentStrategyRolling}, false), aws.Int32(30), true),
 	}
 	scaled := want
@@ -80,7 +80,7 @@ func TestServiceDrift(t *testing.T) {
 		}, "circuit-breaker: off → on, with rollback; grace-period: 0 s → 30 s; managed-tags: false → true; minimum-healthy: 50 % → 100 %"},
 		"an emulator that does not say": {want, func(l *liveService) { l.rollout = nil }, ""},
 		"on instances":                  {want, func(l *liveService) { l.launch = "EC2" }, "launch-type: EC2 → FARGATE refused"},
-		"tags not propagated":           {want, func(l *liveService) { l.propagate = "NONE" }, "propagate-tags: NONE → SERVICE"},
+		"tags not propagated":           {want, func(l *liveService) { l.propagateTags = "NONE" }, "propagate-tags: NONE → SERVICE"},
 		"can be entered":                {want, func(l *liveService) { l.exec = true }, "exec: true → false"},
 		"older password":                {want, func(l *liveService) { l.secretVersion = "v1" }, "password: that of another version of the secret → the secret's"},
 		"failed before":                 {want, func(l *liveService) { l.failedRollout = "tasks failed to start" }, "deployment: failed: tasks failed to start → another try"},
@@ -125,7 +125,7 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 		"failed in an earlier run":   {"", 0, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Ready, "0/2 running", "Reason of new."},
 		"another release is running": {"", 0, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
 	} {
-		s := &Service{wait: true, definition: definitionWithID(t, wanted), ownRelease: ownRelease{deployment: test.own, sent: time.Now().Add(-test.ago)}}
+		s := &Service{wait: true, definition: definitionWithID(t, wanted), ownRelease: ownRelease{deployment: test.own, startedAt: time.Now().Add(-test.ago)}}
 		live := &types.Service{
 			DesiredCount: 2, RunningCount: test.running, Deployments: test.deployments,
 			Events: []types.ServiceEvent{{Message: aws.String("(service x) has started 1 tasks")}, {Message: aws.String("older")}},
@@ -264,7 +264,7 @@ func TestTaskDefinitionDrift(t *testing.T) {
 		c.Environment = slices.Clone(c.Environment)
 		return &types.TaskDefinition{
 			Cpu: want.Cpu, Memory: want.Memory, RuntimePlatform: want.RuntimePlatform, Status: "ACTIVE", ContainerDefinitions: []types.ContainerDefinition{c},
-		}, map[string]string{TagStack: "book", TagResource: "thing", TagVersion: "1", tagSpec: digestOf(want)}
+		}, map[string]string{TagStack: "book", TagResource: "thing", TagVersion: "1", tagSpec: definitionDigest(want)}
 	}
 	for drift, change := range map[string]func(*types.TaskDefinition, map[string]string){
 		"":                func(*types.TaskDefinition, map[string]string) {},
@@ -282,14 +282,14 @@ func TestTaskDefinitionDrift(t *testing.T) {
 			c.Secrets = slices.Clone(c.Secrets)
 			c.Secrets[1].ValueFrom = aws.String("elsewhere")
 		},
-		"status: INACTIVE → ACTIVE":             func(l *types.TaskDefinition, _ map[string]string) { l.Status = "INACTIVE" },
-		"definition: other → " + digestOf(want): func(_ *types.TaskDefinition, tags map[string]string) { tags[tagSpec] = "other" },
-		"tag bookctl:resource: (none) → thing":  func(_ *types.TaskDefinition, tags map[string]string) { delete(tags, TagResource) },
+		"status: INACTIVE → ACTIVE":                     func(l *types.TaskDefinition, _ map[string]string) { l.Status = "INACTIVE" },
+		"definition: other → " + definitionDigest(want): func(_ *types.TaskDefinition, tags map[string]string) { tags[tagSpec] = "other" },
+		"tag bookctl:resource: (none) → thing":          func(_ *types.TaskDefinition, tags map[string]string) { delete(tags, TagResource) },
 	} {
 		live, tags := same()
 		change(live, tags)
 		r := revision{live, tags}
-		if got := compared(def, *compare(r, r), liveDefinition{revision: revision{tags: ownTags}, fields: wantedFields(want)}); got != drift {
+		if got := compared(def, *liveDefinitionOf(r, r), liveDefinition{revision: revision{tags: ownTags}, fields: wantedFields(want)}); got != drift {
 			t.Errorf("%q, want %q", got, drift)
 		}
 	}

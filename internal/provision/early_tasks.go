@@ -47,10 +47,10 @@ func (s *Stack) canStartEarly() bool {
 	if _, serves := s.database.serves(); serves {
 		return false
 	}
-	if db := s.database.instanceSeen(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
+	if db := s.database.lastInstance(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
 		return false // it is being restored
 	}
-	live := s.service.lastSeen()
+	live := s.service.lastService()
 	return live == nil || startedEarly(live) && completed(live) == ""
 }
 

@@ -64,8 +64,8 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 			d.Serving = short(aws.ToString(old.TaskDefinition))
 		}
 	}
-	d.TakenBack = s.service.takenBack
-	if db := s.database.instanceSeen(); db != nil {
+	d.TakenBack = s.service.takenBackReason
+	if db := s.database.lastInstance(); db != nil {
 		d.Database = aws.ToString(db.DBInstanceStatus)
 	}
 	for _, sub := range s.service.subnets {

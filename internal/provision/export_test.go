@@ -9,5 +9,5 @@ import (
 // PurgeSnapshots is what a destroy with --purge-snapshots does of snapshots when the database
 // is gone, without the destroy.
 func PurgeSnapshots(ctx context.Context, client *rds.Client, stack string, guard func(context.Context) error) ([]Snapshot, error) {
-	return (&purge{client: client, stack: stack, guard: guard}).all(ctx)
+	return (&purger{client: client, stack: stack, guard: guard}).deleteAll(ctx)
 }

@@ -94,8 +94,8 @@ func (c ecsAccess) deployed(ctx context.Context, arn string) (revision, error) {
 	})
 }
 
-// trial is what this run does to the health checks of a service.
-type trial struct {
+// checkTrial is what this run does to the health checks of a service.
+type checkTrial struct {
 	// before are the checks of the groups that this run, or the one whose release it waits
 	// for, has set another one of.
 	before map[*TargetGroup]checkSpec
@@ -236,8 +236,8 @@ func (s *Service) changedFrom(g *TargetGroup, check checkSpec) {
 	}
 }
 
-// giveBack sets the checks that the groups had before.
-func (s *Service) giveBack(ctx context.Context) error {
+// restoreCheck sets the checks that the groups had before.
+func (s *Service) restoreCheck(ctx context.Context) error {
 	for _, g := range s.groups() {
 		if before, set := s.trial.before[g]; set {
 			if err := g.setCheck(ctx, before); err != nil {
@@ -255,18 +255,18 @@ func (s *Service) abandonCheck(ctx context.Context) error {
 	if len(s.trial.before) == 0 {
 		return nil
 	}
-	if !s.definition.recordsLater() {
+	if !s.definition.recordsCheckLater() {
 		live, err := s.lookup(ctx)
 		if err != nil || live != nil && aws.ToString(live.TaskDefinition) == s.definition.ID() {
 			return err
 		}
 	}
-	return s.giveBack(ctx)
+	return s.restoreCheck(ctx)
 }
 
-// try watches the tasks that serve by another check than before. It returns why that is to
+// watchTrial watches the tasks that serve by another check than before. It returns why that is to
 // be given back, or "", and reports whether the tasks have to be watched for longer.
-func (s *Service) try(targets []diagnosis.Target) (why string, watched bool) {
+func (s *Service) watchTrial(targets []diagnosis.Target) (why string, watched bool) {
 	if s.trial.since.IsZero() {
 		return "", false
 	}
@@ -340,16 +340,16 @@ func (r Run) RestoreChecks(ctx context.Context) ([]graph.Change, error) {
 	return changes, err
 }
 
-// recordsLater reports whether the revision that was last read records another check than
+// recordsCheckLater reports whether the revision that was last read records another check than
 // the wanted one, and the service writes it when that has proved itself.
-func (t *TaskDefinition) recordsLater() bool {
+func (t *TaskDefinition) recordsCheckLater() bool {
 	last := t.Last()
-	return last != nil && last.recordLater
+	return last != nil && last.recordCheckLater
 }
 
 // checkRecord is how the record of the check differs that the service is to write.
 func (t *TaskDefinition) checkRecord() []graph.Change {
-	if !t.recordsLater() {
+	if !t.recordsCheckLater() {
 		return nil
 	}
 	last := t.Last()
@@ -376,7 +376,7 @@ func (t *TaskDefinition) recordCheck(ctx context.Context) error {
 	if _, err := t.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: ecsTags(tags)}); err != nil {
 		return fmt.Errorf("note on %s the health check: %w", short(t.ID()), err)
 	}
-	live.recordLater = false
+	live.recordCheckLater = false
 	t.Learn(&live)
 	return nil
 }

@@ -88,8 +88,8 @@ func (r *reading[T]) readOnce(ctx context.Context, read func(context.Context) (T
 	return r.observe(ctx, read)
 }
 
-// seen returns what was observed, and the zero value where nothing was.
-func (r *reading[T]) seen() (value T) {
+// observedValue returns what was observed, and the zero value where nothing was.
+func (r *reading[T]) observedValue() (value T) {
 	r.mu.Lock()
 	s := r.observed
 	r.mu.Unlock()
@@ -119,7 +119,7 @@ func (r *reading[T]) freshValue() (value T) {
 	if s == nil || !s.over() || time.Since(s.at) > observationAge {
 		return value
 	}
-	return r.seen()
+	return r.observedValue()
 }
 
 // readShared is like readOnce, but callers that read again at the same time share a call, too.

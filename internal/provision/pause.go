@@ -315,7 +315,7 @@ const stopTimeout = 60 * time.Minute
 // await looks until look says that nothing is left to wait for. A look that gets no answer is
 // repeated.
 func (p Pause) await(ctx context.Context, what string, most time.Duration, look func() (string, error)) error {
-	begun, said := time.Now(), ""
+	begun, lastNote := time.Now(), ""
 	for pause := 100 * time.Millisecond; ; pause = min(pause*3/2, 10*time.Second) {
 		note, err := look()
 		if silence := unanswered(err); silence != "" {
@@ -324,9 +324,9 @@ func (p Pause) await(ctx context.Context, what string, most time.Duration, look 
 		if note == "" || err != nil {
 			return err
 		}
-		if note != said {
+		if note != lastNote {
 			p.Progress(note)
-			said = note
+			lastNote = note
 		}
 		if time.Since(begun) > most {
 			return fmt.Errorf("%s: %w: %s after %s", what, graph.ErrTimeout, note, most)

@@ -267,7 +267,7 @@ func completed(live *types.Service) string {
 // served, if it has. It is a help for a later rollback and no reason to stop a
 // rollout: a revision that takes no tags any more is let be.
 func (s *Service) markServed(ctx context.Context) error {
-	live := s.lastSeen()
+	live := s.lastService()
 	if live == nil {
 		return nil
 	}

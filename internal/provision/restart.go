@@ -69,14 +69,14 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 	// ECS takes another strategy in the call that begins the deployment.
 	outdated := version != "" && ecsTagMap(live.Tags)[TagSecretVersion] != version && strategyOf(live.DeploymentConfiguration).Shifts()
 	if outdated {
-		update.DeploymentConfiguration = swiftly(*live.DeploymentConfiguration)
+		update.DeploymentConfiguration = withAllAtOnce(*live.DeploymentConfiguration)
 	}
-	s.leave(live, update)
+	s.forgetRollout(live, update)
 	out, err := s.ecs.UpdateService(ctx, update)
 	if err != nil {
 		return Restarted{}, fmt.Errorf("restart service %s: %w", s.serviceName(), err)
 	}
-	s.join(out.Service)
+	s.followRollout(out.Service)
 	own, err := s.restarted(ctx, progress)
 	if err == nil && version != "" {
 		err = s.noteVersion(ctx, aws.ToString(live.ServiceArn), version)
@@ -116,40 +116,40 @@ var errRestartFailed = errors.New("the restart failed")
 // restarted waits for the rollout that this run started, and returns it as it ended.
 func (s *Service) restarted(ctx context.Context, progress func(string)) (types.Deployment, error) {
 	limit := rolloutTimeout
-	for pause, said := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
+	for pause, lastNote := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
 		var (
 			own           *types.Deployment
-			unseen        bool
+			notUpdated    bool
 			note, shifted string
 		)
 		live, err := s.describe(ctx)
 		if live != nil {
-			own, unseen = s.ownDeployment(live), s.unseen(live)
+			own, notUpdated = s.ownDeployment(live), s.recordNotUpdated(live)
 			note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
 			limit, shifted, err = s.restarting(ctx, live)
 		}
 		silence := unanswered(err)
 		switch {
-		case silence != "" && time.Since(s.sent) <= limit:
+		case silence != "" && time.Since(s.startedAt) <= limit:
 			note = silence
 		case err != nil:
 			return types.Deployment{}, err
 		case live == nil:
 			return types.Deployment{}, fmt.Errorf("service %s is gone", s.serviceName())
-		case own == nil && time.Since(s.sent) > settleTime:
+		case own == nil && time.Since(s.startedAt) > settleTime:
 			return types.Deployment{}, fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
-		case own != nil && !unseen && own.RolloutState == types.DeploymentRolloutStateFailed:
+		case own != nil && !notUpdated && own.RolloutState == types.DeploymentRolloutStateFailed:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, aws.ToString(own.RolloutStateReason))
-		case own != nil && !unseen && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
+		case own != nil && !notUpdated && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
 			return *own, nil
-		case time.Since(s.sent) > limit:
+		case time.Since(s.startedAt) > limit:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: the new tasks do not serve after %s", s.serviceName(), graph.ErrTimeout, limit)
 		case own != nil:
 			note = fmt.Sprintf("%d/%d new tasks running", own.RunningCount, own.DesiredCount) + shifted
 		}
-		if note != said && progress != nil {
+		if note != lastNote && progress != nil {
 			progress(note)
-			said = note
+			lastNote = note
 		}
 		if err := graph.Sleep(ctx, pause); err != nil {
 			return types.Deployment{}, err
@@ -160,13 +160,13 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 // restarting is how long the rollout may take, and how far it is where the traffic is
 // shifted. One whose tasks fail is taken back: no circuit breaker does that there.
 func (s *Service) restarting(ctx context.Context, live *types.Service) (limit time.Duration, note string, err error) {
-	s.watch(live)
+	s.noteRecord(live)
 	d, err := s.watchedRecord(ctx, live)
 	if d == nil || err != nil {
 		return rolloutTimeout + gracePeriod(live) + strategyOf(live.DeploymentConfiguration).Takes(), "", err
 	}
 	limit = rolloutTimeout + gracePeriod(live) + strategyOf(d.DeploymentConfiguration).Takes() + backTime
-	died, err := s.dying(ctx, live, d)
+	died, err := s.countFailedTasks(ctx, live, d)
 	if err != nil {
 		return limit, "", err
 	}
@@ -202,7 +202,7 @@ func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.D
 		return d
 	}
 	d.Wanted = short(aws.ToString(live.TaskDefinition))
-	began := s.sent
+	began := s.startedAt
 	if own := s.ownDeployment(live); own != nil {
 		d.Wanted, began = short(aws.ToString(own.TaskDefinition)), aws.ToTime(own.CreatedAt)
 	}

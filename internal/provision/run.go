@@ -151,7 +151,7 @@ func (r Run) Up(ctx context.Context) (*Stack, graph.Report, error) {
 		}
 		return stack, report, nil
 	}
-	if raised := stack.unjudged(found); raised != nil && r.Warn != nil {
+	if raised := stack.alarmsRaisedBefore(found); raised != nil && r.Warn != nil {
 		r.Warn(fmt.Sprintf("no alarm takes this release back, because ECS judges by alarms only a release that begins while none is raised: now in ALARM: %s", strings.Join(raised, ", ")))
 	}
 	var report graph.Report
@@ -298,54 +298,14 @@ func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (
 		if !lock.Follows(r.View) { // another run may have been at work until now
 			r.Spec.Deployed = nil
 		}
-		all := purge{client: r.Clients.RDS, stack: r.Spec.Stack, guard: lock.Guard}
-		untagged := func(ctx context.Context) error {
-			purged, err := all.untagged(ctx)
-			done.Purged = append(done.Purged, purged...)
-			return err
-		}
-		if purging {
-			r.Spec.beforeDatabaseGoes = untagged
-		}
+		snapshots := &purger{client: r.Clients.RDS, stack: r.Spec.Stack, guard: lock.Guard}
+		begin := r.Begin
 		for round := 0; ; round++ {
-			stack, err := NewStack(r.Clients, r.Spec)
-			if err != nil {
-				return err
-			}
-			if round == 0 && r.Begin != nil {
-				r.Begin(stack.Resources())
-			}
-			r.Spec.Deployed = nil // it is of the first look alone
 			before := done.Removed()
-			if purging {
-				going, err := all.look(ctx, stack.database.rdsAccess)
-				if err != nil {
-					return err
-				}
-				if going { // nothing keeps it, and what is refused now is reported at the end
-					if err := untagged(ctx); err != nil && !isRefused(err) {
-						return err
-					}
-				}
-			}
-			report, err := graph.Destroy(ctx, stack.Resources(), r.options(ctx, stack, lock))
-			done.Report = done.Report.Followed(report)
-			done.Spared = append(done.Spared, stack.Spared()...)
-			if err != nil {
+			if err := r.destroyRound(ctx, lock, snapshots, timeout, begin, &done); err != nil {
 				return err
 			}
-			swept, left, err := Sweep(ctx, r.Clients, r.Spec.Stack, timeout, lock.Guard)
-			done.Swept, done.Left = append(done.Swept, swept...), left
-			if err != nil {
-				return err
-			}
-			if purging {
-				purged, err := all.all(ctx)
-				done.Purged = append(done.Purged, purged...)
-				if err != nil {
-					return err
-				}
-			}
+			r.Spec.Deployed, begin = nil, nil // they are of the first round alone
 			if !lock.AfterDead() || round > 0 && done.Removed() == before {
 				break
 			}
@@ -354,12 +314,64 @@ func (r Run) Destroy(ctx context.Context, purging bool, timeout time.Duration) (
 			lock.Clear()
 		}
 		var err error
-		if slices.ContainsFunc(done.Left, func(l inventory.Item) bool { return l.Service == "rds" }) {
-			done.Kept, err = Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
-		} else { // the proof has shown that there is no instance any more
-			done.Kept, err = snapshotsOfInstance(ctx, r.Clients.RDS, r.Spec.Stack, nil, backupsIfListed, all.resources...)
-		}
+		done.Kept, err = r.readKept(ctx, done.Left, snapshots.resources)
 		return err
 	})
 	return done, err
+}
+
+// destroyRound deletes what it finds of the stack, and adds that to what was done before. Begin,
+// which may be nil, is called with the resources.
+func (r Run) destroyRound(ctx context.Context, lock *runlock.Lock, snapshots *purger, timeout time.Duration, begin func([]Resource), done *Removal) error {
+	purging := r.Spec.SkipFinalSnapshot
+	deleteUntagged := func(ctx context.Context) error {
+		purged, err := snapshots.deleteUntagged(ctx)
+		done.Purged = append(done.Purged, purged...)
+		return err
+	}
+	if purging {
+		r.Spec.beforeDatabaseGoes = deleteUntagged
+	}
+	stack, err := NewStack(r.Clients, r.Spec)
+	if err != nil {
+		return err
+	}
+	if begin != nil {
+		begin(stack.Resources())
+	}
+	if purging {
+		going, err := snapshots.noteInstance(ctx, stack.database.rdsAccess)
+		if err != nil {
+			return err
+		}
+		if going { // nothing keeps it, and what is refused now is reported at the end
+			if err := deleteUntagged(ctx); err != nil && !isRefused(err) {
+				return err
+			}
+		}
+	}
+	report, err := graph.Destroy(ctx, stack.Resources(), r.options(ctx, stack, lock))
+	done.Report = done.Report.Followed(report)
+	done.Spared = append(done.Spared, stack.Spared()...)
+	if err != nil {
+		return err
+	}
+	swept, left, err := Sweep(ctx, r.Clients, r.Spec.Stack, timeout, lock.Guard)
+	done.Swept, done.Left = append(done.Swept, swept...), left
+	if err != nil || !purging {
+		return err
+	}
+	purged, err := snapshots.deleteAll(ctx)
+	done.Purged = append(done.Purged, purged...)
+	return err
+}
+
+// readKept returns the snapshots and backups that a destroy kept. Left is what the services still
+// list of the stack, and resources are its instances.
+func (r Run) readKept(ctx context.Context, left []inventory.Item, resources []string) ([]Snapshot, error) {
+	if slices.ContainsFunc(left, func(l inventory.Item) bool { return l.Service == "rds" }) {
+		return Snapshots(ctx, r.Clients.RDS, r.Spec.Stack)
+	}
+	// The proof has shown that there is no instance any more.
+	return snapshotsOfInstance(ctx, r.Clients.RDS, r.Spec.Stack, nil, backupsIfListed, resources...)
 }

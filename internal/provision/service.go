@@ -38,7 +38,7 @@ type Service struct {
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait       bool                                  // for the rollout to be over
 	shift      shifting
-	trial      trial
+	trial      checkTrial
 	ownRelease
 }
 
@@ -53,10 +53,10 @@ type serviceSpec struct {
 	// spot runs what is beyond base on Fargate Spot.
 	spot bool
 	base int32
-	// deploy is how a release takes the place of the one before, and judges are the
+	// deploy is how a release takes the place of the one before, and rollbackAlarms are the
 	// alarms that take it back where the traffic is shifted.
-	deploy Strategy
-	judges []string
+	deploy         Strategy
+	rollbackAlarms []string
 }
 
 // shifting is what ECS needs to shift the traffic of a service from one release to the
@@ -171,7 +171,7 @@ func (s *Service) Expect() time.Duration {
 	if s.definition != nil && s.definition.early.await() {
 		return s.definition.database.Expect() + 15*time.Second
 	}
-	if live := s.lastSeen(); live != nil && startedEarly(live) {
+	if live := s.lastService(); live != nil && startedEarly(live) {
 		return 25 * time.Second // they run, and only have to be found healthy
 	}
 	if len(s.trial.before) > 0 {
@@ -187,13 +187,13 @@ func (s *Service) ExpectDeleted() time.Duration { return 20 * time.Second }
 // that takes longer than the wanted one.
 func (s *Service) Longer() time.Duration {
 	if live := s.Last(); live != nil {
-		return live.longer
+		return live.extraTime
 	}
 	return 0
 }
 
-// lastSeen is the service as it was last read, or nil.
-func (s *Service) lastSeen() *types.Service {
+// lastService is the service as it was last read, or nil.
+func (s *Service) lastService() *types.Service {
 	if live := s.Last(); live != nil {
 		return live.service
 	}
@@ -223,7 +223,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if err := s.shift.lookUp(ctx); err != nil {
 		return nil, graph.State{}, err
 	}
-	live, died, err := s.readRollout(ctx, live, have, &st)
+	live, failedTasks, err := s.readRollout(ctx, live, have, &st)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -235,7 +235,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if err := s.compareSecretVersion(ctx, have); err != nil {
 		return nil, graph.State{}, err
 	}
-	if st.Phase != graph.Ready && failures(live)+died > 0 && ours {
+	if st.Phase != graph.Ready && failures(live)+failedTasks > 0 && ours {
 		st.Note = strings.TrimSuffix(st.Note, ".") + s.evidence(ctx)
 	}
 	have.check = s.checkSet(live)
@@ -248,9 +248,9 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		}
 		return have, st, nil
 	}
-	have.renewed = s.renewed && st.Phase == graph.Ready
+	have.renewed = s.passwordRenewed && st.Phase == graph.Ready
 	deployed := st.Phase == graph.Ready && completed(live) == s.definition.ID()
-	have.kept = s.definition.image.kept() || !deployed || have.early.awaits
+	have.imageKept = s.definition.image.kept() || !deployed || have.early.awaits
 	if deployed {
 		s.noteFormer(have)
 	}
@@ -274,28 +274,28 @@ func readDraining(live *types.Service, st *graph.State) {
 
 // readRollout notes how far the rollout is, and returns how many tasks of the release have failed.
 // The service that it returns has the state of the rollout as ECS's record has it.
-func (s *Service) readRollout(ctx context.Context, live *types.Service, have *liveService, st *graph.State) (_ *types.Service, died int32, err error) {
+func (s *Service) readRollout(ctx context.Context, live *types.Service, have *liveService, st *graph.State) (_ *types.Service, failedTasks int32, err error) {
 	if last := s.Last(); last != nil {
-		have.longer = last.longer
+		have.extraTime = last.extraTime
 	}
 	record, err := s.record(ctx, live)
 	if err != nil {
 		return nil, 0, err
 	}
-	if record == nil || s.takenBackBefore(record) {
+	if record == nil || s.wasTakenBackAlready(record) {
 		st.Phase, st.Note, have.failedRollout = s.progress(live)
 		return live, 0, nil
 	}
-	have.longer = max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())
-	if died, err = s.dying(ctx, live, record); err != nil {
+	have.extraTime = max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())
+	if failedTasks, err = s.countFailedTasks(ctx, live, record); err != nil {
 		return nil, 0, err
 	}
-	st.Phase, st.Note, have.failing = s.shiftProgress(live, record, died)
+	st.Phase, st.Note, have.takeBackBecause = s.shiftProgress(live, record, failedTasks)
 	if st.Phase == graph.Ready { // the service was read before its record
 		live = rolledOut(live, record)
-		have.deploying, have.judged = deploying(live), hasServed(live)
+		have.deploying, have.hadRelease = deploying(live), hasServed(live)
 	}
-	return live, died, nil
+	return live, failedTasks, nil
 }
 
 // readEarlyTasks notes how far early tasks are.
@@ -323,7 +323,7 @@ func (s *Service) readEarlyTasks(ctx context.Context, live *types.Service, have 
 func (s *Service) compareSecretVersion(ctx context.Context, have *liveService) (err error) {
 	have.samePassword = have.early.samePassword
 	version := s.definition.database.secretVersion()
-	if have.early.begun || have.secretVersion == version || s.renewed {
+	if have.early.begun || have.secretVersion == version || s.passwordRenewed {
 		return nil
 	}
 	have.samePassword, err = s.definition.database.samePassword(ctx, have.secretVersion, version)
@@ -333,7 +333,7 @@ func (s *Service) compareSecretVersion(ctx context.Context, have *liveService) (
 // readGivenUp notes that the rollout failed, and whether it is the check of this run that the tasks
 // fail.
 func (s *Service) readGivenUp(ctx context.Context, live *types.Service, have *liveService, note string) error {
-	have.gaveUp = true
+	have.rolloutFailed = true
 	if aws.ToString(live.TaskDefinition) == s.definition.ID() {
 		return nil
 	}
@@ -341,17 +341,17 @@ func (s *Service) readGivenUp(ctx context.Context, live *types.Service, have *li
 		return err
 	}
 	if len(s.trial.before) > 0 {
-		have.sick = note
+		have.failedCheck = note
 	}
 	return nil
 }
 
 // noteFormer notes, for a release that is deployed, what is still allowed for the one before.
 func (s *Service) noteFormer(have *liveService) {
-	have.former = len(s.balancer.formerLast()) > 0 || slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
+	have.formerTargets = len(s.balancer.formerLast()) > 0 || slices.ContainsFunc(s.reached, func(g *SecurityGroup) bool {
 		return len(g.formerLast()) > 0
 	})
-	have.formerRoles = slices.ContainsFunc(s.roles, func(r *Role) bool {
+	have.formerPermissions = slices.ContainsFunc(s.roles, func(r *Role) bool {
 		return !r.lastFormer().none()
 	})
 }
@@ -380,7 +380,7 @@ func (s *Service) readHealth(ctx context.Context, live *types.Service, have *liv
 		s.awaitHealthy(have.health, st)
 	}
 	var watched bool
-	if have.sick, watched = s.try(have.health); watched {
+	if have.failedCheck, watched = s.watchTrial(have.health); watched {
 		st.Phase, st.Note = graph.Pending, st.Note+", to see whether they stay healthy by "+have.check.String()
 	}
 	return nil
@@ -391,13 +391,13 @@ func (s *Service) readHealth(ctx context.Context, live *types.Service, have *liv
 func (s *Service) noteRecords(live *types.Service, have *liveService, phase graph.Phase) {
 	have.ready = phase == graph.Ready
 	ours := have.tags[TagStack] == s.stack
-	if ours && !s.copied {
-		have.copy = s.cluster.copyDrift(copyByService)
+	if ours && !s.settingsCopied {
+		have.settingsCopyDrift = s.cluster.copyDrift(copyByService)
 	}
 	if ours && s.trial.since.IsZero() {
-		have.record = s.definition.checkRecord()
+		have.checkRecordDrift = s.definition.checkRecord()
 	}
-	if have.ready && completed(live) == s.definition.ID() && have.record == nil {
+	if have.ready && completed(live) == s.definition.ID() && have.checkRecordDrift == nil {
 		s.trial.before = nil // it is deployed
 	}
 }
@@ -487,14 +487,14 @@ func (s *Service) Wanted(live *liveService) *liveService {
 		tags: s.tags(s.Name()), definition: s.definition.ID(), launch: string(types.LaunchTypeFargate),
 		desired: s.want.count, bounds: s.want.bounds, recordedCount: strconv.Itoa(int(s.want.count)),
 		subnets: n.Subnets, groups: n.SecurityGroups, publicAddress: string(n.AssignPublicIp),
-		targets: describeTargets(s.balancers()), propagate: string(types.PropagateTagsService), exec: s.want.exec, capacity: describeCapacity(s.want.strategy()),
-		secretVersion: s.definition.database.secretVersion(), kept: true, unmanaged: map[string]string{},
+		targets: describeTargets(s.balancers()), propagateTags: string(types.PropagateTagsService), exec: s.want.exec, capacity: describeCapacity(s.want.strategy()),
+		secretVersion: s.definition.database.secretVersion(), imageKept: true, unmanaged: map[string]string{},
 	}
 	w.check = s.targets.want.spec()
 	w.strategy = s.strategyNow(live, w.targets)
-	c := s.rolloutConfiguration(w.strategy, live.judged)
+	c := s.rolloutConfiguration(w.strategy, live.hadRelease)
 	w.rollout = describeRollout(c, &s.want.grace, true)
-	if live.deploying && live.strategy == swift() {
+	if live.deploying && live.strategy == allAtOnce() {
 		if on := live.unmanaged[fieldAlarms]; on != "" {
 			w.unmanaged[fieldAlarms] = on
 		}
@@ -514,10 +514,10 @@ func (s *Service) Wanted(live *liveService) *liveService {
 // first.
 func (s *Service) AdjustPhase(live *liveService, st graph.State) graph.State {
 	switch {
-	case live.sick != "":
+	case live.failedCheck != "":
 		st.Drift = slices.DeleteFunc(st.Drift, func(c graph.Change) bool { return c.Field != fieldCheck })
 		st.Phase = graph.Ready
-	case live.gaveUp:
+	case live.rolloutFailed:
 		st.Drift = nil
 	case len(st.Drift) > 0:
 		s.unhealthySince = time.Time{}
@@ -573,7 +573,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode service %s: %w", s.serviceName(), err)
 	}
-	if former := s.observed().service.seen(); former != nil {
+	if former := s.observed().service.observedValue(); former != nil {
 		text = append(text, aws.ToTime(former.CreatedAt).UTC().Format(time.RFC3339Nano)...)
 	}
 	sum := sha256.Sum256(text)
@@ -583,9 +583,9 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create service %s: %w", s.serviceName(), err)
 	}
 	s.begun, s.released = true, true
-	s.join(out.Service)
+	s.followRollout(out.Service)
 	if err := s.cluster.record(ctx, copyByService); err == nil { // else it is drift
-		s.copied = true
+		s.settingsCopied = true
 	}
 	if live := out.Service; s.wait && s.want.count > 0 {
 		// Its tasks have yet to start.

@@ -21,7 +21,7 @@ import (
 // where there are some, and by the run that waits for it. A first release is not judged:
 // nobody is healthy until it serves, and there is nothing to go back to.
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
-func (s *Service) rolloutConfiguration(by Strategy, judged bool) *types.DeploymentConfiguration {
+func (s *Service) rolloutConfiguration(by Strategy, hadRelease bool) *types.DeploymentConfiguration {
 	out := &types.DeploymentConfiguration{
 		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200),
 		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: !by.Shifts(), Rollback: !by.Shifts()},
@@ -29,8 +29,8 @@ func (s *Service) rolloutConfiguration(by Strategy, judged bool) *types.Deployme
 	if s.shift.second != nil {
 		by.configuration(out)
 	}
-	if by.Shifts() && judged && len(s.want.judges) > 0 {
-		out.Alarms = &types.DeploymentAlarms{AlarmNames: s.want.judges, Enable: true, Rollback: true}
+	if by.Shifts() && hadRelease && len(s.want.rollbackAlarms) > 0 {
+		out.Alarms = &types.DeploymentAlarms{AlarmNames: s.want.rollbackAlarms, Enable: true, Rollback: true}
 	}
 	return out
 }
@@ -62,7 +62,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 	network := update.Put(func(in *ecs.UpdateServiceInput) { in.NetworkConfiguration = s.network() })
 	configuration := func(in *ecs.UpdateServiceInput) *types.DeploymentConfiguration {
 		if in.DeploymentConfiguration == nil {
-			in.DeploymentConfiguration = s.rolloutConfiguration(s.strategyToSet(), s.Last().judged)
+			in.DeploymentConfiguration = s.rolloutConfiguration(s.strategyToSet(), s.Last().hadRelease)
 		}
 		return in.DeploymentConfiguration
 	}
@@ -77,7 +77,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
 	// Whether the tasks have another version of the secret than the current one.
 	outdated := func(live, want *liveService) bool {
-		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.renewed
+		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.passwordRenewed
 	}
 	return graph.Attributes[*liveService]{
 		// It comes before the grace period, by which it is known that a note will do.
@@ -119,13 +119,13 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		graph.Field(fieldCheckPath, func(l *liveService) string { return l.check.path }, update.Put(func(*ecs.UpdateServiceInput) {})),
 		graph.Field(fieldCheckCodes, func(l *liveService) string { return l.check.codes }, update.Put(func(*ecs.UpdateServiceInput) {})),
 		graph.Compared(fieldCheck, func(live, want *liveService) (string, string, bool) {
-			return want.check.String() + ": " + live.sick, "as before", live.sick != ""
+			return want.check.String() + ": " + live.failedCheck, "as before", live.failedCheck != ""
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			live := s.Last()
-			if !live.gaveUp {
-				s.trial.failed = live.sick
+			if !live.rolloutFailed {
+				s.trial.failed = live.failedCheck
 			}
-			return s.giveBack(ctx)
+			return s.restoreCheck(ctx)
 		})),
 		graph.Field("task-definition", func(l *liveService) string { return short(l.definition) }, update.Put(func(in *ecs.UpdateServiceInput) {
 			in.TaskDefinition = aws.String(s.definition.ID())
@@ -137,7 +137,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		graph.Field("security-groups", func(l *liveService) string { return inAnyOrder(l.groups) }, network),
 		graph.Field("public-address", func(l *liveService) string { return l.publicAddress }, network),
 		graph.Field("target-group", func(l *liveService) string { return l.targets }, update.Put(func(in *ecs.UpdateServiceInput) { in.LoadBalancers = s.balancers() })),
-		graph.Field("propagate-tags", func(l *liveService) string { return l.propagate }, update.Put(func(in *ecs.UpdateServiceInput) {
+		graph.Field("propagate-tags", func(l *liveService) string { return l.propagateTags }, update.Put(func(in *ecs.UpdateServiceInput) {
 			in.PropagateTags = types.PropagateTagsService
 		})),
 		// Only new tasks can be entered, or no longer be.
@@ -167,11 +167,11 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			}
 			return nil
 		})),
-		graph.Flag(FieldKept, func(l *liveService) bool { return l.kept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
+		graph.Flag(FieldKept, func(l *liveService) bool { return l.imageKept }, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			return s.definition.image.keep(ctx)
 		})),
 		graph.Compared(fieldFormerTargets, func(live, _ *liveService) (string, string, bool) {
-			return "reached", "left", live.former
+			return "reached", "left", live.formerTargets
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			if err := s.balancer.leaveFormer(ctx); err != nil {
 				return err
@@ -184,7 +184,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			return nil
 		})).Alone(),
 		graph.Compared(fieldFormerPermissions, func(live, _ *liveService) (string, string, bool) {
-			return "allowed", "taken away", live.formerRoles
+			return "allowed", "taken away", live.formerPermissions
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
 			for _, r := range s.roles {
 				if err := r.leaveFormer(ctx); err != nil {
@@ -194,7 +194,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			return nil
 		})).Alone(),
 		graph.Compared(fieldFailing, func(live, _ *liveService) (string, string, bool) {
-			return live.failing, "taken back", live.failing != ""
+			return live.takeBackBecause, "taken back", live.takeBackBecause != ""
 		}, graph.SetBy(s.takeBack)).Alone(),
 		graph.Compared("deployment", func(live, _ *liveService) (string, string, bool) {
 			return "failed: " + live.failedRollout, "another try", live.failedRollout != ""
@@ -203,7 +203,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			if len(keyDrift(live.tags, want.tags)) > 0 {
 				return nil // the copy is written after the tags
 			}
-			return append(slices.Clone(live.copy), live.record...)
+			return append(slices.Clone(live.settingsCopyDrift), live.checkRecordDrift...)
 		}, graph.SetBy(s.recordAll)),
 	}
 }
@@ -214,7 +214,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html
 func (s *Service) UpdatesSynchronously(changes []graph.Change) bool {
 	live := s.Last()
-	return live != nil && live.ready && !live.former && !live.formerRoles && live.failing == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
+	return live != nil && live.ready && !live.formerTargets && !live.formerPermissions && live.takeBackBecause == "" && live.failedRollout == "" && !slices.ContainsFunc(changes, func(c graph.Change) bool {
 		return c.Field != fieldSecretVersion && c.Field != fieldGrace && c.Field != FieldKept
 	})
 }
@@ -240,7 +240,7 @@ func (s *Service) recordCopy(ctx context.Context, _ []graph.Change) error {
 	if err := s.cluster.record(ctx, copyByService); err != nil {
 		return err
 	}
-	s.copied = true
+	s.settingsCopied = true
 	return nil
 }
 
@@ -276,17 +276,17 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 		}
 	}
 	password := hasField(changes, "password")
-	if last := s.lastSeen(); password && last != nil && strategyOf(last.DeploymentConfiguration).Shifts() {
-		in.DeploymentConfiguration = swiftly(*last.DeploymentConfiguration)
+	if last := s.lastService(); password && last != nil && strategyOf(last.DeploymentConfiguration).Shifts() {
+		in.DeploymentConfiguration = withAllAtOnce(*last.DeploymentConfiguration)
 	}
-	s.leave(s.lastSeen(), in)
+	s.forgetRollout(s.lastService(), in)
 	out, err := s.ecs.UpdateService(ctx, in)
 	if err != nil {
 		return fmt.Errorf("update %s of service %s: %w", graph.Fields(changes), s.serviceName(), err)
 	}
-	s.join(out.Service)
+	s.followRollout(out.Service)
 	if password {
-		s.renewed = true
+		s.passwordRenewed = true
 	}
 	return nil
 }

@@ -197,46 +197,46 @@ func (s *Service) record(ctx context.Context, live *types.Service) (*types.Servi
 }
 
 func (s *Service) watchedRecord(ctx context.Context, live *types.Service) (*types.ServiceDeployment, error) {
-	d, err := s.serviceDeployment(ctx, s.watched)
+	d, err := s.serviceDeployment(ctx, s.recordARN)
 	if d != nil && ofReleaseBefore(d, newestDeployment(live)) {
-		s.watched = ""
+		s.recordARN = ""
 		return nil, err
 	}
 	return d, err
 }
 
-// unseen reports whether ECS still names the record of the release before, where this run has
+// recordNotUpdated reports whether ECS still names the record of the release before, where this run has
 // begun another one.
-func (s *Service) unseen(live *types.Service) bool {
+func (s *Service) recordNotUpdated(live *types.Service) bool {
 	arn := aws.ToString(live.CurrentServiceDeployment)
-	return s.begun && s.watched == "" && s.deployment != s.left && arn != "" && arn == s.before && strategyOf(live.DeploymentConfiguration).Shifts()
+	return s.begun && s.recordARN == "" && s.deployment != s.rolloutBefore && arn != "" && arn == s.recordBefore && strategyOf(live.DeploymentConfiguration).Shifts()
 }
 
-// takenBackBefore reports whether the release of a record was being taken back when this run
+// wasTakenBackAlready reports whether the release of a record was being taken back when this run
 // first looked at it, and that this run has begun none: what is waited for is that the
 // release before serves again, which the service shows.
-func (s *Service) takenBackBefore(d *types.ServiceDeployment) bool {
+func (s *Service) wasTakenBackAlready(d *types.ServiceDeployment) bool {
 	if s.begun {
 		return false
 	}
-	if arn := aws.ToString(d.ServiceDeploymentArn); s.found != arn {
-		s.found, s.wasBack = arn, shiftingOf(d).back()
+	if arn := aws.ToString(d.ServiceDeploymentArn); s.firstRecord != arn {
+		s.firstRecord, s.firstRecordTakenBack = arn, shiftingOf(d).back()
 	}
-	return s.wasBack
+	return s.firstRecordTakenBack
 }
 
 // takeBack has ECS take the release back that this run waits for.
 func (s *Service) takeBack(ctx context.Context, changes []graph.Change) error {
-	s.because = changes[0].Have
-	return s.stopDeployment(ctx, s.watched)
+	s.takeBackReason = changes[0].Have
+	return s.stopDeployment(ctx, s.recordARN)
 }
 
-// dying counts the tasks of a release that have started and failed, where it looks as if
+// countFailedTasks counts the tasks of a release that have started and failed, where it looks as if
 // there are some. ECS's own count is of no use for that: "Once a service deployment has one
 // or more successfully running tasks, the failed task count resets to zero and stops being
 // evaluated."
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_Deployment.html
-func (s *Service) dying(ctx context.Context, live *types.Service, d *types.ServiceDeployment) (int32, error) {
+func (s *Service) countFailedTasks(ctx context.Context, live *types.Service, d *types.ServiceDeployment) (int32, error) {
 	own := newestDeployment(live)
 	if own == nil || d.FinishedAt != nil || shiftingOf(d).back() || own.RunningCount >= own.DesiredCount {
 		return 0, nil
@@ -295,7 +295,7 @@ func overdue(d *types.ServiceDeployment, grace, drain time.Duration) string {
 
 // shiftProgress returns how far a release is to which the traffic is shifted. Failing is why
 // it is to be taken back: no circuit breaker does that.
-func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment, died int32) (phase graph.Phase, note, failing string) {
+func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment, failedTasks int32) (phase graph.Phase, note, failing string) {
 	now := shiftingOf(d)
 	note = fmt.Sprintf("%d running, %s", live.RunningCount, now.Text())
 	switch d.Status {
@@ -306,13 +306,13 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 		return graph.Pending, note, ""
 	}
 	if now.back() { // nothing that is waited for comes of it any more
-		if s.because == "" {
-			s.takenBack = cmp.Or(now.Reason, string(d.Status))
+		if s.takeBackReason == "" {
+			s.takenBackReason = cmp.Or(now.Reason, string(d.Status))
 		}
-		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.because, lowerFirst(now.Reason), string(d.Status)), ""
+		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.takeBackReason, lowerFirst(now.Reason), string(d.Status)), ""
 	}
 	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)), s.targets.longDrain())
-	if n := max(died, failedOf(live)); n >= failingTasks(live.DesiredCount) {
+	if n := max(failedTasks, failedOf(live)); n >= failingTasks(live.DesiredCount) {
 		why = fmt.Sprintf("%d tasks failed", n)
 	}
 	if why != "" {
@@ -340,10 +340,10 @@ func failingTasks(desired int32) int32 { return min(200, max(3, (desired+1)/2)) 
 // Shifted is the release to which the traffic is being shifted, nil for none. It makes
 // reads only.
 func (d Deployed) Shifted(ctx context.Context, c Clients, stack string) (*ShiftedRelease, error) {
-	if d.exists.live == nil {
+	if d.exists.liveService == nil {
 		return nil, nil
 	}
-	return ecsAccess{identity: identity{stack: stack, region: c.IAM.Options().Region}, ecs: c.ECS}.shifted(ctx, d.exists.live)
+	return ecsAccess{identity: identity{stack: stack, region: c.IAM.Options().Region}, ecs: c.ECS}.shifted(ctx, d.exists.liveService)
 }
 
 // ShiftedRelease is a release that can be taken back without a rollout.

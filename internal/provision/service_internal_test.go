@@ -18,8 +18,8 @@ func TestWhatIsComparedAloneIsReadAfterTheNotes(t *testing.T) {
 	}{
 		"nothing else":       {liveService{ready: true}, true},
 		"not ready":          {liveService{}, false},
-		"a former port":      {liveService{ready: true, former: true}, false},
-		"a failing release":  {liveService{ready: true, failing: "3 tasks failed"}, false},
+		"a former port":      {liveService{ready: true, formerTargets: true}, false},
+		"a failing release":  {liveService{ready: true, takeBackBecause: "3 tasks failed"}, false},
 		"a release to retry": {liveService{ready: true, failedRollout: "tasks failed to start"}, false},
 	} {
 		s := &Service{}

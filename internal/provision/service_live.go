@@ -16,53 +16,53 @@ import (
 
 // liveService is a service as far as it is compared and used.
 type liveService struct {
-	service       *types.Service
-	health        []diagnosis.Target // of its targets, where that was looked at
-	gaveUp        bool               // the rollout that this run waited for failed, so that nothing is compared
-	paused        string             // since when the stack is; "" for one that is not
-	copy          []graph.Change     // how the copy of its settings differs
-	tags          map[string]string
-	definition    string
-	launch        string
-	desired       int32
-	subnets       []string
-	groups        []string
-	publicAddress string
-	targets       string // target groups, with containers and ports
-	propagate     string
-	exec          bool
-	rollout       map[string]string // how rollouts go; nil where the answer does not say
-	capacity      string            // the capacity provider strategy, "" for the launch type
-	strategy      Strategy
-	deploying     bool              // a deployment is going on
-	longer        time.Duration     // how much longer than the wanted strategy that takes
-	judged        bool              // there was a release, so that alarms can judge the next one
-	failing       string            // why the release that this run waits for is to be taken back
-	unmanaged     map[string]string // what somebody else has set, and bookctl never does
-	failedRollout string            // why the rollout of exactly this failed before this run
-	recordedCount string
-	secretVersion string // of the secret, that the tasks were started with
-	renewed       bool   // by this run, and they serve
-	bounds        bounds
-	inForce       bounds // the wanted ones, or those that a schedule has set
-	samePassword  bool   // of another version of the secret, which is the current one
-	early         earlyState
-	kept          bool // its image is marked as one that served, or need not be
-	ready         bool // nothing is waited for, whatever is still to be set
-	former        bool // all tasks have the wanted port and subnets, and others can still be reached
-	formerRoles   bool // all tasks are of the wanted release, and the roles allow more than it needs
-	check         checkSpec
-	record        []graph.Change // how the record of the check differs
-	sick          string         // why the check that this run set is to be given back
+	service           *types.Service
+	health            []diagnosis.Target // of its targets, where that was looked at
+	rolloutFailed     bool               // the rollout that this run waited for failed, so that nothing is compared
+	paused            string             // since when the stack is; "" for one that is not
+	settingsCopyDrift []graph.Change     // how the copy of its settings differs
+	tags              map[string]string
+	definition        string
+	launch            string
+	desired           int32
+	subnets           []string
+	groups            []string
+	publicAddress     string
+	targets           string // target groups, with containers and ports
+	propagateTags     string
+	exec              bool
+	rollout           map[string]string // how rollouts go; nil where the answer does not say
+	capacity          string            // the capacity provider strategy, "" for the launch type
+	strategy          Strategy
+	deploying         bool              // a deployment is going on
+	extraTime         time.Duration     // how much longer than the wanted strategy that takes
+	hadRelease        bool              // there was a release, so that alarms can judge the next one
+	takeBackBecause   string            // why the release that this run waits for is to be taken back
+	unmanaged         map[string]string // what somebody else has set, and bookctl never does
+	failedRollout     string            // why the rollout of exactly this failed before this run
+	recordedCount     string
+	secretVersion     string // of the secret, that the tasks were started with
+	renewed           bool   // by this run, and they serve
+	bounds            bounds
+	inForce           bounds // the wanted ones, or those that a schedule has set
+	samePassword      bool   // of another version of the secret, which is the current one
+	early             earlyState
+	imageKept         bool // its image is marked as one that served, or need not be
+	ready             bool // nothing is waited for, whatever is still to be set
+	formerTargets     bool // all tasks have the wanted port and subnets, and others can still be reached
+	formerPermissions bool // all tasks are of the wanted release, and the roles allow more than it needs
+	check             checkSpec
+	checkRecordDrift  []graph.Change // how the record of the check differs
+	failedCheck       string         // why the check that this run set is to be given back
 }
 
 func asLiveService(live *types.Service, tags map[string]string) *liveService {
 	l := &liveService{
 		service: live, tags: tags, definition: aws.ToString(live.TaskDefinition), launch: string(live.LaunchType), desired: live.DesiredCount,
-		propagate: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
+		propagateTags: string(live.PropagateTags), exec: live.EnableExecuteCommand, recordedCount: tags[settingTag("count")],
 		strategy: strategyOf(live.DeploymentConfiguration), deploying: deploying(live),
-		judged: hasServed(live),
-		paused: tags[tagPaused], secretVersion: tags[TagSecretVersion], early: earlyState{begun: startedEarly(live)}, capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
+		hadRelease: hasServed(live),
+		paused:     tags[tagPaused], secretVersion: tags[TagSecretVersion], early: earlyState{begun: startedEarly(live)}, capacity: describeCapacity(live.CapacityProviderStrategy), unmanaged: describeUnmanaged(live),
 	}
 	if n := live.NetworkConfiguration; n != nil && n.AwsvpcConfiguration != nil {
 		l.subnets, l.groups = n.AwsvpcConfiguration.Subnets, n.AwsvpcConfiguration.SecurityGroups

@@ -19,19 +19,19 @@ import (
 
 // ownRelease is what this run knows of the release that it waits for, and has done for it.
 type ownRelease struct {
-	deployment string    // id of the rollout that this run started or joined
-	sent       time.Time // when it was started
-	watched    string    // ARN of ECS's record of it, where the traffic is shifted
-	before     string    // ARN of the record that was the current one before
-	left       string    // id of the rollout before the one that this run began
-	because    string    // why this run takes the release back
-	takenBack  string    // why another one did, or an alarm
-	begun      bool      // the release was begun by this run, and not found on its way
-	released   bool      // this run has begun a release, whatever it has changed since
-	found      string    // ARN of the record that was looked at first where this run has begun none
-	wasBack    bool      // that release was being taken back by then
-	copied     bool      // the copy of its settings is written
-	renewed    bool      // tasks were started that know the password
+	deployment           string    // id of the rollout that this run started or joined
+	startedAt            time.Time // when it was started
+	recordARN            string    // ARN of ECS's record of it, where the traffic is shifted
+	recordBefore         string    // ARN of the record that was the current one before
+	rolloutBefore        string    // id of the rollout before the one that this run began
+	takeBackReason       string    // why this run takes the release back
+	takenBackReason      string    // why another one did, or an alarm
+	begun                bool      // the release was begun by this run, and not found on its way
+	released             bool      // this run has begun a release, whatever it has changed since
+	firstRecord          string    // ARN of the record that was looked at first where this run has begun none
+	firstRecordTakenBack bool      // that release was being taken back by then
+	settingsCopied       bool      // the copy of its settings is written
+	passwordRenewed      bool      // tasks were started that know the password
 	// unhealthySince is when a look first found no healthy target; zero for never.
 	unhealthySince time.Time
 }
@@ -93,7 +93,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		switch {
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
 			return graph.Unrecoverable, "rolled back to " + short(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
-		case own != nil || time.Since(s.sent) > settleTime:
+		case own != nil || time.Since(s.startedAt) > settleTime:
 			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + short(aws.ToString(primary.TaskDefinition)), ""
 		}
 		return graph.Pending, note, "" // not visible yet
@@ -101,7 +101,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 	if aws.ToString(primary.TaskDefinition) != s.definition.ID() {
 		return graph.Pending, note, "" // to be changed, or just changed
 	}
-	if s.unseen(live) {
+	if s.recordNotUpdated(live) {
 		return graph.Pending, note, ""
 	}
 	switch primary.RolloutState {
@@ -119,7 +119,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		return graph.Pending, note, ""
 	}
 	s.deployment = id
-	s.watch(live)
+	s.noteRecord(live)
 	return graph.Pending, note, ""
 }
 
@@ -178,8 +178,8 @@ func lowerFirst(s string) string {
 	return strings.ToLower(s[:1]) + s[1:]
 }
 
-func (s *Service) joined(id string) {
-	s.deployment, s.sent = id, time.Now()
+func (s *Service) setRollout(id string) {
+	s.deployment, s.startedAt = id, time.Now()
 }
 
 // deploying reports whether a deployment of a service is going on.
@@ -188,34 +188,34 @@ func deploying(live *types.Service) bool {
 	return p != nil && p.RolloutState == types.DeploymentRolloutStateInProgress
 }
 
-// join remembers the rollout that an answer shows.
-func (s *Service) join(live *types.Service) {
+// followRollout remembers the rollout that an answer shows.
+func (s *Service) followRollout(live *types.Service) {
 	if live == nil {
 		return
 	}
 	if p := newestDeployment(live); p != nil {
-		s.joined(aws.ToString(p.Id))
+		s.setRollout(aws.ToString(p.Id))
 	}
-	s.watch(live)
+	s.noteRecord(live)
 }
 
-// watch notes which of ECS's records is that of the release. The answer to an update may
+// noteRecord notes which of ECS's records is that of the release. The answer to an update may
 // still name that of the release before.
 // https://github.com/aws/containers-roadmap/issues/2709
-func (s *Service) watch(live *types.Service) {
-	if arn := aws.ToString(live.CurrentServiceDeployment); arn != "" && arn != s.before && strategyOf(live.DeploymentConfiguration).Shifts() {
-		s.watched = arn
+func (s *Service) noteRecord(live *types.Service) {
+	if arn := aws.ToString(live.CurrentServiceDeployment); arn != "" && arn != s.recordBefore && strategyOf(live.DeploymentConfiguration).Shifts() {
+		s.recordARN = arn
 	}
 }
 
-// leave forgets the record of the release before, where an update begins another one.
-func (s *Service) leave(last *types.Service, in *ecs.UpdateServiceInput) {
+// forgetRollout forgets the record of the release before, where an update begins another one.
+func (s *Service) forgetRollout(last *types.Service, in *ecs.UpdateServiceInput) {
 	if last == nil || deploying(last) && !begins(in) {
 		return
 	}
-	s.before, s.watched, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
+	s.recordBefore, s.recordARN, s.begun = aws.ToString(last.CurrentServiceDeployment), "", begins(in)
 	if p := newestDeployment(last); p != nil {
-		s.left = aws.ToString(p.Id)
+		s.rolloutBefore = aws.ToString(p.Id)
 	}
 	s.released = s.released || s.begun
 }

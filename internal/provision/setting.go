@@ -342,18 +342,18 @@ func (s Setting) FollowsImageAgain(text string) bool {
 }
 
 // Overlay sets the settings that were given, by their flags.
-func (s *Settings) Overlay(given Settings, said func(flag string) bool) {
+func (s *Settings) Overlay(from Settings, given func(flag string) bool) {
 	for _, row := range Table() {
-		if !said(row.Flag) {
+		if !given(row.Flag) {
 			continue
 		}
 		if row.Derived {
-			s.choose(row.Flag, !row.FollowsImageAgain(row.Value.Format(given)))
+			s.choose(row.Flag, !row.FollowsImageAgain(row.Value.Format(from)))
 			if !s.chose(row.Flag) {
 				continue // it stays until the image is looked at
 			}
 		}
-		row.Value.Copy(s, given)
+		row.Value.Copy(s, from)
 		if row.given != nil {
 			row.given(s)
 		}

@@ -370,7 +370,7 @@ func (s Settings) Check() error {
 
 // CheckOf is Check by those demands alone that are about nothing but what was said,
 // whatever the rest is. Settings are named as the flags of up are.
-func (s Settings) CheckOf(said func(setting string) bool) error {
+func (s Settings) CheckOf(given func(setting string) bool) error {
 	var refused error
 	for _, row := range Table() {
 		if row.check == nil || refused != nil {
@@ -378,12 +378,12 @@ func (s Settings) CheckOf(said func(setting string) bool) error {
 		}
 		row.check(s, func(about string, broken bool, format string, args ...any) {
 			flags := strings.Fields(about)
-			if broken && refused == nil && !slices.ContainsFunc(flags, func(flag string) bool { return !said(flag) }) {
+			if broken && refused == nil && !slices.ContainsFunc(flags, func(flag string) bool { return !given(flag) }) {
 				refused = hint.With(hint.Errorf(format, args...), "choose with --%s", strings.Join(flags, " and --"))
 			}
 		})
 	}
-	if refused == nil && said("tag") {
+	if refused == nil && given("tag") {
 		refused = s.checkTags()
 	}
 	return refused

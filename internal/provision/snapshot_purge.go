@@ -14,7 +14,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// purge deletes the snapshots and retained backups of a stack. It leaves those of a database
+// purger deletes the snapshots and retained backups of a stack. It leaves those of a database
 // of the same name (see Snapshots), and what stays (see Snapshot.OnlyAWSDeletes). What can't be
 // deleted, such as a snapshot that is still being created, is an error, and the others are
 // deleted all the same.
@@ -23,7 +23,7 @@ import (
 // long as something else of its instance is there: the instance, or a snapshot with the tag.
 // So those without one are deleted before that, which stays as long as one of them can't be
 // deleted.
-type purge struct {
+type purger struct {
 	client *rds.Client
 	stack  string
 	guard  func(context.Context) error // asked before each; may be nil
@@ -33,17 +33,17 @@ type purge struct {
 	live      string
 }
 
-// look notes the stack's instance, and reports whether that is being deleted.
-func (p *purge) look(ctx context.Context, d rdsAccess) (going bool, err error) {
+// noteInstance notes the stack's instance, and reports whether that is being deleted.
+func (p *purger) noteInstance(ctx context.Context, d rdsAccess) (going bool, err error) {
 	db, err := d.instance(graph.WhileObserving(ctx))
 	if err != nil {
 		return false, err
 	}
-	return p.note(db) && databasePhase(aws.ToString(db.DBInstanceStatus)) == graph.Terminating, nil
+	return p.noteIfOwn(db) && databasePhase(aws.ToString(db.DBInstanceStatus)) == graph.Terminating, nil
 }
 
-// note notes an instance, or that there is none, and reports whether it is the stack's.
-func (p *purge) note(db *types.DBInstance) bool {
+// noteIfOwn notes an instance, or that there is none, and reports whether it is the stack's.
+func (p *purger) noteIfOwn(db *types.DBInstance) bool {
 	p.live = ""
 	if db == nil || rdsTagMap(db.TagList)[TagStack] != p.stack {
 		return false
@@ -63,9 +63,9 @@ func isRefused(err error) bool {
 	return refused
 }
 
-// untagged deletes the snapshots of the instance that is there without the stack's tag, and
+// deleteUntagged deletes the snapshots of the instance that is there without the stack's tag, and
 // returns what it deleted. What RDS refuses is a refusedError.
-func (p *purge) untagged(ctx context.Context) ([]Snapshot, error) {
+func (p *purger) deleteUntagged(ctx context.Context) ([]Snapshot, error) {
 	found, err := p.list(ctx)
 	if err != nil {
 		return nil, err
@@ -77,8 +77,8 @@ func (p *purge) untagged(ctx context.Context) ([]Snapshot, error) {
 	return removed, err
 }
 
-// all deletes all of them, those without the tag first, and returns what it deleted.
-func (p *purge) all(ctx context.Context) ([]Snapshot, error) {
+// deleteAll deletes all of them, those without the tag first, and returns what it deleted.
+func (p *purger) deleteAll(ctx context.Context) ([]Snapshot, error) {
 	found, err := p.list(ctx)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func (p *purge) all(ctx context.Context) ([]Snapshot, error) {
 }
 
 // list lists what there is, and notes the instances that it is of.
-func (p *purge) list(ctx context.Context) ([]Snapshot, error) {
+func (p *purger) list(ctx context.Context) ([]Snapshot, error) {
 	db, err := (rdsAccess{identity: identity{stack: p.stack}, rds: p.client}).instance(ctx)
 	if err != nil {
 		return nil, err
@@ -99,7 +99,7 @@ func (p *purge) list(ctx context.Context) ([]Snapshot, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.note(db)
+	p.noteIfOwn(db)
 	for _, s := range found {
 		if s.tagged && s.Kind != CopiedSnapshot && s.Region == "" {
 			p.resources = append(p.resources, s.Resource)
@@ -109,7 +109,7 @@ func (p *purge) list(ctx context.Context) ([]Snapshot, error) {
 }
 
 // delete deletes snapshots, and returns what it deleted, what RDS refused, and what ended it.
-func (p *purge) delete(ctx context.Context, found []Snapshot) (removed []Snapshot, refused []error, err error) {
+func (p *purger) delete(ctx context.Context, found []Snapshot) (removed []Snapshot, refused []error, err error) {
 	waits := map[string]string{} // by instance, a snapshot without a tag that is deleted later
 	for _, s := range found {
 		switch first := waits[s.Resource]; {

@@ -55,7 +55,7 @@ func (s *Stack) Deferred() []string {
 		return nil
 	}
 	have := int32(0)
-	if live := s.database.instanceSeen(); live != nil {
+	if live := s.database.lastInstance(); live != nil {
 		have = aws.ToInt32(live.AllocatedStorage)
 	}
 	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
@@ -69,12 +69,12 @@ func (s *Stack) Unrenewed() string {
 	return "the certificate of " + s.spec.Domain + ": " + s.certificate.Last().unrenewed
 }
 
-// unjudged returns the raised alarms for which ECS does not judge the release that an Up is
+// alarmsRaisedBefore returns the raised alarms for which ECS does not judge the release that an Up is
 // about to begin; nil where none begins, or alarms would not judge it anyway.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-alarm-failure.html
-func (s *Stack) unjudged(found []graph.Finding) []string {
+func (s *Stack) alarmsRaisedBefore(found []graph.Finding) []string {
 	live := s.service.Last()
-	if s.alarms == nil || s.alarms.Last() == nil || live == nil || s.service.rolloutConfiguration(s.service.strategyToSet(), live.judged).Alarms == nil {
+	if s.alarms == nil || s.alarms.Last() == nil || live == nil || s.service.rolloutConfiguration(s.service.strategyToSet(), live.hadRelease).Alarms == nil {
 		return nil
 	}
 	begins := slices.ContainsFunc(found, func(f graph.Finding) bool {
@@ -85,7 +85,7 @@ func (s *Stack) unjudged(found []graph.Finding) []string {
 		return nil
 	}
 	raised := slices.DeleteFunc(s.alarms.Last().raised(), func(name string) bool {
-		return !slices.Contains(s.service.want.judges, s.alarms.names().Alarm(name))
+		return !slices.Contains(s.service.want.rollbackAlarms, s.alarms.names().Alarm(name))
 	})
 	if len(raised) == 0 {
 		return nil

@@ -389,16 +389,16 @@ func (b *stackBuilder) services() {
 	if b.second != nil {
 		released = append(released, b.second, b.balancingRole, b.serving)
 	}
-	var judges []string
+	var rollbackAlarms []string
 	if b.notify.wanted() {
-		judges = []string{b.id.names().Alarm(alarmErrors), b.id.names().Alarm(alarmHealthy)}
+		rollbackAlarms = []string{b.id.names().Alarm(alarmErrors), b.id.names().Alarm(alarmHealthy)}
 	}
 	limits := bounds{min: b.spec.Min, max: b.spec.Max}
 	b.service = newService(b.run, serviceNeeds{
 		cluster: b.cluster, definition: b.definition, listener: b.listener, routes: b.net.routes, targets: b.targets, group: b.forTasks, subnets: b.net.public, released: released,
 	}, serviceSpec{
 		count: b.spec.Count, bounds: limits, port: b.spec.ContainerPort, grace: b.spec.HealthGrace, exec: b.spec.Exec, paused: b.spec.Paused,
-		spot: b.spec.Spot, base: b.spec.SpotBase, deploy: b.spec.Strategy(), judges: judges,
+		spot: b.spec.Spot, base: b.spec.SpotBase, deploy: b.spec.Strategy(), rollbackAlarms: rollbackAlarms,
 	}, b.spec.Wait)
 	b.scaling = newScaling(b.id, b.c.Scaling, scalingNeeds{
 		linked: b.scalingRole, service: b.service, lb: b.balancer, targets: b.targets, second: b.second,

@@ -137,7 +137,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		}
 	}
 	out := Status{URL: s.URL()}
-	live := s.service.lastSeen()
+	live := s.service.lastService()
 	var err error
 	if live == nil {
 		live, err = s.service.describe(ctx)
@@ -165,7 +165,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		out.Targets, err = s.service.health(ctx)
 		note(err)
 	}
-	db := s.database.instanceSeen()
+	db := s.database.lastInstance()
 	if db == nil {
 		db, err = s.database.instance(ctx)
 		note(err)
@@ -200,7 +200,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 // Released returns which release the service runs, from what graph.Observe read on the same
 // Stack.
 func (s *Stack) Released(ctx context.Context) (ReleaseStatus, error) {
-	return s.released(ctx, s.service.lastSeen())
+	return s.released(ctx, s.service.lastService())
 }
 
 func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatus, error) {
@@ -253,7 +253,7 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 // Stack. Without a service there may be tasks too, such as that of a release command.
 func (s *Stack) Happenings(ctx context.Context) (events []diagnosis.Event, alongside, stopped []diagnosis.Task, err error) {
 	var ended []types.Task
-	if live := s.service.lastSeen(); live != nil {
+	if live := s.service.lastService(); live != nil {
 		events = lastEvents(live, len(live.Events))
 		if ended, err = s.service.describedTasks(ctx, types.DesiredStatusStopped); err != nil {
 			return nil, nil, nil, err
@@ -271,7 +271,7 @@ func (s *Stack) Happenings(ctx context.Context) (events []diagnosis.Event, along
 // graph.Observe saw of it. Backups retained of a database that was there before
 // are not among them; the function Snapshots lists those too.
 func (s *Stack) Snapshots(ctx context.Context) ([]Snapshot, error) {
-	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.instanceSeen(), withCopies)
+	return snapshotsOfInstance(ctx, s.database.rds, s.spec.Stack, s.database.lastInstance(), withCopies)
 }
 
 // spot reads the interruptions of the tasks on Fargate Spot.

@@ -129,16 +129,16 @@ func (s Strategy) configuration(c *types.DeploymentConfiguration) {
 	}
 }
 
-// swift is the strategy by which tasks that know the database's password take the place of
+// allAtOnce is the strategy by which tasks that know the database's password take the place of
 // tasks that don't, whose new connections are refused: all requests go over at once.
-func swift() Strategy { return Strategy{Kind: types.DeploymentStrategyBlueGreen} }
+func allAtOnce() Strategy { return Strategy{Kind: types.DeploymentStrategyBlueGreen} }
 
-// swiftly is a service's configuration for such a deployment. The tasks before raise the
+// withAllAtOnce is a service's configuration for such a deployment. The tasks before raise the
 // alarms, which must not take the cure back.
-func swiftly(c types.DeploymentConfiguration) *types.DeploymentConfiguration {
+func withAllAtOnce(c types.DeploymentConfiguration) *types.DeploymentConfiguration {
 	c.CanaryConfiguration, c.LinearConfiguration = nil, nil
 	c.Alarms = &types.DeploymentAlarms{AlarmNames: []string{}}
-	swift().configuration(&c)
+	allAtOnce().configuration(&c)
 	return &c
 }
 

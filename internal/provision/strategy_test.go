@@ -154,13 +154,13 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 	} {
 		primary, active := "PRIMARY", "ACTIVE"
 		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
-		s := &Service{ownRelease: ownRelease{because: test.because}, want: serviceSpec{grace: test.grace}, targets: &TargetGroup{want: targetSpec{drain: test.drain}}}
+		s := &Service{ownRelease: ownRelease{takeBackReason: test.because}, want: serviceSpec{grace: test.grace}, targets: &TargetGroup{want: targetSpec{drain: test.drain}}}
 		phase, note, failing := s.shiftProgress(live, &test.record, test.died)
 		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
 			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)
 		}
-		if back := phase == graph.Unrecoverable && strings.HasPrefix(note, "rolled back") && test.because == ""; back != (s.takenBack != "") {
-			t.Errorf("a release that %s is explained by %q", name, s.takenBack)
+		if back := phase == graph.Unrecoverable && strings.HasPrefix(note, "rolled back") && test.because == ""; back != (s.takenBackReason != "") {
+			t.Errorf("a release that %s is explained by %q", name, s.takenBackReason)
 		}
 	}
 }
@@ -177,12 +177,12 @@ func TestTheRecordOfTheReleaseBeforeIsNotWatched(t *testing.T) {
 		}
 	}
 	s := &Service{}
-	s.leave(live("before", types.DeploymentRolloutStateCompleted), &ecs.UpdateServiceInput{TaskDefinition: aws.String("next")})
-	if s.join(live("before", types.DeploymentRolloutStateInProgress)); s.watched != "" {
-		t.Errorf("%q is watched, which is the record of the release before", s.watched)
+	s.forgetRollout(live("before", types.DeploymentRolloutStateCompleted), &ecs.UpdateServiceInput{TaskDefinition: aws.String("next")})
+	if s.followRollout(live("before", types.DeploymentRolloutStateInProgress)); s.recordARN != "" {
+		t.Errorf("%q is watched, which is the record of the release before", s.recordARN)
 	}
-	if s.join(live("next", types.DeploymentRolloutStateInProgress)); s.watched != "next" {
-		t.Errorf("%q is watched", s.watched)
+	if s.followRollout(live("next", types.DeploymentRolloutStateInProgress)); s.recordARN != "next" {
+		t.Errorf("%q is watched", s.recordARN)
 	}
 }
 
@@ -198,8 +198,8 @@ func TestAReleaseIsNotOverByTheRecordOfTheOneItSuperseded(t *testing.T) {
 	}
 	for _, state := range []types.DeploymentRolloutState{types.DeploymentRolloutStateCompleted, types.DeploymentRolloutStateFailed} {
 		s := &Service{wait: true, definition: &TaskDefinition{NodeOf: graph.NodeOf[*liveDefinition]{Node: graph.Named("task-definition", time.Second)}}}
-		s.leave(live("before", "1", types.DeploymentRolloutStateInProgress), &ecs.UpdateServiceInput{ForceNewDeployment: true})
-		s.join(live("before", "2", types.DeploymentRolloutStateInProgress))
+		s.forgetRollout(live("before", "1", types.DeploymentRolloutStateInProgress), &ecs.UpdateServiceInput{ForceNewDeployment: true})
+		s.followRollout(live("before", "2", types.DeploymentRolloutStateInProgress))
 		if phase, note, failed := s.progress(live("before", "2", state)); phase != graph.Pending || failed != "" {
 			t.Errorf("%s: the release is %v, %q, %q", state, phase, note, failed)
 		}
@@ -226,9 +226,9 @@ func TestAnUpdateThatBeginsADeploymentLeavesTheOneBefore(t *testing.T) {
 		"before": {{DesiredCount: aws.Int32(2)}, {DeploymentConfiguration: &types.DeploymentConfiguration{}}, {HealthCheckGracePeriodSeconds: aws.Int32(5)}},
 	} {
 		for i, in := range updates {
-			s := &Service{ownRelease: ownRelease{watched: "before"}}
-			if s.leave(live, &in); s.watched != watched {
-				t.Errorf("update %d: %q is watched instead of %q", i, s.watched, watched)
+			s := &Service{ownRelease: ownRelease{recordARN: "before"}}
+			if s.forgetRollout(live, &in); s.recordARN != watched {
+				t.Errorf("update %d: %q is watched instead of %q", i, s.recordARN, watched)
 			}
 		}
 	}

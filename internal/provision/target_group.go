@@ -26,8 +26,8 @@ type TargetGroup struct {
 	name string // in AWS
 	// inForce returns the check by which the registered tasks are to be judged; nil
 	// outside a stack.
-	inForce func(context.Context) (checkInForce, error)
-	judged  *checkInForce // what it returned
+	inForce      func(context.Context) (checkInForce, error)
+	knownInForce *checkInForce // what it returned
 }
 
 // targetSpec is what of a target group can be wanted.
@@ -174,15 +174,15 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 			live.check[fieldCheckCodes] += " and of gRPC " + *tg.Matcher.GrpcCode
 		}
 	}
-	if t.inForce != nil && t.judged == nil && tags[TagStack] == t.stack {
+	if t.inForce != nil && t.knownInForce == nil && tags[TagStack] == t.stack {
 		now, err := t.inForce(ctx)
 		if err != nil {
 			return nil, graph.State{}, err
 		}
-		t.judged = &now
+		t.knownInForce = &now
 	}
-	if t.judged != nil {
-		live.inForce = *t.judged
+	if t.knownInForce != nil {
+		live.inForce = *t.knownInForce
 	}
 	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack]}, nil
 }

@@ -119,9 +119,9 @@ type liveDefinition struct {
 	revision          // to go by
 	newest   revision // of the stack's
 	fields   definitionFields
-	// recordLater reports whether the service runs it by another health check than the
+	// recordCheckLater reports whether the service runs it by another health check than the
 	// wanted one, which is recorded when that has proved itself; see Service.setCheck.
-	recordLater bool
+	recordCheckLater bool
 }
 
 // definitionFields are the fields of a revision, registered or wanted.
@@ -129,11 +129,11 @@ type definitionFields struct {
 	status, cpu, memory, storage  string
 	architecture, execution, task string // "" where an endpoint does not report it
 	container                     types.ContainerDefinition
-	digest                        string // see digestOf
+	digest                        string // see definitionDigest
 }
 
-// compare describes the revision to go by.
-func compare(r, newest revision) *liveDefinition {
+// liveDefinitionOf describes the revision to go by.
+func liveDefinitionOf(r, newest revision) *liveDefinition {
 	d := r.live
 	out := &liveDefinition{revision: r, newest: newest, fields: definitionFields{
 		status: string(types.TaskDefinitionStatusActive), cpu: aws.ToString(d.Cpu), memory: aws.ToString(d.Memory), storage: storageOf(d.EphemeralStorage),
@@ -158,7 +158,7 @@ func wantedFields(in *ecs.RegisterTaskDefinitionInput) definitionFields {
 	return definitionFields{
 		status: string(types.TaskDefinitionStatusActive), cpu: aws.ToString(in.Cpu), memory: aws.ToString(in.Memory), storage: storageOf(in.EphemeralStorage),
 		architecture: string(in.RuntimePlatform.CpuArchitecture), execution: aws.ToString(in.ExecutionRoleArn), task: aws.ToString(in.TaskRoleArn),
-		container: in.ContainerDefinitions[0], digest: digestOf(in),
+		container: in.ContainerDefinitions[0], digest: definitionDigest(in),
 	}
 }
 
@@ -172,12 +172,12 @@ func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State
 	if last.live == nil || err != nil {
 		return nil, absent, err
 	}
-	inUse, err := t.inUse(ctx, last)
+	compared, err := t.revisionToCompare(ctx, last)
 	if err != nil {
 		return nil, absent, err
 	}
-	live := compare(inUse, last)
-	if live.recordLater, err = t.servesByAnother(ctx, live); err != nil {
+	live := liveDefinitionOf(compared, last)
+	if live.recordCheckLater, err = t.servesWithOtherCheck(ctx, live); err != nil {
 		return nil, absent, err
 	}
 	return live, graph.State{
@@ -190,7 +190,7 @@ func (t *TaskDefinition) Read(ctx context.Context) (*liveDefinition, graph.State
 func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
 	w := &liveDefinition{revision: revision{tags: t.tags(t.Name())}, fields: wantedFields(t.definition())}
 	withoutDefaults(live.newest.tags, w.tags)
-	if live.recordLater {
+	if live.recordCheckLater {
 		for _, key := range checkTags {
 			if value, recorded := live.tags[key]; recorded {
 				w.tags[key] = value
@@ -202,8 +202,8 @@ func (t *TaskDefinition) Wanted(live *liveDefinition) *liveDefinition {
 	return w
 }
 
-// servesByAnother finds liveDefinition.recordLater.
-func (t *TaskDefinition) servesByAnother(ctx context.Context, live *liveDefinition) (bool, error) {
+// servesWithOtherCheck finds liveDefinition.recordCheckLater.
+func (t *TaskDefinition) servesWithOtherCheck(ctx context.Context, live *liveDefinition) (bool, error) {
 	if t.destroying || live.tags[TagStack] != t.stack {
 		return false, nil
 	}
@@ -226,7 +226,7 @@ func (t *TaskDefinition) Attributes() graph.Attributes[*liveDefinition] {
 	field := func(name string, of func(definitionFields) string) graph.Attribute[*liveDefinition] {
 		return graph.Field(name, func(l *liveDefinition) string { return of(l.fields) }, set)
 	}
-	container := func(name string, of func(types.ContainerDefinition) string) graph.Attribute[*liveDefinition] {
+	containerField := func(name string, of func(types.ContainerDefinition) string) graph.Attribute[*liveDefinition] {
 		return field(name, func(f definitionFields) string { return of(f.container) })
 	}
 	checked := func(live, want *liveDefinition) bool {
@@ -243,19 +243,19 @@ func (t *TaskDefinition) Attributes() graph.Attributes[*liveDefinition] {
 			When(func(live, _ *liveDefinition) bool { return live.fields.execution != "" }),
 		field("task-role", func(f definitionFields) string { return f.task }).
 			When(func(live, _ *liveDefinition) bool { return live.fields.task != "" }),
-		container("image", func(c types.ContainerDefinition) string { return aws.ToString(c.Image) }),
-		container("registry-secret", registrySecretOf),
-		container("container-port", portsOf),
-		container("command", func(c types.ContainerDefinition) string { return joinWords(c.Command) }),
-		container("release-command", func(c types.ContainerDefinition) string { return c.DockerLabels[labelRelease] }),
-		container("user", func(c types.ContainerDefinition) string { return aws.ToString(c.User) }),
-		container("read-only-root", func(c types.ContainerDefinition) string {
+		containerField("image", func(c types.ContainerDefinition) string { return aws.ToString(c.Image) }),
+		containerField("registry-secret", registrySecretOf),
+		containerField("container-port", portsOf),
+		containerField("command", func(c types.ContainerDefinition) string { return joinWords(c.Command) }),
+		containerField("release-command", func(c types.ContainerDefinition) string { return c.DockerLabels[labelRelease] }),
+		containerField("user", func(c types.ContainerDefinition) string { return aws.ToString(c.User) }),
+		containerField("read-only-root", func(c types.ContainerDefinition) string {
 			return strconv.FormatBool(aws.ToBool(c.ReadonlyRootFilesystem))
 		}),
-		container("stop-timeout", func(c types.ContainerDefinition) string { return decimal(c.StopTimeout) }),
-		container("health-command", healthOf),
-		container("health-times", timesOf).When(checked),
-		container("health-grace", func(c types.ContainerDefinition) string { return decimal(c.HealthCheck.StartPeriod) + " s" }).When(checked),
+		containerField("stop-timeout", func(c types.ContainerDefinition) string { return decimal(c.StopTimeout) }),
+		containerField("health-command", healthOf),
+		containerField("health-times", timesOf).When(checked),
+		containerField("health-grace", func(c types.ContainerDefinition) string { return decimal(c.HealthCheck.StartPeriod) + " s" }).When(checked),
 		graph.Many("environment ", func(live, want *liveDefinition) []graph.Change {
 			return environmentDrift(live.fields.container.Environment, want.fields.container.Environment, t.want.settings)
 		}, set),
@@ -289,8 +289,8 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	if t.want.settings.Spot {
 		env[envDrain] = strconv.Itoa(spotDrain)
 	}
-	hidden := t.want.settings.Secrets.Map()
-	t.connection(env, hidden)
+	secretVariables := t.want.settings.Secrets.Map()
+	t.addDatabaseVariables(env, secretVariables)
 	var login *types.RepositoryCredentials
 	if t.want.registrySecret != "" {
 		login = &types.RepositoryCredentials{CredentialsParameter: &t.want.registrySecret}
@@ -337,7 +337,7 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 			SystemControls: t.want.systemControls(),
 			PortMappings:   []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
 			Environment:    writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
-			Secrets:        writeTags(hidden, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
+			Secrets:        writeTags(secretVariables, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
 			StopTimeout:    &t.want.stopTimeout,
 			HealthCheck:    t.healthCheck(),
 			LogConfiguration: &types.LogConfiguration{
@@ -350,9 +350,9 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	}
 }
 
-// connection adds the variables by which a task learns where its database is, and what
+// addDatabaseVariables adds the variables by which a task learns where its database is, and what
 // it has to know from the secret.
-func (t *TaskDefinition) connection(env, hidden map[string]string) {
+func (t *TaskDefinition) addDatabaseVariables(env, secretVariables map[string]string) {
 	s := t.want.settings
 	if s.NoDatabase {
 		return
@@ -366,7 +366,7 @@ func (t *TaskDefinition) connection(env, hidden map[string]string) {
 		// ECS takes one key of a secret by "ARN:key:version-stage:version-id":
 		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html
 		if key := s.secretKey(part); key != "" {
-			hidden[name] = t.secret.ID() + ":" + key + "::"
+			secretVariables[name] = t.secret.ID() + ":" + key + "::"
 			continue
 		}
 		switch part {
@@ -437,10 +437,10 @@ func (t *TaskDefinition) healthCheck() *types.HealthCheck {
 	}
 }
 
-// digestOf identifies a definition. What is unset does not count, so that a
+// definitionDigest identifies a definition. What is unset does not count, so that a
 // field that a newer SDK knows of changes nothing; nor does the database's
 // address, which need not be in it.
-func digestOf(d *ecs.RegisterTaskDefinitionInput) string {
+func definitionDigest(d *ecs.RegisterTaskDefinitionInput) string {
 	bare := *d
 	bare.Tags, bare.ContainerDefinitions = nil, slices.Clone(d.ContainerDefinitions)
 	for i, c := range bare.ContainerDefinitions {
@@ -585,14 +585,14 @@ func timesOf(d types.ContainerDefinition) string {
 func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	in := t.definition()
 	tags := t.tags(t.Name())
-	tags[tagSpec] = digestOf(in)
+	tags[tagSpec] = definitionDigest(in)
 	in.Tags = ecsTags(tags)
 	out, err := t.ecs.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = onlyThrottles{o.Retryer} })
 	if err != nil {
 		return "", fmt.Errorf("register task definition %s: %w", t.family(), err)
 	}
 	made := revision{out.TaskDefinition, tags}
-	t.Answer(compare(made, made), graph.State{Phase: graph.Ready, Owner: t.stack, Note: "revision " + made.number()})
+	t.Answer(liveDefinitionOf(made, made), graph.State{Phase: graph.Ready, Owner: t.stack, Note: "revision " + made.number()})
 	return aws.ToString(out.TaskDefinition.TaskDefinitionArn), nil
 }
 

@@ -22,22 +22,22 @@ type revision struct {
 
 func (r revision) number() string { return strconv.Itoa(int(r.live.Revision)) }
 
-// inUse returns the revision to go by: the newest, or the one that serves where
+// revisionToCompare returns the revision to go by: the newest, or the one that serves where
 // nothing new has to be registered for it.
-func (t *TaskDefinition) inUse(ctx context.Context, newest revision) (revision, error) {
-	anew := func(r revision) bool {
-		live := compare(r, newest)
+func (t *TaskDefinition) revisionToCompare(ctx context.Context, newest revision) (revision, error) {
+	needsNewRevision := func(r revision) bool {
+		live := liveDefinitionOf(r, newest)
 		drift, _ := t.Attributes().Compare(live, t.Wanted(live))
 		return NewRelease(drift)
 	}
-	if t.destroying || newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !anew(newest) {
+	if t.destroying || newest.tags[TagStack] != t.stack || newest.live.Revision == 1 || !needsNewRevision(newest) {
 		return newest, nil
 	}
 	serving, err := t.serving(ctx)
 	if err != nil {
 		return newest, err
 	}
-	if serving.live == nil || serving.tags[TagStack] != t.stack || serving.live.Revision >= newest.live.Revision || anew(serving) {
+	if serving.live == nil || serving.tags[TagStack] != t.stack || serving.live.Revision >= newest.live.Revision || needsNewRevision(serving) {
 		return newest, nil
 	}
 	failed, err := t.neverServed(ctx, serving.live.Revision)
