@@ -79,7 +79,7 @@ func loadConfig(ctx context.Context, s streams, g *globals) (aws.Config, error) 
 	var unknown config.SharedConfigProfileNotExistError
 	switch {
 	case errors.As(err, &unknown):
-		return cfg, err // ofCall has the words for it
+		return cfg, err // explainCall has the words for it
 	case err != nil:
 		return cfg, authError{misconfigured(err)}
 	}
@@ -196,9 +196,9 @@ func noCredentials(err error) bool {
 		strings.Contains(err.Error(), "get credentials:") || strings.Contains(err.Error(), "failed to retrieve credentials")
 }
 
-// ofCredentials explains why there are no credentials: by the type of the SDK's error if it
+// explainCredentials explains why there are no credentials: by the type of the SDK's error if it
 // has one, otherwise by its text.
-func ofCredentials(err error) diagnosis.Explanation {
+func explainCredentials(err error) diagnosis.Explanation {
 	var (
 		text    = err.Error()
 		profile = profileName()
@@ -244,7 +244,7 @@ func ofCredentials(err error) diagnosis.Explanation {
 		return explanation(fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
 			hint.New("check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config"))
 	case errors.As(err, &trust):
-		return untrusted(trust)
+		return explainCertificate(trust)
 	case operation == "GetRoleCredentials" && has("ForbiddenException"):
 		return explanation("AWS SSO does not give this user the role of the profile: "+said+".",
 			hint.New("check sso_account_id and sso_role_name in ~/.aws/config; %s lists what there is", ofProfile("configure", "sso")))
@@ -300,8 +300,8 @@ func processFault(err *processcreds.ProviderError) string {
 // lastCause is the innermost of the SDK's errors, which it joins by commas.
 func lastCause(text string) string { return text[strings.LastIndex(text, ", ")+1:] }
 
-// untrusted explains an error about a certificate that this machine does not trust.
-func untrusted(trust *tls.CertificateVerificationError) diagnosis.Explanation {
+// explainCertificate explains an error about a certificate that this machine does not trust.
+func explainCertificate(trust *tls.CertificateVerificationError) diagnosis.Explanation {
 	whom := "the server"
 	if len(trust.UnverifiedCertificates) > 0 {
 		whom = cmp.Or(trust.UnverifiedCertificates[0].Subject.CommonName, whom)

@@ -55,7 +55,7 @@ func TestWhatSTSRefuses(t *testing.T) {
 			"The AWS credentials can't be had: there is no address for sts.mars-1.amazonaws.com.", "check the network and DNS",
 		},
 	} {
-		err := clarified(authError{noAccess{fmt.Errorf("failed to refresh cached credentials, %w", c.err)}})
+		err := explainError(authError{noAccess{fmt.Errorf("failed to refresh cached credentials, %w", c.err)}})
 		if v := outcomeOf(err); err.Error() != c.text || !strings.HasPrefix(v.next.String(), c.next) || v.code != exitAuth {
 			t.Errorf("%v is reported as\n%s\nnext: %s\nexit code %d, want 4 and\n%s\nnext: %s", c.err, err, v.next, v.code, c.text, c.next)
 		}

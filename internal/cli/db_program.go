@@ -46,7 +46,7 @@ owner. Arguments after -- are passed to psql. The exit code is that of psql.
 		Args: cobra.ArbitraryArgs,
 		RunE: within(g, func(ctx context.Context, args []string) error {
 			return withDatabase(ctx, s, g, "psql", authorities, func(p program) error {
-				return ofTunnel(p.run(ctx, s.in, s.out, args...), hint.New("%s opens another one", hint.Command("db", "psql")))
+				return withTunnelHint(p.run(ctx, s.in, s.out, args...), hint.New("%s opens another one", hint.Command("db", "psql")))
 			})
 		}),
 	}
@@ -125,7 +125,7 @@ func dump(ctx context.Context, s streams, g *globals, path, authorities string) 
 		if programMajor, serverMajor := majorOf(p.version), majorOf(p.to.Version); programMajor < serverMajor {
 			return hint.With(fmt.Errorf("pg_dump of PostgreSQL %d can't read a database of PostgreSQL %d", programMajor, serverMajor), "install the PostgreSQL client of version %d", serverMajor)
 		}
-		return ofTunnel(p.run(ctx, nil, file, "--format=custom", "--no-password"), hint.New("%s tries again", hint.Command("db", "dump", path)))
+		return withTunnelHint(p.run(ctx, nil, file, "--format=custom", "--no-password"), hint.New("%s tries again", hint.Command("db", "dump", path)))
 	})
 	if err != nil {
 		return err
@@ -188,7 +188,7 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 		}
 		list, remove, err := p.restoreList(ctx, path, clean)
 		if err != nil {
-			return ofTunnel(err, hint.New("nothing was changed; %s tries again", hint.Command("db", "load", path, "--clean")))
+			return withTunnelHint(err, hint.New("nothing was changed; %s tries again", hint.Command("db", "load", path, "--clean")))
 		}
 		defer remove()
 		if err := p.run(ctx, nil, s.err, append(append(args, list...), path)...); err != nil {
@@ -217,10 +217,10 @@ func load(ctx context.Context, s streams, g *globals, path string, clean bool, a
 // https://github.com/postgres/postgres/blob/master/src/bin/pg_dump/pg_backup_archiver.c, PrintTOCSummary
 var listEntry = pattern.New(`^\d+; \d+ \d+ (.*)`)
 
-// ofOthers finds the entries of the extensions that the user can't drop, and of the schemas
+// othersExtensionsSQL finds the entries of the extensions that the user can't drop, and of the schemas
 // with those in them, which can't be dropped either.
 // https://www.postgresql.org/docs/current/sql-dropextension.html
-const ofOthers = `with others as (select extname, extnamespace from pg_extension where not pg_has_role(extowner, 'USAGE'))
+const othersExtensionsSQL = `with others as (select extname, extnamespace from pg_extension where not pg_has_role(extowner, 'USAGE'))
 	select 'EXTENSION - ' || extname || ' ' from others
 	union select 'SCHEMA - ' || nspname || ' ' from others join pg_namespace n on n.oid = extnamespace`
 
@@ -239,7 +239,7 @@ func (p program) restoreList(ctx context.Context, path string, clean bool) (args
 	}
 	without := []string{"COMMENT - EXTENSION "}
 	if clean {
-		others, err := p.proxy.Ask(ctx, ofOthers)
+		others, err := p.proxy.Ask(ctx, othersExtensionsSQL)
 		if err != nil {
 			return nil, nil, p.tunnel.explain(err)
 		}

@@ -296,8 +296,8 @@ func replicatedText(all []provision.ReplicatedBackup) string {
 	return strings.Join(lines, "\n")
 }
 
-// ofReplicated are the commands that delete backups in other regions.
-func ofReplicated(all []provision.ReplicatedBackup) hint.Message {
+// deleteReplicatedHint are the commands that delete backups in other regions.
+func deleteReplicatedHint(all []provision.ReplicatedBackup) hint.Message {
 	var out []hint.Message
 	for _, b := range all {
 		out = append(out, hint.New("%s", hint.AWS("rds", "delete-db-instance-automated-backup", "--db-instance-automated-backups-arn", b.ARN, "--region", b.Region)))
@@ -392,7 +392,7 @@ func (d destroyResult) print(s streams, g *globals) error {
 
 // elsewhere describes the backups in other regions, and how to delete them.
 func (d destroyResult) elsewhere(g *globals) string {
-	return replicatedText(d.replicated) + "\n" + ofReplicated(d.replicated).Show(g.showCommand)
+	return replicatedText(d.replicated) + "\n" + deleteReplicatedHint(d.replicated).Show(g.showCommand)
 }
 
 // orEmpty is the list, or an empty one for nil, which JSON would print as null.

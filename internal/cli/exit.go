@@ -101,7 +101,7 @@ func outcomeOf(err error) outcome {
 	case errors.As(err, &changed):
 		v.code = exitLocked
 	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
-		v.code = exitAuth // clarified says what to do
+		v.code = exitAuth // explainError says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next.Empty() {
 			v.next = hint.New("run the same command again: it continues where this one stopped; %s says what is missing", hint.Command("status"))
@@ -187,7 +187,7 @@ func explain(s streams, g *globals, cmd *cobra.Command, err error) int {
 	if strings.HasPrefix(err.Error(), "unknown command") || strings.HasPrefix(err.Error(), "accepts ") || strings.HasPrefix(err.Error(), "requires at least ") {
 		err = mistyped(g, cmd, err)
 	}
-	err = clarified(outOfTime(g, err))
+	err = explainError(outOfTime(g, err))
 	v := outcomeOf(err)
 	if errors.Is(err, errInterrupted) && !errors.Is(err, errUntouched) && v.next.Empty() {
 		v.next = interrupted(cmd, g)

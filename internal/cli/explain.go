@@ -66,14 +66,14 @@ func printInFull(w io.Writer, err error) {
 	}
 }
 
-// diagnosed explains why up failed. It reads what happened to the service's tasks, even if
+// withEvidence explains why up failed. It reads what happened to the service's tasks, even if
 // the run's own time is over. Again is the next step once the release is fixed.
-func diagnosed(ctx context.Context, stack *provision.Stack, err error, again hint.Message) error {
+func withEvidence(ctx context.Context, stack *provision.Stack, err error, again hint.Message) error {
 	if stack == nil || errors.Is(context.Cause(ctx), errInterrupted) || provision.Expired(err) {
 		return err
 	}
 	if !slices.ContainsFunc(graph.Failures(err), didNotComeUp) {
-		return err // clarified does the rest
+		return err // explainError does the rest
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
@@ -93,8 +93,8 @@ func didNotComeUp(f *graph.Error) bool {
 	return f.Node == "service" && f.Op == "wait" && !known
 }
 
-// clarified explains an error that is not explained yet.
-func clarified(err error) error {
+// explainError explains an error that is not explained yet.
+func explainError(err error) error {
 	var done explained
 	said := !hint.Of(err).Empty() && len(graph.Failures(err)) == 0 // of several failures one may know its own next step
 	if errors.As(err, &done) || said || errors.Is(err, errInterrupted) {
@@ -121,7 +121,7 @@ func explanationOf(d diagnosis.Evidence, err error, again hint.Message) diagnosi
 		if f.Op == "delete" {
 			doing = "delete "
 		}
-		x := ofCall(f, doing+f.Node)
+		x := explainCall(f, doing+f.Node)
 		if x.Text == "" && didNotComeUp(f) && d.Wanted != "" {
 			x = diagnosis.OfRelease(d, again)
 		}
@@ -136,11 +136,11 @@ func explanationOf(d diagnosis.Evidence, err error, again hint.Message) diagnosi
 	if len(failures) > 0 {
 		return diagnosis.Explanation{}
 	}
-	return ofCall(err, "")
+	return explainCall(err, "")
 }
 
-// ofCall explains the error that a call returned. Doing is what the call was for.
-func ofCall(err error, doing string) diagnosis.Explanation {
+// explainCall explains the error that a call returned. Doing is what the call was for.
+func explainCall(err error, doing string) diagnosis.Explanation {
 	var (
 		api     smithy.APIError
 		unknown *net.DNSError
@@ -160,9 +160,9 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 		return explanation(fmt.Sprintf("There is no AWS profile %q, which AWS_PROFILE names, in the AWS configuration of this user.", profile.Profile),
 			hint.New("set AWS_PROFILE to one that %s shows, or make it with %s; %s needs no account", hint.AWS("configure", "list-profiles"), hint.AWS("configure", "--profile", shellWord(profile.Profile)), hint.Command("up", "--local")))
 	case noCredentials(err):
-		return ofCredentials(err)
+		return explainCredentials(err)
 	case errors.As(err, &trust):
-		return untrusted(trust)
+		return explainCertificate(trust)
 	case errors.As(err, &unknown) && partition.IsServiceHost(unknown.Name):
 		return explanation(fmt.Sprintf("There is no address for %s: either no such region, or no network.", unknown.Name),
 			hint.New("check --region (AWS_REGION) and the network"))
@@ -176,7 +176,7 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	}
 	code, message := api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
 	if _, denied := provision.Denied(err); denied {
-		return ofDenial(err, message, doing)
+		return explainDenial(err, message, doing)
 	}
 	if x := diagnosis.OfAnswer(code, message); x.Text != "" {
 		return x
@@ -184,10 +184,10 @@ func ofCall(err error, doing string) diagnosis.Explanation {
 	if x := diagnosis.OfQuota(code, message); x.Text != "" {
 		return x
 	}
-	if x := ofTagPolicy(message, doing); x.Text != "" {
+	if x := explainTagPolicy(message, doing); x.Text != "" {
 		return x
 	}
-	if x := ofClock(err, code, message, time.Now()); x.Text != "" {
+	if x := explainClock(err, code, message, time.Now()); x.Text != "" {
 		return x
 	}
 	switch code {
@@ -224,12 +224,12 @@ func endpointMessage(err error) string {
 	return prefixed(": ", strings.TrimRight(strings.TrimSpace(api.ErrorMessage()), "."), "")
 }
 
-// ofClock explains a rejection because of this machine's clock: AWS rejects a signature
+// explainClock explains a rejection because of this machine's clock: AWS rejects a signature
 // that is more than five minutes old, or from the future, and few of its error codes say
 // so. The SDK corrects the time of its signatures by itself; this is what it could not
 // correct.
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html
-func ofClock(err error, code, message string, now time.Time) diagnosis.Explanation {
+func explainClock(err error, code, message string, now time.Time) diagnosis.Explanation {
 	off, known := provision.ClockOff(err, now)
 	switch code {
 	case "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException", "AuthFailure":
@@ -267,10 +267,10 @@ var (
 	encodedMessage = pattern.New(`\s*Encoded authorization failure message: \S+`)
 )
 
-// ofDenial names the action and the resource. If AWS names no resource, it names the one of
+// explainDenial names the action and the resource. If AWS names no resource, it names the one of
 // the stack that the call was for. The action is the one that AWS's message names, such as
 // iam:PassRole, which can be another than the call.
-func ofDenial(err error, message, doing string) diagnosis.Explanation {
+func explainDenial(err error, message, doing string) diagnosis.Explanation {
 	encoded := encodedMessage.MatchString(message)
 	message = encodedMessage.ReplaceAllString(message, "")
 	action, _ := provision.Denied(err)
@@ -287,18 +287,18 @@ func ofDenial(err error, message, doing string) diagnosis.Explanation {
 	if limit := diagnosis.Limit(message, "whoever runs this"); limit != "" {
 		next = hint.New("%s forbids %s: have it changed where it is kept", limit, cmp.Or(action, "it"))
 		if strings.Contains(message, "service control policy") {
-			next = ofControlPolicy(action, encoded)
+			next = controlPolicyHint(action, encoded)
 		}
 		next = hint.Join(". ", next, demanded(action))
 	}
 	return explanation(text+": "+message, next)
 }
 
-// ofControlPolicy is the next step if an organization denies what the account may allow.
+// controlPolicyHint is the next step if an organization denies what the account may allow.
 // Many organizations deny resources without a certain tag. AWS names the policy at most,
 // and the tag only in the encoded message of EC2, which not everybody may decode.
 // https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_scps_examples_tagging.html
-func ofControlPolicy(action string, encoded bool) hint.Message {
+func controlPolicyHint(action string, encoded bool) hint.Message {
 	_, call, _ := strings.Cut(action, ":")
 	const asked = "ask whoever manages the organization: its service control policy denies it, and no policy in the account can allow it"
 	switch {
@@ -325,10 +325,10 @@ func demanded(action string) hint.Message {
 // taggingCall matches the calls that create or tag something.
 var taggingCall = pattern.New(`^(Create|Register|Request|Restore|Run|Put|Tag|AddTags)`)
 
-// ofTagPolicy explains that the value of a tag violates the organization's tag policy. Each
+// explainTagPolicy explains that the value of a tag violates the organization's tag policy. Each
 // service reports it with these words, under a code of its own.
 // https://docs.aws.amazon.com/organizations/latest/userguide/orgs_manage_policies_tag-policies-enforcement.html
-func ofTagPolicy(message, doing string) diagnosis.Explanation {
+func explainTagPolicy(message, doing string) diagnosis.Explanation {
 	m := tagPolicy.FindStringSubmatch(message)
 	if m == nil {
 		return diagnosis.Explanation{}

@@ -84,8 +84,8 @@ func readFile(root *cobra.Command, path string) (*appfile.File, error) {
 	return f, nil
 }
 
-// ofNoFile are the commands that do not act on a stack.
-var ofNoFile = []string{"init", "version", "man", "help", "completion", "local"}
+// commandsWithoutFile are the commands that do not act on a stack.
+var commandsWithoutFile = []string{"init", "version", "man", "help", "completion", "local"}
 
 // applyFile sets a command's flags from the file of the app, unless the command line or the
 // environment sets them, and records where each value is from.
@@ -94,7 +94,7 @@ func applyFile(cmd *cobra.Command, g *globals) error {
 	for top.HasParent() && top.Parent().HasParent() {
 		top = top.Parent()
 	}
-	if slices.Contains(ofNoFile, top.Name()) || !cmd.HasParent() || strings.HasPrefix(top.Name(), "__") {
+	if slices.Contains(commandsWithoutFile, top.Name()) || !cmd.HasParent() || strings.HasPrefix(top.Name(), "__") {
 		return nil
 	}
 	f, err := readFile(cmd.Root(), g.file)

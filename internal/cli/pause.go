@@ -163,7 +163,7 @@ func resume(ctx context.Context, s streams, g *globals) error {
 	}
 	rep.close()
 	if err != nil {
-		return diagnosed(ctx, stack, err, hint.New("run %s again once that is repaired, or deploy another release with %s", hint.Command("resume"), hint.Command("up")))
+		return withEvidence(ctx, stack, err, hint.New("run %s again once that is repaired, or deploy another release with %s", hint.Command("resume"), hint.Command("up")))
 	}
 	if g.output == "json" {
 		return encode(s.out, resumeDocument{headOf("result"), placeOf(g, t.target), "resume", stack.URL(), time.Since(begun).Seconds()})

@@ -196,7 +196,7 @@ func (r *rollbackRun) roll(ctx context.Context, serving, release provision.Relea
 	}
 	r.rep.close()
 	if err != nil {
-		return diagnosed(ctx, stack, err, hint.New("go to another release with %s, or deploy the source with %s", hint.Command("rollback", "--to", "N"), hint.Command("up")))
+		return withEvidence(ctx, stack, err, hint.New("go to another release with %s, or deploy the source with %s", hint.Command("rollback", "--to", "N"), hint.Command("up")))
 	}
 	if r.g.output == "json" {
 		return r.printJSON(rollbackResult{stack.URL(), release, from, changes})

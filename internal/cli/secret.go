@@ -319,7 +319,7 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 	case err != nil && stack == nil:
 		return err
 	case err != nil:
-		return diagnosed(ctx, stack, err, hint.New("the secret is changed, and the tasks may not have it: run the same command again, or give it another value"))
+		return withEvidence(ctx, stack, err, hint.New("the secret is changed, and the tasks may not have it: run the same command again, or give it another value"))
 	case g.output == "json":
 		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, time.Since(begun).Seconds()})
 	case stack == nil:

@@ -38,8 +38,8 @@ type tunnelEnded struct{ how string }
 
 func (e tunnelEnded) Error() string { return "the tunnel to the database " + e.how }
 
-// ofTunnel adds the next step to the error of a tunnel that ended, and leaves others.
-func ofTunnel(err error, next hint.Message) error {
+// withTunnelHint adds the next step to the error of a tunnel that ended, and leaves others.
+func withTunnelHint(err error, next hint.Message) error {
 	if errors.As(err, new(tunnelEnded)) {
 		return hint.Add(err, next)
 	}

@@ -139,7 +139,7 @@ func (l *pageSource) failure(err error) error {
 			Next: hint.New("end this page, and run %s again", hint.Command("ui")).Show(l.g.showCommand),
 		}
 	}
-	err = clarified(err)
+	err = explainError(err)
 	return ui.Failure{Text: hint.Text(err, l.g.showCommand), Next: outcomeOf(err).next.Show(l.g.showCommand)}
 }
 

@@ -123,7 +123,7 @@ func up(ctx context.Context, s streams, g *globals, u *upFlags, wait bool, line 
 	rep.close()
 	drawn := picture.draw("bookctl up, stack "+g.stack, report, p.source.spans()...)
 	if err != nil {
-		return errors.Join(diagnosed(ctx, stack, err, hint.New("fix it and run %s again", hint.Command("up"))), drawn)
+		return errors.Join(withEvidence(ctx, stack, err, hint.New("fix it and run %s again", hint.Command("up"))), drawn)
 	}
 	if drawn != nil {
 		return drawn
