@@ -23,8 +23,8 @@ func mistyped(g *globals, cmd *cobra.Command, err error) error {
 	first, _, _ := strings.Cut(err.Error(), "\n")
 	m := unknownCommand.FindStringSubmatch(first)
 	if m == nil {
-		said := cmd.CommandPath() + " " + argumentCount.Replace(first)
-		return hint.With(usageError{errors.New(said)}, "usage: %s", hint.Command(strings.Fields(strings.TrimSuffix(cmd.UseLine(), " [flags]"))[1:]...))
+		text := cmd.CommandPath() + " " + argumentCount.Replace(first)
+		return hint.With(usageError{errors.New(text)}, "usage: %s", hint.Command(strings.Fields(strings.TrimSuffix(cmd.UseLine(), " [flags]"))[1:]...))
 	}
 	if cmd.Name() != "help" && !cmd.HasSubCommands() {
 		return usageError{fmt.Errorf("%s takes no arguments, but got %q", cmd.CommandPath(), m[1])}

@@ -200,15 +200,15 @@ func noCredentials(err error) bool {
 // has one, otherwise by its text.
 func explainCredentials(err error) diagnosis.Explanation {
 	var (
-		text    = err.Error()
-		profile = profileName()
-		api     smithy.APIError
-		call    *smithy.OperationError
-		process *processcreds.ProviderError
-		sso     *ssocreds.InvalidTokenError
-		unknown *net.DNSError
-		trust   *tls.CertificateVerificationError
-		said    string
+		text     = err.Error()
+		profile  = profileName()
+		api      smithy.APIError
+		call     *smithy.OperationError
+		process  *processcreds.ProviderError
+		sso      *ssocreds.InvalidTokenError
+		unknown  *net.DNSError
+		trust    *tls.CertificateVerificationError
+		awsError string
 	)
 	ofProfile := func(words ...string) hint.Invocation {
 		if profile != "" {
@@ -217,7 +217,7 @@ func explainCredentials(err error) diagnosis.Explanation {
 		return hint.AWS(words...)
 	}
 	if errors.As(err, &api) {
-		said = api.ErrorCode() + prefixed(": ", sentence(api.ErrorMessage()), "")
+		awsError = api.ErrorCode() + prefixed(": ", sentence(api.ErrorMessage()), "")
 	}
 	operation := ""
 	if errors.As(err, &call) {
@@ -246,7 +246,7 @@ func explainCredentials(err error) diagnosis.Explanation {
 	case errors.As(err, &trust):
 		return explainCertificate(trust)
 	case operation == "GetRoleCredentials" && has("ForbiddenException"):
-		return explanation("AWS SSO does not give this user the role of the profile: "+said+".",
+		return explanation("AWS SSO does not give this user the role of the profile: "+awsError+".",
 			hint.New("check sso_account_id and sso_role_name in ~/.aws/config; %s lists what there is", ofProfile("configure", "sso")))
 	case errors.As(err, &sso), has("SSO token"), operation == "GetRoleCredentials", operation == "CreateToken":
 		return explanation("The AWS SSO session has expired, or was never begun.", hint.New("%s, and run the same command again", ofProfile("sso", "login")))
@@ -257,12 +257,12 @@ func explainCredentials(err error) diagnosis.Explanation {
 		return explanation("The web identity token can't be read: "+sentence(why)+".",
 			hint.New("AWS_WEB_IDENTITY_TOKEN_FILE, or web_identity_token_file in ~/.aws/config, has to name a file that EKS or CI puts there; or unset it"))
 	case operation == "AssumeRoleWithWebIdentity":
-		return explanation("AWS does not take the web identity token: "+sentence(cmp.Or(said, text))+".",
+		return explanation("AWS does not take the web identity token: "+sentence(cmp.Or(awsError, text))+".",
 			hint.New("the role's trust policy has to allow the token's issuer, audience and subject, and the token has to be fresh"))
 	case operation == "AssumeRole" && has("MultiFactorAuthentication"):
-		return explanation("AWS does not take the code of the MFA device: "+said+".", hint.New("run the same command again with a new code: each can be used only once"))
-	case operation == "AssumeRole" && said != "":
-		return explanation("AWS does not let these credentials assume the role of the profile: "+said+".",
+		return explanation("AWS does not take the code of the MFA device: "+awsError+".", hint.New("run the same command again with a new code: each can be used only once"))
+	case operation == "AssumeRole" && awsError != "":
+		return explanation("AWS does not let these credentials assume the role of the profile: "+awsError+".",
 			hint.New("check role_arn and source_profile in ~/.aws/config: the role's trust policy and the source's permissions both have to allow sts:AssumeRole"))
 	case has("access disabled to EC2 IMDS"):
 	case has("EC2 IMDS role found") && !has("StatusCode: 404"):
@@ -272,10 +272,10 @@ func explainCredentials(err error) diagnosis.Explanation {
 		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
 			hint.New("give the instance a role (instance profile), or set AWS_PROFILE; %s needs no account", hint.Command("up", "--local")))
 	case has("EC2 IMDS"):
-		return explanation("The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
+		return explanation("The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: "+sentence(cmp.Or(awsError, cut(lastCause(text), longestQuote)))+".",
 			hint.New("try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT"))
 	case has("failed to load credentials"):
-		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(said, cut(lastCause(text), longestQuote)))+".",
+		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(awsError, cut(lastCause(text), longestQuote)))+".",
 			hint.New("check the task's role, or unset the variable"))
 	case errors.Is(err, context.DeadlineExceeded):
 		return explanation("The AWS credentials did not come within "+provision.SignInTimeout.String()+".", hint.New("check the network, and what AWS_PROFILE names"))

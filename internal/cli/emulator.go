@@ -99,18 +99,18 @@ func (e *emulator) learn(text []byte) {
 	if len(e.authority) == 0 && x509.NewCertPool().AppendCertsFromPEM(text) {
 		e.authority = text
 	}
-	said := func(what *pattern.Pattern) string {
+	match := func(what *pattern.Pattern) string {
 		if m := what.FindSubmatch(text); m != nil {
 			return string(m[1])
 		}
 		return ""
 	}
 	// The two keys must come from the same file.
-	if id, secret := said(emulatorKeyID), said(emulatorSecret); e.keys.AccessKeyID == "" && id != "" && secret != "" {
-		e.keys = aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: said(emulatorToken)}
+	if id, secret := match(emulatorKeyID), match(emulatorSecret); e.keys.AccessKeyID == "" && id != "" && secret != "" {
+		e.keys = aws.Credentials{AccessKeyID: id, SecretAccessKey: secret, SessionToken: match(emulatorToken)}
 	}
 	if e.region == "" {
-		e.region = said(emulatorRegion)
+		e.region = match(emulatorRegion)
 	}
 }
 

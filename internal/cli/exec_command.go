@@ -121,9 +121,9 @@ func runInTask(ctx context.Context, s streams, plugin string, session provision.
 	defer s.interrupts.lend()()
 	cmd := inPlugin(context.WithoutCancel(ctx), plugin, session)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
-	var said tail
+	var output tail
 	if !isTerminal(s.in) || !isTerminal(s.out) { // otherwise the plugin needs to see the size of the terminal
-		cmd.Stdout = io.MultiWriter(s.out, &said)
+		cmd.Stdout = io.MultiWriter(s.out, &output)
 	}
 	if !isTerminal(s.in) {
 		cmd.Stdin = nil
@@ -140,7 +140,7 @@ func runInTask(ctx context.Context, s streams, plugin string, session provision.
 	if err != nil {
 		return fmt.Errorf("run %s: %w", pluginName, err)
 	}
-	if why := said.failure(session); why != "" {
+	if why := output.failure(session); why != "" {
 		return hint.With(fmt.Errorf("the command did not run to its end: %s", why),
 			"%s shows the state of the tasks; %s runs a command in a task of its own", hint.Command("status"), hint.Command("run"))
 	}

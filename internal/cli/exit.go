@@ -229,21 +229,21 @@ const faultNext = "run the same command again with --verbose, and report what it
 // wantsJSONError reports whether errors are printed as JSON, even if the command line could not
 // be parsed completely.
 func (g *globals) wantsJSONError() bool {
-	said := os.Getenv("BOOKCTL_OUTPUT")
+	format := os.Getenv("BOOKCTL_OUTPUT")
 	for i, w := range g.args {
 		value, is := strings.CutPrefix(w, "--output=")
 		switch {
 		case is:
-			said = value
+			format = value
 		case (w == "--output" || w == "-o") && i+1 < len(g.args):
-			said = g.args[i+1]
+			format = g.args[i+1]
 		case strings.HasPrefix(w, "-o") && len(w) > 2:
-			said = strings.TrimPrefix(w[2:], "=")
+			format = strings.TrimPrefix(w[2:], "=")
 		case w == "--":
-			return said == "json"
+			return format == "json"
 		}
 	}
-	return said == "json"
+	return format == "json"
 }
 
 // messages splits joined errors into a line each.

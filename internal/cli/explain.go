@@ -96,8 +96,8 @@ func didNotComeUp(f *graph.Error) bool {
 // explainError explains an error that is not explained yet.
 func explainError(err error) error {
 	var done explained
-	said := !hint.Of(err).Empty() && len(graph.Failures(err)) == 0 // of several failures one may know its own next step
-	if errors.As(err, &done) || said || errors.Is(err, errInterrupted) {
+	hasHint := !hint.Of(err).Empty() && len(graph.Failures(err)) == 0 // of several failures one may know its own next step
+	if errors.As(err, &done) || hasHint || errors.Is(err, errInterrupted) {
 		return err
 	}
 	if x := explanationOf(diagnosis.Evidence{}, err, hint.Message{}); x.Text != "" {

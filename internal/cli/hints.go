@@ -42,17 +42,17 @@ func (g *globals) forTarget(words []string) []string {
 	if strings.HasPrefix(verb, "-") || slices.Contains(words, "--help") || slices.Contains([]string{"local", "man", "version", "help", "completion"}, verb) {
 		return words // of no stack
 	}
-	said := func(flag string) bool {
+	inCommand := func(flag string) bool {
 		return slices.ContainsFunc(words, func(w string) bool {
 			return w == "--"+flag || strings.HasPrefix(w, "--"+flag+"=") || flag == "stack" && strings.HasPrefix(w, "-s")
 		})
 	}
-	elsewhere := said("local") && !g.local
+	elsewhere := inCommand("local") && !g.local
 	var add []string
 	for _, flag := range targetFlags {
 		value, given := g.givenValues[flag]
 		switch {
-		case !given || said(flag):
+		case !given || inCommand(flag):
 		case flag == "stack" && verb == "list":
 		case elsewhere && flag != "stack":
 		case flag == "local" && value == "true":
@@ -66,7 +66,7 @@ func (g *globals) forTarget(words []string) []string {
 	if verb == "up" || verb == "plan" {
 		ready := slices.ContainsFunc(words, func(w string) bool { return strings.HasPrefix(w, "--image") || w == "--dockerfile" }) && !slices.Contains(words, "build")
 		for _, flag := range deployFlags {
-			if value, given := g.givenValues[flag]; given && !said(flag) && (flag == "restore" || !ready) {
+			if value, given := g.givenValues[flag]; given && !inCommand(flag) && (flag == "restore" || !ready) {
 				add = append(add, "--"+flag, shellWord(value))
 			}
 		}

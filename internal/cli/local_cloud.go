@@ -164,9 +164,9 @@ func lastWords(file string, from int64) (words, next string) {
 		return err.Error(), next
 	}
 	words = strings.TrimSpace(string(text))
-	if _, said, explained := strings.Cut(words, "bookctl: "); explained {
-		words = said
-		if why, step, ok := strings.Cut(said, "\nnext: "); ok {
+	if _, message, explained := strings.Cut(words, "bookctl: "); explained {
+		words = message
+		if why, step, ok := strings.Cut(message, "\nnext: "); ok {
 			words, next = why, step
 		}
 	}

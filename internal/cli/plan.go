@@ -557,14 +557,14 @@ func listOf(names []string) []string { return append([]string{}, names...) }
 // where. Flags are visible on the command line.
 func (o *planOutput) printSettings(b *strings.Builder, g *globals) {
 	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	said := false
+	printed := false
 	for _, s := range o.Settings {
 		if from := g.valueSource[strings.TrimPrefix(s.Flag, "--")]; from != "" && from == s.Source {
 			fmt.Fprintf(table, "  %s\t%v\tfrom %s\n", strings.TrimPrefix(s.Flag, "--"), s.Then, from)
-			said = true
+			printed = true
 		}
 	}
-	if _ = table.Flush(); said { // a strings.Builder takes all
+	if _ = table.Flush(); printed { // a strings.Builder takes all
 		fmt.Fprintln(b)
 	}
 }

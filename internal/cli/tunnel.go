@@ -24,7 +24,7 @@ type tunnel struct {
 	port    int
 	address string // of that port
 	session provision.Session
-	said    tail
+	output  tail
 	stop    context.CancelFunc
 	ended   chan struct{} // closed when the plugin has ended
 	err     error         // why, then
@@ -106,9 +106,9 @@ func (t *tunnel) start(cmd *exec.Cmd, out io.Writer) {
 		return nil
 	}
 	cmd.WaitDelay = 5 * time.Second
-	cmd.Stdout = &t.said
+	cmd.Stdout = &t.output
 	if out != nil {
-		cmd.Stdout = io.MultiWriter(&t.said, out)
+		cmd.Stdout = io.MultiWriter(&t.output, out)
 	}
 	cmd.Stderr = cmd.Stdout
 	graph.Start(func() error {
@@ -164,10 +164,10 @@ var beginnings = []string{"Starting session with SessionId:", "Port ", "Waiting 
 
 // why is what the plugin says of its end.
 func (t *tunnel) why() string {
-	if why := t.said.failure(t.session); why != "" {
+	if why := t.output.failure(t.session); why != "" {
 		return why
 	}
-	line := t.said.last()
+	line := t.output.last()
 	for _, b := range beginnings {
 		if strings.HasPrefix(line, b) {
 			line = ""
@@ -230,7 +230,7 @@ func (t *tunnel) explain(err error) error {
 	if lost := t.lost(true); lost != nil {
 		return lost
 	}
-	if strings.Contains(t.said.String(), noDestination) {
+	if strings.Contains(t.output.String(), noDestination) {
 		return fmt.Errorf("%w: the task can't reach the database: %s says %q", err, pluginName, noDestination)
 	}
 	return err
