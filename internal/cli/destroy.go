@@ -60,7 +60,7 @@ func destroy(ctx context.Context, s streams, g *globals, purge bool) error {
 		return err
 	}
 	have, snapshots, replicated := found.have, found.snapshots, found.replicated
-	if err := confirm(ctx, s, g, destroyQuestion(g, t, snapshots, found.automatedBackups, replicated, purge), "the stack's name", g.stack); err != nil {
+	if err := confirm(ctx, s, g, found.question(g, t, purge), "the stack's name", g.stack); err != nil {
 		return err
 	}
 	if !t.lock.Recent() { // a person has taken their time, and others may have changed the stack, also by hand
@@ -116,9 +116,8 @@ type destroyFacts struct {
 	replicated       []provision.ReplicatedBackup
 }
 
-// checkDestroy reads the stack, and fails if it must not be destroyed. Was, which may be nil, is
-// what was read before, and what the user has confirmed: it fails too if something else is there
-// now.
+// checkDestroy reads the stack, and fails if it must not be destroyed. Confirmed is
+// what the user has confirmed, or nil before that: it fails too if something else is there now.
 func checkDestroy(ctx context.Context, t *target, g *globals, purge bool, confirmed *destroyFacts) (now destroyFacts, err error) {
 	if now.have, err = t.deployed(ctx, g); err != nil {
 		return now, nothingTouched(g.stack, err)
@@ -218,9 +217,10 @@ func (d destroyResult) unfinished(ctx context.Context, s streams, g *globals, t 
 // left: network interfaces outlive their owners by some minutes.
 const sweepTimeout = 10 * time.Minute
 
-// destroyQuestion asks for a confirmation. Earlier is what goes of earlier states of the data,
-// whether a final snapshot is taken or not.
-func destroyQuestion(g *globals, t *target, snapshots []provision.Snapshot, earlier provision.AutomatedBackups, replicated []provision.ReplicatedBackup, purge bool) string {
+// question asks for a confirmation. The automated backups are deleted whether a final snapshot
+// is taken or not.
+func (d *destroyFacts) question(g *globals, t *target, purge bool) string {
+	snapshots, earlier, replicated := d.snapshots, d.automatedBackups, d.replicated
 	elsewhere := ""
 	if len(replicated) > 0 {
 		elsewhere = "\n" + replicatedText(replicated)
@@ -395,14 +395,6 @@ func (d destroyResult) elsewhere(g *globals) string {
 	return replicatedText(d.replicated) + "\n" + deleteReplicatedHint(d.replicated).Show(g.showCommand)
 }
 
-// orEmpty is the list, or an empty one for nil, which JSON would print as null.
-func orEmpty[T any](all []T) []T {
-	if all == nil {
-		return []T{}
-	}
-	return all
-}
-
 // deletedWithDatabase are the automated snapshots that existed before and no longer do: they are deleted
 // with their database or its retained backup.
 func deletedWithDatabase(before, removed, kept []provision.Snapshot) []provision.Snapshot {
@@ -424,7 +416,7 @@ func nextWithSnapshots(kept []provision.Snapshot) hint.Message {
 	default:
 		restore = hint.New("%s creates the stack again from the newest, and --restore ID from another", hint.Command("up", "--restore", "latest"))
 	}
-	ours := selected(kept, func(s provision.Snapshot) bool { return !s.OnlyAWSDeletes() })
+	ours := selected(kept, deletable)
 	var purge, backups, otherRegion hint.Message
 	switch {
 	case len(ours) == 0:

@@ -35,6 +35,14 @@ type place struct {
 
 func placeOf(g *globals, t *target) place { return place{g.stack, t.account, t.region} }
 
+// orEmpty is the list, or an empty one for nil, which JSON would print as null.
+func orEmpty[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
+}
+
 // encode prints a document on a line of its own.
 func encode(w io.Writer, document any) error { return json.NewEncoder(w).Encode(document) }
 

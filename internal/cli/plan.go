@@ -235,7 +235,7 @@ func observePlan(ctx context.Context, g *globals, p *preparation) (*planOutput, 
 	out := &planOutput{
 		head: headOf("plan"), place: placeOf(g, p.target),
 		Settings: planSettings(p.have, p.spec.Settings, p.settingSources(g)), Resources: []planned{},
-		Environment: listOf(p.spec.Env.Names()), Secrets: listOf(p.spec.Secrets.Names()), Database: listOf(p.spec.DatabaseVariables()),
+		Environment: orEmpty(p.spec.Env.Names()), Secrets: orEmpty(p.spec.Secrets.Names()), Database: orEmpty(p.spec.DatabaseVariables()),
 	}
 	if !p.spec.NoDatabase {
 		mode, reason := p.spec.DatabaseTLS()
@@ -549,9 +549,6 @@ func (o *planOutput) printContainer(b *strings.Builder, g *globals) {
 		fmt.Fprintln(b)
 	}
 }
-
-// listOf is the list, or an empty one for nil, which JSON would print as null.
-func listOf(names []string) []string { return append([]string{}, names...) }
 
 // printSettings prints the settings that the file of the app and the environment set, and
 // where. Flags are visible on the command line.

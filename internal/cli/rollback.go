@@ -235,7 +235,7 @@ func (r *rollbackRun) takeBack(ctx context.Context, shifted *provision.ShiftedRe
 func (r *rollbackRun) printJSON(result rollbackResult) error {
 	return encode(r.s.out, rollbackDocument{
 		head: headOf("result"), place: placeOf(r.g, r.t), Command: "rollback", URL: result.url, Image: result.release.Image, Of: result.release.Revision, From: result.from,
-		Changes: append([]graph.Change{}, result.changes...), Seconds: time.Since(r.begun).Seconds(),
+		Changes: orEmpty(result.changes), Seconds: time.Since(r.begun).Seconds(),
 	})
 }
 

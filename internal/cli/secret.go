@@ -70,7 +70,7 @@ The values of earlier releases are kept for rollbacks until 'bookctl destroy'.`,
 		Example: `  bookctl secret unset SESSION_KEY`,
 		Args:    cobra.ExactArgs(1),
 		RunE: within(g, func(ctx context.Context, args []string) error {
-			return secretChange{doing: "secret unset", name: args[0], check: func(own provision.OwnSecrets) error {
+			return secretChange{doing: "secret unset", done: "is unset", name: args[0], check: func(own provision.OwnSecrets) error {
 				if !slices.Contains(own.Names(), args[0]) {
 					return hint.With(fmt.Errorf("secret %s is not set", args[0]), "%s shows which are", hint.Command("secret", "list"))
 				}
@@ -148,7 +148,7 @@ func setSecret(ctx context.Context, s streams, g *globals, name, file string) er
 	if err := provision.CheckOwnSecret(name, value); err != nil {
 		return usageError{err}
 	}
-	return secretChange{doing: "secret set", name: name, addVariables: []string{name}, change: func(ctx context.Context, own *provision.OwnSecrets) error {
+	return secretChange{doing: "secret set", done: "is set", name: name, addVariables: []string{name}, change: func(ctx context.Context, own *provision.OwnSecrets) error {
 		return own.Set(ctx, name, value)
 	}}.run(ctx, s, g)
 }
@@ -237,6 +237,7 @@ func typedSecret(ctx context.Context, s streams, name string) (string, error) {
 // secretChange is a change of the stack's secret variables.
 type secretChange struct {
 	doing, name string // "secret set"
+	done        string // "is set"
 	// check fails before anything is changed; nil is no check.
 	check  func(provision.OwnSecrets) error
 	change func(context.Context, *provision.OwnSecrets) error
@@ -315,17 +316,22 @@ func (c secretChange) run(ctx context.Context, s streams, g *globals) error {
 		err = t.waitForURL(ctx, rep, stack.URL(), settings)
 	}
 	rep.close()
-	switch done := map[string]string{"secret set": "is set", "secret unset": "is unset"}[c.doing]; {
+	return c.report(ctx, s, g, stack, err, time.Since(begun))
+}
+
+// report prints the result of a change. Stack is what was rolled out, or nil if nothing was.
+func (c secretChange) report(ctx context.Context, s streams, g *globals, stack *provision.Stack, err error, took time.Duration) error {
+	switch {
 	case err != nil && stack == nil:
 		return err
 	case err != nil:
 		return withEvidence(ctx, stack, err, hint.New("the secret is changed, and the tasks may not have it: run the same command again, or give it another value"))
 	case g.output == "json":
-		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, time.Since(begun).Seconds()})
+		return encode(s.out, secretDocument{headOf("result"), c.doing, g.stack, c.name, stack != nil, took.Seconds()})
 	case stack == nil:
-		g.note(s, "%s %s. Stack %s has no service yet; %s creates it.", c.name, done, g.stack, hint.Command("up"))
+		g.note(s, "%s %s. Stack %s has no service yet; %s creates it.", c.name, c.done, g.stack, hint.Command("up"))
 	default:
-		g.note(s, "%s %s, and all tasks were replaced, %s.", c.name, done, rounded(time.Since(begun)))
+		g.note(s, "%s %s, and all tasks were replaced, %s.", c.name, c.done, rounded(took))
 	}
 	return nil
 }

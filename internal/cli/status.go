@@ -156,7 +156,7 @@ func givenTo(s provision.Settings) *givenNetwork {
 		return nil
 	}
 	list := func(ids string) []string {
-		return listOf(strings.FieldsFunc(ids, func(r rune) bool { return r == ',' }))
+		return orEmpty(strings.FieldsFunc(ids, func(r rune) bool { return r == ',' }))
 	}
 	return &givenNetwork{s.VPC, list(s.Subnets), list(s.DBSubnets)}
 }
