@@ -76,46 +76,49 @@ notifications as in a real failure, and then that it is over. The stack itself i
 not changed.`,
 		Example: `  bookctl alarm test
   bookctl alarm test no-healthy-target`,
-		RunE: within(g, func(ctx context.Context, names []string) error {
-			t, err := connect(ctx, s, g)
-			if err != nil {
-				return err
-			}
-			list, settings, err := readAlarms(ctx, t, g)
-			if err != nil {
-				return err
-			}
-			var known []string
-			for _, a := range list.Alarms {
-				known = append(known, a.Name)
-			}
-			for _, name := range names {
-				if !slices.Contains(known, name) {
-					return usageError{fmt.Errorf("the stack has no alarm %q; it has %s", name, strings.Join(known, ", "))}
-				}
-			}
-			if len(names) == 0 {
-				names = known
-			}
-			tested := []string{}
-			for _, name := range names {
-				if err := provision.TestAlarm(ctx, t.clients, g.stack, settings, name, t.caller); err != nil {
-					return err
-				}
-				tested = append(tested, name)
-				if g.output != "json" {
-					fmt.Fprintf(s.out, "%-21s raised and reset: sent to %s\n", name, list.To)
-				}
-			}
-			if g.output == "json" {
-				return encode(s.out, alarmTestDocument{headOf("alarm-test"), placeOf(g, t), list.To, list.AlarmAudience, tested})
-			}
-			for _, text := range undelivered(list.To, list.AlarmAudience) {
-				fmt.Fprintln(s.out, text)
-			}
-			return nil
-		}),
+		RunE: within(g, func(ctx context.Context, names []string) error { return testAlarms(ctx, s, g, names) }),
 	}
+}
+
+// testAlarms raises the named alarms, or all for no name, and takes them back.
+func testAlarms(ctx context.Context, s streams, g *globals, names []string) error {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	list, settings, err := readAlarms(ctx, t, g)
+	if err != nil {
+		return err
+	}
+	var known []string
+	for _, a := range list.Alarms {
+		known = append(known, a.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(known, name) {
+			return usageError{fmt.Errorf("the stack has no alarm %q; it has %s", name, strings.Join(known, ", "))}
+		}
+	}
+	if len(names) == 0 {
+		names = known
+	}
+	tested := []string{}
+	for _, name := range names {
+		if err := provision.TestAlarm(ctx, t.clients, g.stack, settings, name, t.caller); err != nil {
+			return err
+		}
+		tested = append(tested, name)
+		if g.output != "json" {
+			fmt.Fprintf(s.out, "%-21s raised and reset: sent to %s\n", name, list.To)
+		}
+	}
+	if g.output == "json" {
+		return encode(s.out, alarmTestDocument{headOf("alarm-test"), placeOf(g, t), list.To, list.AlarmAudience, tested})
+	}
+	for _, text := range undelivered(list.To, list.AlarmAudience) {
+		fmt.Fprintln(s.out, text)
+	}
+	return nil
 }
 
 // readAlarms lists the alarms of the stack, with the settings that it has.

@@ -40,27 +40,30 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
 		Example: `  bookctl exec -- /bookapi -healthcheck
   bookctl exec --task 3f2a -- /bin/sh`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: within(g, func(ctx context.Context, args []string) error {
-			plugin, err := pluginFor(ctx, g)
-			if err != nil {
-				return err
-			}
-			t, err := connect(ctx, s, g)
-			if err != nil {
-				return err
-			}
-			session, err := provision.Exec(ctx, t.clients, g.stack, task, args, func(note string) { g.note(s, "%s", note) })
-			if err != nil {
-				return notDeployed(ctx, t, g, err, execHint(err))
-			}
-			if g.local {
-				return runInLocalContainer(ctx, s, session)
-			}
-			return runInTask(ctx, s, plugin, session)
-		}),
+		RunE: within(g, func(ctx context.Context, args []string) error { return execInTask(ctx, s, g, task, args) }),
 	}
 	cmd.Flags().StringVar(&task, "task", "", "the task whose id starts with this (default: any)")
 	return cmd
+}
+
+// execInTask runs a command in the task whose id starts with task.
+func execInTask(ctx context.Context, s streams, g *globals, task string, args []string) error {
+	plugin, err := pluginFor(ctx, g)
+	if err != nil {
+		return err
+	}
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	session, err := provision.Exec(ctx, t.clients, g.stack, task, args, func(note string) { g.note(s, "%s", note) })
+	if err != nil {
+		return notDeployed(ctx, t, g, err, execHint(err))
+	}
+	if g.local {
+		return runInLocalContainer(ctx, s, session)
+	}
+	return runInTask(ctx, s, plugin, session)
 }
 
 func execHint(err error) hint.Message {

@@ -30,46 +30,49 @@ that were destroyed and left snapshots are listed, too.`,
 		Example: `  bookctl list
   bookctl list --region eu-central-1 --output json`,
 		Args: cobra.NoArgs,
-		RunE: within(g, func(ctx context.Context, _ []string) error {
-			t, err := connect(ctx, s, g)
-			if err != nil {
-				return err
-			}
-			found, err := provision.Stacks(ctx, t.clients, !t.local)
-			if err != nil {
-				return err
-			}
-			stacks := make([]listedStack, 0, len(found))
-			ends := supportEnds{}
-			for _, f := range found {
-				sum, err := monthly(ctx, t, f, ends)
-				if err != nil {
-					return err
-				}
-				stacks = append(stacks, listedStack{f, sum})
-			}
-			for _, x := range stacks {
-				if x.Denied != "" {
-					g.note(s, "note: the state of stack %s is unknown: these credentials are not allowed %s on it; %s prints a policy that allows it", x.Stack, x.Denied, hint.Command("policy", "--stack", x.Stack))
-				}
-			}
-			if g.output == "json" {
-				return encode(s.out, listDocument{headOf("list"), t.account, t.region, stacks})
-			}
-			if len(stacks) == 0 {
-				if !g.quiet {
-					fmt.Fprintf(s.err, "no stack in %s\n", t.place)
-				}
-				return nil
-			}
-			w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-			fmt.Fprintln(w, "STACK\tSTATE\tTASKS\tDATABASE\tAGE\tA MONTH\tKEPT SNAPSHOTS")
-			for _, x := range stacks {
-				fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(databaseOf(x.Summary)), age(x.Created), cost(x.Monthly), kept(x.Summary))
-			}
-			return w.Flush()
-		}),
+		RunE: within(g, func(ctx context.Context, _ []string) error { return listStacks(ctx, s, g) }),
 	}
+}
+
+// listStacks prints the stacks of the account and region.
+func listStacks(ctx context.Context, s streams, g *globals) error {
+	t, err := connect(ctx, s, g)
+	if err != nil {
+		return err
+	}
+	found, err := provision.Stacks(ctx, t.clients, !t.local)
+	if err != nil {
+		return err
+	}
+	stacks := make([]listedStack, 0, len(found))
+	ends := supportEnds{}
+	for _, f := range found {
+		sum, err := monthly(ctx, t, f, ends)
+		if err != nil {
+			return err
+		}
+		stacks = append(stacks, listedStack{f, sum})
+	}
+	for _, x := range stacks {
+		if x.Denied != "" {
+			g.note(s, "note: the state of stack %s is unknown: these credentials are not allowed %s on it; %s prints a policy that allows it", x.Stack, x.Denied, hint.Command("policy", "--stack", x.Stack))
+		}
+	}
+	if g.output == "json" {
+		return encode(s.out, listDocument{headOf("list"), t.account, t.region, stacks})
+	}
+	if len(stacks) == 0 {
+		if !g.quiet {
+			fmt.Fprintf(s.err, "no stack in %s\n", t.place)
+		}
+		return nil
+	}
+	w := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "STACK\tSTATE\tTASKS\tDATABASE\tAGE\tA MONTH\tKEPT SNAPSHOTS")
+	for _, x := range stacks {
+		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\n", x.Stack, x.State, x.Running, x.Desired, orDash(databaseOf(x.Summary)), age(x.Created), cost(x.Monthly), kept(x.Summary))
+	}
+	return w.Flush()
 }
 
 // databaseOf is the state of a stack's database, and when RDS starts a stopped one.

@@ -66,33 +66,39 @@ runs in a container too. Without an engine only static programs run.
   bookctl local start --throttle aws --throttle-neighbour 0.5`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			behaviour.region = g.region
-			dir, err := localDir()
-			if err != nil {
-				return err
-			}
-			if _, err := behaviour.config(); err != nil {
-				return usageError{err}
-			}
-			info, running, err := localcloud.Running(cmd.Context(), dir)
-			if err != nil {
-				return err
-			}
-			if running {
-				if behaviour.region == info.Region {
-					behaviour.region = ""
-				}
-				if cmd.Flags().NFlag() > 0 && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1, engine: container.Auto}) {
-					return hint.With(errors.New("the local cloud is running already"), "%s first, to start it with other settings", hint.Command("local", "stop"))
-				}
-			} else if info, err = startLocalCloud(cmd.Context(), dir, behaviour.args()); err != nil {
-				return err
-			}
-			return printInfo(s, g, info, dir)
+			return localStart(cmd.Context(), s, g, behaviour, cmd.Flags().NFlag() > 0)
 		},
 	}
 	behaviour.add(cmd)
 	return cmd
+}
+
+// localStart starts the local cloud, unless it runs already. Given reports whether any flag was
+// given.
+func localStart(ctx context.Context, s streams, g *globals, behaviour cloudFlags, given bool) error {
+	behaviour.region = g.region
+	dir, err := localDir()
+	if err != nil {
+		return err
+	}
+	if _, err := behaviour.config(); err != nil {
+		return usageError{err}
+	}
+	info, running, err := localcloud.Running(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if running {
+		if behaviour.region == info.Region {
+			behaviour.region = ""
+		}
+		if given && !reflect.DeepEqual(behaviour, cloudFlags{scale: 1, engine: container.Auto}) {
+			return hint.With(errors.New("the local cloud is running already"), "%s first, to start it with other settings", hint.Command("local", "stop"))
+		}
+	} else if info, err = startLocalCloud(ctx, dir, behaviour.args()); err != nil {
+		return err
+	}
+	return printInfo(s, g, info, dir)
 }
 
 // idleAfter is how long after the last call the local cloud counts as idle.
@@ -156,39 +162,42 @@ func newLocalStop(s streams, g *globals) *cobra.Command {
 		Use:   "stop",
 		Short: "Stop the local cloud, keeping its state",
 		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			dir, err := localDir()
-			if err != nil {
-				return err
-			}
-			if purge {
-				if err := confirmPurge(cmd.Context(), s, g, dir); err != nil {
-					return err
-				}
-			}
-			if _, running, err := localcloud.Running(cmd.Context(), dir); err == nil && running && !g.quiet && g.output != "json" {
-				fmt.Fprintln(s.err, "stopping the local cloud: its tasks finish what they serve, and its databases shut down …")
-			}
-			ran, err := localcloud.Stop(cmd.Context(), dir)
-			if err != nil {
-				return err
-			}
-			if purge {
-				if err := localcloud.Purge(dir); err != nil {
-					return err
-				}
-			}
-			if g.output == "json" {
-				return encode(s.out, localStoppedDocument{head: headOf("local"), Stopped: ran, Dir: dir})
-			}
-			if !g.quiet {
-				fmt.Fprintln(s.err, stopped(ran, purge).Show(g.showCommand))
-			}
-			return nil
-		},
+		RunE:  func(cmd *cobra.Command, _ []string) error { return localStop(cmd.Context(), s, g, purge) },
 	}
 	cmd.Flags().BoolVar(&purge, "purge", false, "also delete everything in it, databases and snapshots included")
 	return cmd
+}
+
+// localStop stops the local cloud, and deletes its state if purge is set.
+func localStop(ctx context.Context, s streams, g *globals, purge bool) error {
+	dir, err := localDir()
+	if err != nil {
+		return err
+	}
+	if purge {
+		if err := confirmPurge(ctx, s, g, dir); err != nil {
+			return err
+		}
+	}
+	if _, running, err := localcloud.Running(ctx, dir); err == nil && running && !g.quiet && g.output != "json" {
+		fmt.Fprintln(s.err, "stopping the local cloud: its tasks finish what they serve, and its databases shut down …")
+	}
+	ran, err := localcloud.Stop(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if purge {
+		if err := localcloud.Purge(dir); err != nil {
+			return err
+		}
+	}
+	if g.output == "json" {
+		return encode(s.out, localStoppedDocument{head: headOf("local"), Stopped: ran, Dir: dir})
+	}
+	if !g.quiet {
+		fmt.Fprintln(s.err, stopped(ran, purge).Show(g.showCommand))
+	}
+	return nil
 }
 
 // stopped returns what became of the local cloud.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -76,36 +77,39 @@ When no local cloud runs, nothing is printed and the exit code is 3.`,
 		Example: `  eval "$(bookctl local env)"; aws rds describe-db-instances
   bookctl local env --shell fish | source`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			shell, known := shells[syntax]
-			if !known {
-				return usageError{fmt.Errorf("--shell %q: choose %s", syntax, strings.Join(slices.Sorted(maps.Keys(shells)), ", "))}
-			}
-			info, err := localCloud(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if g.output == "json" {
-				variables := map[string]string{}
-				for _, v := range localEnvironment(info) {
-					name, value, _ := strings.Cut(v, "=")
-					variables[name] = value
-				}
-				return encode(s.out, environmentDocument{headOf("environment"), variables, otherwise(os.Environ())})
-			}
-			var text strings.Builder
-			for _, name := range otherwise(os.Environ()) {
-				fmt.Fprintf(&text, shell.unset+"\n", name)
-			}
-			for _, v := range localEnvironment(info) {
-				name, value, _ := strings.Cut(v, "=")
-				fmt.Fprintf(&text, shell.set+"\n", name, shell.quote(value))
-			}
-			fmt.Fprintf(&text, shell.wrapper+"\n", shell.quote(info.Endpoint))
-			_, err = io.WriteString(s.out, text.String())
-			return err
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return printLocalEnv(cmd.Context(), s, g, syntax) },
 	}
 	cmd.Flags().StringVar(&syntax, "shell", "sh", "fish, powershell or sh")
 	return cmd
+}
+
+// printLocalEnv prints the environment in the syntax of a shell.
+func printLocalEnv(ctx context.Context, s streams, g *globals, syntax string) error {
+	shell, known := shells[syntax]
+	if !known {
+		return usageError{fmt.Errorf("--shell %q: choose %s", syntax, strings.Join(slices.Sorted(maps.Keys(shells)), ", "))}
+	}
+	info, err := localCloud(ctx)
+	if err != nil {
+		return err
+	}
+	if g.output == "json" {
+		variables := map[string]string{}
+		for _, v := range localEnvironment(info) {
+			name, value, _ := strings.Cut(v, "=")
+			variables[name] = value
+		}
+		return encode(s.out, environmentDocument{headOf("environment"), variables, otherwise(os.Environ())})
+	}
+	var text strings.Builder
+	for _, name := range otherwise(os.Environ()) {
+		fmt.Fprintf(&text, shell.unset+"\n", name)
+	}
+	for _, v := range localEnvironment(info) {
+		name, value, _ := strings.Cut(v, "=")
+		fmt.Fprintf(&text, shell.set+"\n", name, shell.quote(value))
+	}
+	fmt.Fprintf(&text, shell.wrapper+"\n", shell.quote(info.Endpoint))
+	_, err = io.WriteString(s.out, text.String())
+	return err
 }
