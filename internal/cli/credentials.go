@@ -241,7 +241,7 @@ func explainCredentials(err error) diagnosis.Explanation {
 		return explanation("The program that credential_process names gives no credentials: "+processFault(process)+".",
 			hint.New("run it by hand: it has to print JSON with Version 1, AccessKeyId and SecretAccessKey, and to exit with 0; it is configured in ~/.aws/config"))
 	case errors.As(err, &unknown):
-		return explanation(fmt.Sprintf("The AWS credentials can't be had: there is no address for %s.", unknown.Name),
+		return explanation(fmt.Sprintf("The AWS credentials can't be loaded: there is no address for %s.", unknown.Name),
 			hint.New("check the network and DNS, and the region in --region, AWS_REGION or ~/.aws/config"))
 	case errors.As(err, &trust):
 		return explainCertificate(trust)
@@ -280,7 +280,7 @@ func explainCredentials(err error) diagnosis.Explanation {
 	case errors.Is(err, context.DeadlineExceeded):
 		return explanation("The AWS credentials did not come within "+provision.SignInTimeout.String()+".", hint.New("check the network, and what AWS_PROFILE names"))
 	default:
-		return explanation("The AWS credentials can't be had: "+sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
+		return explanation("The AWS credentials can't be loaded: "+sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
 			hint.New("check AWS_PROFILE and ~/.aws/config; %s asks the same", hint.AWS("sts", "get-caller-identity")))
 	}
 	return explanation("There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",

@@ -52,7 +52,7 @@ func TestWhatSTSRefuses(t *testing.T) {
 		},
 		{
 			&smithy.OperationError{ServiceID: "STS", OperationName: "AssumeRole", Err: &net.DNSError{Name: "sts.mars-1.amazonaws.com", IsNotFound: true}},
-			"The AWS credentials can't be had: there is no address for sts.mars-1.amazonaws.com.", "check the network and DNS",
+			"The AWS credentials can't be loaded: there is no address for sts.mars-1.amazonaws.com.", "check the network and DNS",
 		},
 	} {
 		err := explainError(authError{noAccess{fmt.Errorf("failed to refresh cached credentials, %w", c.err)}})

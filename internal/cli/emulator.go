@@ -144,7 +144,7 @@ func (e *emulator) unanswered(err error) error {
 	case e == nil:
 		return err
 	case errors.As(err, &unknown):
-		return hint.With(fmt.Errorf("what answers at %s is not the AWS Emulator that wrote %s: %w", e.endpoint, e.directory, unknown), "start the emulator anew, or check AWS_ENDPOINT_URL")
+		return hint.With(fmt.Errorf("what answers at %s is not the AWS Emulator that wrote %s: %w", e.endpoint, e.directory, unknown), "restart the emulator, or check AWS_ENDPOINT_URL")
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return hint.With(fmt.Errorf("no AWS Emulator runs at %s, though one left its files in %s", e.endpoint, e.directory), "start it, or unset AWS_ENDPOINT_URL")
 	}

@@ -40,7 +40,7 @@ func runsHere(arch string) error {
 	if arch == runtime.GOARCH {
 		return nil
 	}
-	return hint.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "say --arch %s", runtime.GOARCH)
+	return hint.With(usageError{fmt.Errorf("this machine is %s, and can't run tasks for %s", runtime.GOARCH, arch)}, "use --arch %s", runtime.GOARCH)
 }
 
 // freePort finds a free port on localhost.

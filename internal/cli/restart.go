@@ -17,7 +17,7 @@ func newRestart(s streams, g *globals) *cobra.Command {
 	return &cobra.Command{
 		Use:   "restart",
 		Short: "Replace each task by a new one of the same release",
-		Long: `Replace each task by a new one of the same release, which reads its secrets anew.
+		Long: `Replace each task by a new one of the same release, which reads its secrets again.
 The old tasks serve until the new ones are healthy, so no request fails. The
 command succeeds only when the new tasks serve; if they do not become healthy, it
 prints the reason, and the old ones keep serving. Nothing else changes: no release

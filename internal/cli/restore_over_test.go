@@ -26,7 +26,7 @@ func TestARestoreOverADatabaseTouchesNothing(t *testing.T) {
 		for _, command := range []string{"plan", "up"} {
 			r := s.run(append([]string{command, "--local", "--restore", from}, imageless()[1:]...)...)
 			r.says(t, 1, "database book-database exists already, and its data stays as it is: RDS restores snapshot "+automated+" only into a new database, and from what this one was restored, if it was, is not known",
-				"next: leave --restore out to go on with the data that is there; or 'bookctl up --local --stack book-restored --restore "+automated+"' creates a stack beside this one", "'bookctl db dump --local --stack book-restored FILE'")
+				"next: leave --restore out to go on with the data that is there; or 'bookctl up --local --stack book-restored --restore "+automated+"' creates a stack next to this one", "'bookctl db dump --local --stack book-restored FILE'")
 			if strings.Contains(r.err, "'bookctl destroy") {
 				t.Errorf("%s --restore %s leads to a destroy, with which the snapshot goes:\n%s", command, from, r.err)
 			}

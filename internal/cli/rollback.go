@@ -171,7 +171,7 @@ func (r *rollbackRun) roll(ctx context.Context, serving, release provision.Relea
 	unset, err := provision.PastSecrets(ctx, r.t.clients, r.g.stack, settings)
 	if err != nil {
 		return hint.With(fmt.Errorf("revision %d can't be rolled back to: %w", release.Revision, err),
-			"go to another release with %s; or set the values anew with %s and deploy the image with %s", hint.Command("rollback", "--to", "N"), hint.Command("secret", "set", "NAME"), hint.Command("up", "--image", release.Image))
+			"go to another release with %s; or set the values again with %s and deploy the image with %s", hint.Command("rollback", "--to", "N"), hint.Command("secret", "set", "NAME"), hint.Command("up", "--image", release.Image))
 	}
 	p := &preparation{target: r.t, have: r.have, spec: deployedSpec(r.g, &r.have)}
 	p.spec.Deployed = nil // the run reads it

@@ -135,7 +135,7 @@ func listSecrets(ctx context.Context, s streams, g *globals) error {
 
 func setSecret(ctx context.Context, s streams, g *globals, name, file string) error {
 	if strings.Contains(name, "=") { // whose value would be shown
-		return hint.With(usageError{errors.New("a value is not said on the command line, where others see it")},
+		return hint.With(usageError{errors.New("a value must not be on the command line, where others see it")},
 			"name the variable alone; the value is asked for, or read from a file or standard input")
 	}
 	if err := provision.CheckOwnSecret(name, "a value"); err != nil {

@@ -121,7 +121,7 @@ func orHere(ctx context.Context) string {
 	if _, err := localCloud(ctx); err != nil {
 		return ""
 	}
-	return "; or say --local, for the cloud that runs on this machine"
+	return "; or use --local, for the cloud that runs on this machine"
 }
 
 // unanswered reports calls that are not answered yet.

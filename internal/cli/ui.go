@@ -125,7 +125,7 @@ func (l *pageSource) connected(ctx context.Context) (*target, error) {
 	}
 	if t.account != l.account || t.region != l.region {
 		return nil, hint.With(fmt.Errorf("the credentials are now of %s, and this page is of account %s, region %s", t.place, l.account, l.region),
-			"use those credentials again, or end this page and start %s anew", hint.Command("ui"))
+			"use those credentials again, or end this page and start %s again", hint.Command("ui"))
 	}
 	l.target = t
 	return t, nil

@@ -148,6 +148,6 @@ var yes = map[string]string{"true": "yes", "false": "no"}
 // stack's database. Deleting the database first is none: its automated snapshots go with it.
 func restoreIntoOtherStack(stack string, from provision.Snapshot) hint.Message {
 	other := naming.OtherStack(stack)
-	return hint.New("%s creates a stack beside this one with the data of the snapshot, and %s exports it from there",
+	return hint.New("%s creates a stack next to this one with the data of the snapshot, and %s exports it from there",
 		hint.Command("up", "--stack", other, "--restore", from.Name()), hint.Command("db", "dump", "--stack", other, "FILE"))
 }
