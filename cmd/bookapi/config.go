@@ -68,46 +68,11 @@ func (e *environment) number(name string, def, least, most int) int {
 func readConfig(get func(string) string) (config, error) {
 	e := &environment{get: get}
 	c := config{
-		port:   e.port(),
-		cpu:    e.number("TASK_CPU", 0, 1, 1<<20),
-		memory: e.number("TASK_MEMORY", 0, 16, 1<<24),
-		drain:  defaultDrain,
-		database: database.Config{
-			Host: get("DB_HOST"), Name: e.required("DB_NAME"),
-			User: e.required("DB_USERNAME"), Password: e.required("DB_PASSWORD"),
-			SSLMode: get("DB_SSLMODE"), RootCert: get("DB_SSLROOTCERT"),
-			Connections: e.number("DB_POOL", defaultPool, 2, 1000),
-		},
-	}
-	switch {
-	case c.database.Host == "":
-		c.database.Locate = e.addressInSecret()
-		c.database.Port = defaultDatabasePort // until it is known
-	case e.required("DB_PORT") != "":
-		c.database.Port = e.number("DB_PORT", 0, 1, 65535)
-	}
-	switch c.database.SSLMode {
-	case "":
-		c.database.SSLMode = "verify-full"
-	case "verify-full", "verify-ca", "require", "disable":
-	default:
-		e.problems = append(e.problems, "DB_SSLMODE must be verify-full, verify-ca, require or disable")
-	}
-	if c.database.RootCert == "" {
-		if _, err := os.Stat(rdsBundle); err == nil {
-			c.database.RootCert = rdsBundle
-		}
-	} else if _, err := os.ReadFile(c.database.RootCert); err != nil {
-		e.problems = append(e.problems, "DB_SSLROOTCERT names a file that can't be read")
-	}
-	if n := e.number("TASK_DRAIN", 0, 1, int(api.MaxDrain/time.Second)); n > 0 {
-		c.drain = time.Duration(n) * time.Second
-	}
-	if value := get("SHUTDOWN_DRAIN"); value != "" {
-		var err error
-		if c.drain, err = time.ParseDuration(value); err != nil || c.drain < 0 || c.drain > api.MaxDrain {
-			e.problems = append(e.problems, fmt.Sprintf("SHUTDOWN_DRAIN must be a duration such as 5s, up to %s", api.MaxDrain))
-		}
+		port:     e.port(),
+		cpu:      e.number("TASK_CPU", 0, 1, 1<<20),
+		memory:   e.number("TASK_MEMORY", 0, 16, 1<<24),
+		database: e.database(),
+		drain:    e.drain(),
 	}
 	if value := get("LOG_LEVEL"); value != "" && c.level.UnmarshalText([]byte(value)) != nil {
 		e.problems = append(e.problems, "LOG_LEVEL must be debug, info, warn or error")
@@ -117,6 +82,52 @@ func readConfig(get func(string) string) (config, error) {
 		return config{}, errors.New("environment: " + strings.Join(e.problems, "; "))
 	}
 	return c, nil
+}
+
+func (e *environment) database() database.Config {
+	c := database.Config{
+		Host: e.get("DB_HOST"), Name: e.required("DB_NAME"),
+		User: e.required("DB_USERNAME"), Password: e.required("DB_PASSWORD"),
+		SSLMode: e.get("DB_SSLMODE"), RootCert: e.get("DB_SSLROOTCERT"),
+		Connections: e.number("DB_POOL", defaultPool, 2, 1000),
+	}
+	switch {
+	case c.Host == "":
+		c.Locate = e.addressFromSecret()
+		c.Port = defaultDatabasePort // until it is known
+	case e.required("DB_PORT") != "":
+		c.Port = e.number("DB_PORT", 0, 1, 65535)
+	}
+	switch c.SSLMode {
+	case "":
+		c.SSLMode = "verify-full"
+	case "verify-full", "verify-ca", "require", "disable":
+	default:
+		e.problems = append(e.problems, "DB_SSLMODE must be verify-full, verify-ca, require or disable")
+	}
+	if c.RootCert == "" {
+		if _, err := os.Stat(rdsBundle); err == nil {
+			c.RootCert = rdsBundle
+		}
+	} else if _, err := os.ReadFile(c.RootCert); err != nil {
+		e.problems = append(e.problems, "DB_SSLROOTCERT names a file that can't be read")
+	}
+	return c
+}
+
+// drain is how long to serve after SIGTERM.
+func (e *environment) drain() time.Duration {
+	drain := defaultDrain
+	if n := e.number("TASK_DRAIN", 0, 1, int(api.MaxDrain/time.Second)); n > 0 {
+		drain = time.Duration(n) * time.Second
+	}
+	if value := e.get("SHUTDOWN_DRAIN"); value != "" {
+		var err error
+		if drain, err = time.ParseDuration(value); err != nil || drain < 0 || drain > api.MaxDrain {
+			e.problems = append(e.problems, fmt.Sprintf("SHUTDOWN_DRAIN must be a duration such as 5s, up to %s", api.MaxDrain))
+		}
+	}
+	return drain
 }
 
 func (e *environment) port() int { return e.number("PORT", defaultPort, 0, 65535) }

@@ -69,7 +69,7 @@ func serve(getenv func(string) string, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fit(c, getenv)
+	tuneRuntime(c, getenv)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	signals := make(chan os.Signal, 2)
@@ -102,10 +102,10 @@ func serve(getenv func(string) string, stderr io.Writer) error {
 	return server.Serve(ctx, listener)
 }
 
-// fit fits the runtime to the container's share. Go takes at least 2 threads
+// tuneRuntime sets the limits of Go's runtime to the container's share. Go takes at least 2 threads
 // from a CPU quota, however small; with a quarter of a CPU one was measured to
 // be faster by a tenth.
-func fit(c config, getenv func(string) string) {
+func tuneRuntime(c config, getenv func(string) string) {
 	if c.cpu > 0 && getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(min(runtime.NumCPU(), (c.cpu+1023)/1024))
 	}

@@ -29,9 +29,9 @@ const (
 	maxWorking = 2048
 )
 
-// admit is the middleware of all operations. It reads the body, refuses what is
-// not text, and what is too much.
-func (s *Server) admit(ctx huma.Context, next func(huma.Context)) {
+// checkRequest is the middleware of all operations. It reads the body, and refuses a request
+// that is too large, is not text, or is one too many.
+func (s *Server) checkRequest(ctx huma.Context, next func(huma.Context)) {
 	r, w := humachi.Unwrap(ctx)
 	op := ctx.Operation()
 	recordOf(r.Context()).operation = op.OperationID
@@ -73,11 +73,11 @@ func (c *countingReader) Read(p []byte) (int, error) {
 }
 
 // readBody reads the whole body, of size bytes if that is known (not negative).
-func readBody(from io.Reader, size, most int64) ([]byte, error) {
+func readBody(from io.Reader, size, limit int64) ([]byte, error) {
 	var text []byte
 	var err error
-	if size <= most {
-		text, err = io.ReadAll(io.LimitReader(from, most+1))
+	if size <= limit {
+		text, err = io.ReadAll(io.LimitReader(from, limit+1))
 	}
 	var known *Error
 	var late net.Error
@@ -88,8 +88,8 @@ func readBody(from io.Reader, size, most int64) ([]byte, error) {
 		return nil, &Error{Status: http.StatusRequestTimeout, Message: "the request body did not arrive in time"}
 	case err != nil:
 		return nil, badRequest("the request body can't be read")
-	case max(size, int64(len(text))) > most:
-		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("the request body is longer than %d bytes", most)}
+	case max(size, int64(len(text))) > limit:
+		return nil, &Error{Status: http.StatusRequestEntityTooLarge, Message: fmt.Sprintf("the request body is longer than %d bytes", limit)}
 	}
 	return text, nil
 }

@@ -7,9 +7,9 @@ import (
 	"unicode/utf8"
 )
 
-// MaxText is the greatest length of a name or an author, in characters (Unicode
+// maxText is the greatest length of a name or an author, in characters (Unicode
 // code points), as PostgreSQL and JSON Schema count them.
-const MaxText = 1000
+const maxText = 1000
 
 // NewBook is what a client says about a book.
 type NewBook struct {
@@ -47,5 +47,5 @@ func (b *Book) location() string { return "/books/id/" + strconv.FormatInt(b.ID,
 // NewBook says, and what PostgreSQL's text can hold.
 func storable(text string) bool {
 	n := utf8.RuneCountInString(text)
-	return 1 <= n && n <= MaxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
+	return 1 <= n && n <= maxText && utf8.ValidString(text) && !strings.Contains(text, "\x00")
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/url"
@@ -10,11 +11,9 @@ import (
 )
 
 const (
-	maxBook      = 64 << 10 // fits two texts of MaxText characters, all escaped
+	maxBook      = 64 << 10 // fits two texts of maxText characters, all escaped
 	maxBatchBody = 1 << 20
 )
-
-var replayedHeader = map[bool]string{true: "true"} // or none
 
 type nameInput struct {
 	Name string `path:"name" minLength:"1" maxLength:"1000" pattern:"^[^\\x00]*$" patternDescription:"text without NUL" doc:"Name of the book, percent-encoded"`
@@ -106,31 +105,48 @@ type listOutput struct {
 
 // register adds the operations, in the order of the document.
 func (s *Server) register(api huma.API) {
-	huma.Register(api, operation("create-book", http.MethodPost, "/books", http.StatusCreated,
-		"Store a book", "", 400, 408, 413, 415, 503), handle(s.create))
-	huma.Register(api, operation("list-books", http.MethodGet, "/books", http.StatusOK,
-		"List books", "In the order in which they were stored, or of their names with q. There are no totals: every page costs the same, however many books there are.", 400, 503), handle(s.list))
-	batch := operation("create-books", http.MethodPost, "/books/batch", http.StatusCreated,
-		"Store many books, all or none", "", 400, 408, 413, 415, 503)
-	batch.MaxBodyBytes = maxBatchBody
-	huma.Register(api, batch, handle(s.createAll))
-	huma.Register(api, operation("get-book-by-name", http.MethodGet, "/books/{name}", http.StatusOK,
-		"The first book of a name", "Names are percent-encoded; one may hold slashes, which need not be, unless it begins with id/.", 304, 400, 404, 503), handle(s.byName))
-	huma.Register(api, operation("get-book", http.MethodGet, "/books/id/{id}", http.StatusOK,
-		"A book by its number", "", 304, 400, 404, 503), handle(s.byID))
-	huma.Register(api, operation("replace-book", http.MethodPut, "/books/id/{id}", http.StatusOK,
-		"Replace a book", "", 400, 404, 408, 412, 413, 415, 428, 503), handle(s.replace))
-	huma.Register(api, operation("change-book", http.MethodPatch, "/books/id/{id}", http.StatusOK,
-		"Change some fields of a book", "", 400, 404, 408, 412, 413, 415, 428, 503), handle(s.patch))
-	huma.Register(api, operation("delete-book", http.MethodDelete, "/books/id/{id}", http.StatusNoContent,
-		"Remove a book", "", 400, 404, 412, 428, 503), handle(s.remove))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "create-book", Method: http.MethodPost, Path: "/books", DefaultStatus: http.StatusCreated,
+		Summary: "Store a book",
+	}, 400, 408, 413, 415, 503), withProblems(s.create))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "list-books", Method: http.MethodGet, Path: "/books", DefaultStatus: http.StatusOK,
+		Summary:     "List books",
+		Description: "In the order in which they were stored, or of their names with q. There are no totals: every page costs the same, however many books there are.",
+	}, 400, 503), withProblems(s.list))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "create-books", Method: http.MethodPost, Path: "/books/batch", DefaultStatus: http.StatusCreated,
+		Summary:      "Store many books, all or none",
+		MaxBodyBytes: maxBatchBody,
+	}, 400, 408, 413, 415, 503), withProblems(s.createAll))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "get-book-by-name", Method: http.MethodGet, Path: "/books/{name}", DefaultStatus: http.StatusOK,
+		Summary:     "The first book of a name",
+		Description: "Names are percent-encoded; one may hold slashes, which need not be, unless it begins with id/.",
+	}, 304, 400, 404, 503), withProblems(s.byName))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "get-book", Method: http.MethodGet, Path: "/books/id/{id}", DefaultStatus: http.StatusOK,
+		Summary: "A book by its number",
+	}, 304, 400, 404, 503), withProblems(s.byID))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "replace-book", Method: http.MethodPut, Path: "/books/id/{id}", DefaultStatus: http.StatusOK,
+		Summary: "Replace a book",
+	}, 400, 404, 408, 412, 413, 415, 428, 503), withProblems(s.replace))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "change-book", Method: http.MethodPatch, Path: "/books/id/{id}", DefaultStatus: http.StatusOK,
+		Summary: "Change some fields of a book",
+	}, 400, 404, 408, 412, 413, 415, 428, 503), withProblems(s.patch))
+	huma.Register(api, withDefaults(huma.Operation{
+		OperationID: "delete-book", Method: http.MethodDelete, Path: "/books/id/{id}", DefaultStatus: http.StatusNoContent,
+		Summary: "Remove a book",
+	}, 400, 404, 412, 428, 503), withProblems(s.remove))
 }
 
-func operation(id, method, path string, status int, summary, description string, errors ...int) huma.Operation {
-	op := huma.Operation{
-		OperationID: id, Method: method, Path: path, DefaultStatus: status, Summary: summary, Description: description,
-		MaxBodyBytes: maxBook, Tags: []string{"books"}, Errors: errors, Responses: map[string]*huma.Response{},
-	}
+// withDefaults adds what all operations have, and the statuses of errors, to an operation. 304
+// is not an error.
+func withDefaults(op huma.Operation, errors ...int) huma.Operation {
+	op.MaxBodyBytes = cmp.Or(op.MaxBodyBytes, maxBook)
+	op.Tags, op.Errors, op.Responses = []string{"books"}, errors, map[string]*huma.Response{}
 	if errors[0] == http.StatusNotModified {
 		op.Errors = errors[1:]
 		op.Responses["304"] = &huma.Response{Description: "The client has the book as it is"}
@@ -146,8 +162,8 @@ func (s *Server) create(ctx context.Context, in *createInput) (*createOutput, er
 	} else {
 		var stored []*Book
 		var replayed bool
-		if stored, replayed, err = s.store.InsertOnce(ctx, in.Key, []NewBook{in.Body}); err == nil {
-			out.Body, out.Replayed = stored[0], replayedHeader[replayed]
+		if stored, replayed, err = s.store.InsertIdempotent(ctx, in.Key, []NewBook{in.Body}); err == nil {
+			out.Body, out.Replayed = stored[0], replayedHeader(replayed)
 		}
 	}
 	if err != nil {
@@ -157,6 +173,14 @@ func (s *Server) create(ctx context.Context, in *createInput) (*createOutput, er
 	return out, nil
 }
 
+// replayedHeader is the value of Idempotency-Replayed, or none.
+func replayedHeader(replayed bool) string {
+	if replayed {
+		return "true"
+	}
+	return ""
+}
+
 func (s *Server) createAll(ctx context.Context, in *batchInput) (*batchOutput, error) {
 	out := &batchOutput{}
 	var err error
@@ -164,8 +188,8 @@ func (s *Server) createAll(ctx context.Context, in *batchInput) (*batchOutput, e
 		out.Body.Books, err = s.store.InsertAll(ctx, in.Body.Books)
 	} else {
 		var replayed bool
-		out.Body.Books, replayed, err = s.store.InsertOnce(ctx, "batch:"+in.Key, in.Body.Books)
-		out.Replayed = replayedHeader[replayed]
+		out.Body.Books, replayed, err = s.store.InsertIdempotent(ctx, "batch:"+in.Key, in.Body.Books)
+		out.Replayed = replayedHeader(replayed)
 	}
 	return out, err
 }

@@ -4,7 +4,7 @@
 // and traces it; routes.go finds its operation; body.go refuses what is too much
 // or not text; huma checks it against the types in books.go, which also make the
 // OpenAPI document, and calls the method of Server there; that calls the Store
-// (store.go, list.go, once.go). error.go turns errors into answers.
+// (store.go, list.go, idempotency.go, etag.go). error.go turns errors into answers.
 //
 // # Speed
 //

@@ -70,8 +70,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	_ = json.NewEncoder(w).Encode(p) // the client has gone
 }
 
-// handle makes an operation of huma's, which answers with problem documents.
-func handle[In, Out any](do func(context.Context, *In) (*Out, error)) func(context.Context, *In) (*Out, error) {
+// withProblems has an operation of huma answer errors with problem documents.
+func withProblems[In, Out any](do func(context.Context, *In) (*Out, error)) func(context.Context, *In) (*Out, error) {
 	return func(ctx context.Context, in *In) (*Out, error) {
 		out, err := do(ctx, in)
 		if _, ok := errors.AsType[huma.HeadersError](err); ok || err == nil {

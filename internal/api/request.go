@@ -15,8 +15,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// record is what handlers add to the log, the metrics and the trace of a request.
-type record struct {
+// requestRecord is what handlers add to the log, the metrics and the trace of a request.
+type requestRecord struct {
 	id        string
 	operation string // of the OpenAPI document, or a path of ours
 	err       error  // why it failed, when that is not the client's fault
@@ -25,11 +25,11 @@ type record struct {
 type recordKey struct{}
 
 // recordOf is the record of the request that has ctx.
-func recordOf(ctx context.Context) *record {
-	if rec, ok := ctx.Value(recordKey{}).(*record); ok {
+func recordOf(ctx context.Context) *requestRecord {
+	if rec, ok := ctx.Value(recordKey{}).(*requestRecord); ok {
 		return rec
 	}
-	return &record{} // of nobody
+	return &requestRecord{} // of nobody
 }
 
 // observe gives each request an id, logs, counts and traces it, and turns a
@@ -37,7 +37,7 @@ func recordOf(ctx context.Context) *record {
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		rec := &record{id: requestID(r), operation: "other"}
+		rec := &requestRecord{id: requestID(r), operation: "other"}
 		ctx := context.WithValue(s.startTrace(r), recordKey{}, rec)
 		header := w.Header()
 		header.Set("X-Request-Id", rec.id)
@@ -63,7 +63,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 }
 
 // report logs and counts a request that has been answered.
-func (s *Server) report(ctx context.Context, r *http.Request, rec *record, out middleware.WrapResponseWriter, took time.Duration) {
+func (s *Server) report(ctx context.Context, r *http.Request, rec *requestRecord, out middleware.WrapResponseWriter, took time.Duration) {
 	status := cmp.Or(out.Status(), http.StatusOK)
 	s.meter.observe(rec.operation, status, took)
 	endTrace(ctx, r, rec, status)
@@ -115,8 +115,8 @@ func requestID(r *http.Request) string {
 	return rand.Text()[:16]
 }
 
-// named gives the operation of a handler.
-func named(operation string, handler http.Handler) http.HandlerFunc {
+// withOperation records the name of a handler's operation.
+func withOperation(operation string, handler http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		recordOf(r.Context()).operation = operation
 		handler.ServeHTTP(w, r)

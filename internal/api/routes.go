@@ -27,17 +27,17 @@ func (s *Server) routes() http.Handler {
 	// No page and no schemas of huma's: its page needs the internet.
 	config.DocsPath, config.SchemasPath, config.CreateHooks = "", "", nil
 	api := humachi.New(router, config)
-	api.UseMiddleware(s.admit)
+	api.UseMiddleware(s.checkRequest)
 	s.register(api)
-	router.Get("/healthz", named("healthz", plainText("ok\n", noCheck)))
-	router.Get("/readyz", named("readyz", plainText("ready\n", s.checkReady)))
-	router.Get("/startupz", named("startupz", plainText("started\n", s.checkNotDraining)))
-	router.Get("/metrics", named("metrics", http.HandlerFunc(s.meter.show)))
-	router.Get("/docs", named("docs", asset("docs.html")))
-	router.Get("/docs.js", named("docs", asset("docs.js")))
-	router.Get("/style.css", named("docs", asset("style.css")))
-	router.Get("/", named("home", http.HandlerFunc(s.home)))
-	router.Post("/", named("home", http.HandlerFunc(s.addFromHome)))
+	router.Get("/healthz", withOperation("healthz", plainText("ok\n", noCheck)))
+	router.Get("/readyz", withOperation("readyz", plainText("ready\n", s.checkReady)))
+	router.Get("/startupz", withOperation("startupz", plainText("started\n", s.checkNotDraining)))
+	router.Get("/metrics", withOperation("metrics", http.HandlerFunc(s.meter.show)))
+	router.Get("/docs", withOperation("docs", asset("docs.html")))
+	router.Get("/docs.js", withOperation("docs", asset("docs.js")))
+	router.Get("/style.css", withOperation("docs", asset("style.css")))
+	router.Get("/", withOperation("home", http.HandlerFunc(s.home)))
+	router.Post("/", withOperation("home", http.HandlerFunc(s.addFromHome)))
 	return router
 }
 

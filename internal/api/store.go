@@ -37,7 +37,7 @@ func newStore(pool *pgxpool.Pool) *Store {
 
 func newBatcher[In, Out any](workers int, serve func(context.Context, []In) ([]Out, error)) *batch.Batcher[In, Out] {
 	return &batch.Batcher[In, Out]{
-		Serve: serve, Single: database.RefusesData, Workers: workers, MaxBatch: 64, MaxWaiting: 1024, MaxWait: queryTimeout,
+		Serve: serve, OneInputMayFail: database.RefusesData, Workers: workers, MaxBatch: 64, MaxWaiting: 1024, MaxWait: queryTimeout,
 		Overloaded: unavailable("too many requests at once", nil),
 	}
 }

@@ -24,7 +24,7 @@ func (s *Server) startTrace(r *http.Request) context.Context {
 
 // endTrace ends the request's span. The names are those of
 // https://opentelemetry.io/docs/specs/semconv/http/http-spans/.
-func endTrace(ctx context.Context, r *http.Request, rec *record, status int) {
+func endTrace(ctx context.Context, r *http.Request, rec *requestRecord, status int) {
 	span := trace.SpanFromContext(ctx)
 	if !span.IsRecording() {
 		return

@@ -71,7 +71,7 @@ func (s Source) cacheProgram(path string, cached [sha256.Size]byte) error {
 	return nil
 }
 
-// readCached reads what keep wrote, or nil where it is not whole.
+// readCached reads what writeCached wrote, or nil if it is incomplete.
 func readCached(path string) []byte {
 	text, err := os.ReadFile(path)
 	if err != nil || len(text) < sha256.Size || sha256.Sum256(text[sha256.Size:]) != [sha256.Size]byte(text) {

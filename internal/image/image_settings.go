@@ -18,11 +18,8 @@ import (
 
 // LabelPrefix begins the labels by which an image says of itself how a container of it
 // is run: io.github.bookctl.health-path=/healthz, say. What comes behind it is the
-// name of a setting in labelSettings. Images that bookctl builds carry them.
+// name of a setting. Images that bookctl builds carry them.
 const LabelPrefix = "io.github.bookctl."
-
-// labelSettings are the settings that an image can give by a label.
-var labelSettings = []string{"health-path", "health-status", "health-grace", "read-only-root", "db-name", "db-user", LocatesDatabase, DatabaseAuthority, ReadyPath, Drain}
 
 const (
 	// LocatesDatabase is the label of a program that asks the secret DB_SECRET_ARN where

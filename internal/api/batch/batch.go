@@ -21,9 +21,9 @@ type Batcher[In, Out any] struct {
 	// Serve returns one output for each input, in their order. Its error is that
 	// of all of them, and nothing was done. A panic is an error.
 	Serve func(context.Context, []In) ([]Out, error)
-	// Single says of an error that it may come from one input alone: each is then
+	// OneInputMayFail reports whether an error may come from a single input: each input is then
 	// served by itself, so that a bad one fails alone.
-	Single func(error) bool
+	OneInputMayFail func(error) bool
 	// Workers is how many batches are served at once, and MaxBatch the most calls
 	// in one.
 	Workers, MaxBatch int
@@ -40,17 +40,17 @@ type Batcher[In, Out any] struct {
 }
 
 type call[In, Out any] struct {
-	ctx  context.Context
-	in   In
-	came time.Time
-	out  Out
-	err  error
-	done chan struct{} // closed when out or err is set
+	ctx      context.Context
+	in       In
+	queuedAt time.Time
+	out      Out
+	err      error
+	done     chan struct{} // closed when out or err is set
 }
 
 // Do has in served. It does not return before, even if ctx ends.
 func (b *Batcher[In, Out]) Do(ctx context.Context, in In) (Out, error) {
-	c := &call[In, Out]{ctx: ctx, in: in, came: time.Now(), done: make(chan struct{})}
+	c := &call[In, Out]{ctx: ctx, in: in, queuedAt: time.Now(), done: make(chan struct{})}
 	b.mu.Lock()
 	if len(b.waiting) >= b.MaxWaiting {
 		b.mu.Unlock()
@@ -80,7 +80,7 @@ func (b *Batcher[In, Out]) work() {
 		calls := b.waiting[:n:n]
 		b.waiting = b.waiting[n:]
 		b.mu.Unlock()
-		if calls = b.fresh(calls); len(calls) > 0 {
+		if calls = b.dropExpired(calls); len(calls) > 0 {
 			ctx, end := span(calls)
 			b.serve(ctx, calls)
 			end()
@@ -88,17 +88,17 @@ func (b *Batcher[In, Out]) work() {
 	}
 }
 
-// fresh refuses the calls that have waited for too long, and returns the others.
-func (b *Batcher[In, Out]) fresh(calls []*call[In, Out]) (fresh []*call[In, Out]) {
+// dropExpired refuses the calls that have waited longer than MaxWait, and returns the others.
+func (b *Batcher[In, Out]) dropExpired(calls []*call[In, Out]) (dropExpired []*call[In, Out]) {
 	for _, c := range calls {
-		if time.Since(c.came) <= b.MaxWait {
-			fresh = append(fresh, c)
+		if time.Since(c.queuedAt) <= b.MaxWait {
+			dropExpired = append(dropExpired, c)
 			continue
 		}
 		c.err = b.Overloaded
 		close(c.done)
 	}
-	return fresh
+	return dropExpired
 }
 
 // span is that of a batch: it is part of the first trace that one of the calls
@@ -125,8 +125,8 @@ func (b *Batcher[In, Out]) serve(ctx context.Context, calls []*call[In, Out]) {
 	for i, c := range calls {
 		in[i] = c.in
 	}
-	out, err := b.safely(ctx, in)
-	if len(calls) > 1 && err != nil && b.Single(err) {
+	out, err := b.serveRecovering(ctx, in)
+	if len(calls) > 1 && err != nil && b.OneInputMayFail(err) {
 		for i := range calls {
 			b.serve(ctx, calls[i:i+1])
 		}
@@ -140,7 +140,8 @@ func (b *Batcher[In, Out]) serve(ctx context.Context, calls []*call[In, Out]) {
 	}
 }
 
-func (b *Batcher[In, Out]) safely(ctx context.Context, in []In) (out []Out, err error) {
+// serveRecovering calls Serve, and turns a panic into an error.
+func (b *Batcher[In, Out]) serveRecovering(ctx context.Context, in []In) (out []Out, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())

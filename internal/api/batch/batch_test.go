@@ -21,8 +21,8 @@ var errBad, errOverloaded = errors.New("bad"), errors.New("overloaded")
 func double(sizes *[]int) *batch.Batcher[string, string] {
 	return &batch.Batcher[string, string]{
 		Workers: 1, MaxBatch: 8, MaxWaiting: 16, MaxWait: time.Minute,
-		Overloaded: errOverloaded,
-		Single:     func(err error) bool { return errors.Is(err, errBad) },
+		Overloaded:      errOverloaded,
+		OneInputMayFail: func(err error) bool { return errors.Is(err, errBad) },
 		Serve: func(_ context.Context, in []string) (out []string, err error) {
 			*sizes = append(*sizes, len(in))
 			time.Sleep(time.Second)

@@ -12,20 +12,20 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// InsertOnce is InsertAll, once for a key: when the same request comes again it
-// has the same answer, and replayed is true. Another request under the key is
-// an error.
-func (s *Store) InsertOnce(ctx context.Context, key string, books []NewBook) (stored []*Book, replayed bool, err error) {
+// InsertIdempotent is like InsertAll, but stores the books only once for a key. If the same
+// request comes again, it gets the same answer, and replayed is true. Another request with the
+// key is an error.
+func (s *Store) InsertIdempotent(ctx context.Context, key string, books []NewBook) (stored []*Book, replayed bool, err error) {
 	err = s.withConn(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) (err error) {
-			stored, replayed, err = insertOnce(ctx, tx, key, books)
+			stored, replayed, err = insertIdempotent(ctx, tx, key, books)
 			return err
 		})
 	})
 	return stored, replayed, err
 }
 
-func insertOnce(ctx context.Context, tx pgx.Tx, key string, books []NewBook) (stored []*Book, replayed bool, err error) {
+func insertIdempotent(ctx context.Context, tx pgx.Tx, key string, books []NewBook) (stored []*Book, replayed bool, err error) {
 	var ids []int64
 	var created time.Time
 	text, err := json.Marshal(books)

@@ -25,10 +25,10 @@ import (
 // (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-iam-roles.html).
 const agentAddress = "http://169.254.170.2"
 
-// addressInSecret creates what asks the secret where the database is. The secret has
-// the keys that AWS gives those of RDS, of which only host and port are looked at:
-// the password is ECS's to hand over.
-func (e *environment) addressInSecret() func(context.Context) (string, int, error) {
+// addressFromSecret returns a function that reads the database's host and port from the secret.
+// The secret has the keys that AWS gives the secrets of RDS. Its password is not read: ECS
+// provides that.
+func (e *environment) addressFromSecret() func(context.Context) (string, int, error) {
 	id := e.get("DB_SECRET_ARN")
 	if id == "" {
 		e.problems = append(e.problems, "DB_HOST is not set, nor DB_SECRET_ARN")
@@ -39,41 +39,48 @@ func (e *environment) addressInSecret() func(context.Context) (string, int, erro
 		e.problems = append(e.problems, "DB_SECRET_ARN must be the ARN of a secret in Secrets Manager")
 		return nil
 	}
-	role := e.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	credentialsURL := e.get("AWS_CONTAINER_CREDENTIALS_FULL_URI")
 	if relative := e.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"); relative != "" {
-		role = agentAddress + relative
+		credentialsURL = agentAddress + relative
 	}
-	if role == "" {
+	if credentialsURL == "" {
 		e.problems = append(e.problems, "DB_SECRET_ARN needs the credentials that ECS gives to tasks: AWS_CONTAINER_CREDENTIALS_RELATIVE_URI is not set")
 		return nil
 	}
-	config := aws.Config{Region: secret.Region, Credentials: aws.NewCredentialsCache(endpointcreds.New(role)), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
+	config := aws.Config{Region: secret.Region, Credentials: aws.NewCredentialsCache(endpointcreds.New(credentialsURL)), APIOptions: []func(*middleware.Stack) error{requestbody.Readable}}
 	if url := cmp.Or(e.get("AWS_ENDPOINT_URL_SECRETS_MANAGER"), e.get("AWS_ENDPOINT_URL")); url != "" {
 		config.BaseEndpoint = &url
 	}
-	client := secretsmanager.NewFromConfig(config)
-	var (
-		mu   sync.Mutex
-		host string
-		port int
-	)
-	return func(ctx context.Context) (string, int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if host != "" {
-			return host, port, nil
-		}
-		out, err := client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &id})
-		if err != nil {
-			var refused smithy.APIError
-			if errors.As(err, &refused) { // without the id of the request, which differs each time
-				err = fmt.Errorf("%s: %s", refused.ErrorCode(), refused.ErrorMessage())
-			}
-			return "", 0, fmt.Errorf("read DB_SECRET_ARN: %w", err)
-		}
-		host, port, err = parseAddress(aws.ToString(out.SecretString))
-		return host, port, err
+	s := &secretAddress{client: secretsmanager.NewFromConfig(config), id: id}
+	return s.read
+}
+
+// secretAddress reads the address of the database from a secret, until it has one.
+type secretAddress struct {
+	client *secretsmanager.Client
+	id     string
+
+	mu   sync.Mutex
+	host string // empty until it is known
+	port int
+}
+
+func (s *secretAddress) read(ctx context.Context) (host string, port int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.host != "" {
+		return s.host, s.port, nil
 	}
+	out, err := s.client.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &s.id})
+	if err != nil {
+		var refused smithy.APIError
+		if errors.As(err, &refused) { // without the id of the request, which differs each time
+			err = fmt.Errorf("%s: %s", refused.ErrorCode(), refused.ErrorMessage())
+		}
+		return "", 0, fmt.Errorf("read DB_SECRET_ARN: %w", err)
+	}
+	s.host, s.port, err = parseAddress(aws.ToString(out.SecretString))
+	return s.host, s.port, err
 }
 
 // parseAddress reads host and port from a secret's value. People edit it: the port may
