@@ -11,10 +11,6 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// balancerAddresses are the free addresses that ELB requires in each subnet of a load balancer.
-// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html#subnets-load-balancer
-const balancerAddresses = 8
-
 // checkMove refuses another VPC, or another range of it, for a stack that is there.
 func (in Intent) checkMove() error {
 	have, want := in.Deployed, in.Settings
@@ -43,7 +39,7 @@ func (in Intent) checkDatabaseStays() error {
 		return nil
 	}
 	named := strings.Split(in.Settings.DBSubnets, ",")
-	left := slices.DeleteFunc(slices.Clone(in.Deployed.DatabaseIn()), func(id string) bool { return slices.Contains(named, id) })
+	left := slices.DeleteFunc(slices.Clone(in.Deployed.DatabaseSubnets()), func(id string) bool { return slices.Contains(named, id) })
 	if len(left) == 0 {
 		return nil
 	}
@@ -56,7 +52,7 @@ func (in Intent) checkDatabaseStays() error {
 // that its public subnets are not known, and what is created in it has to be allowed on the
 // VPC of that account.
 // https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
-func (in Intent) checkOwner(g provision.GivenNetwork, account string) error {
+func (in Intent) checkOwner(g provision.VPCInfo, account string) error {
 	if g.Owner == "" || g.Owner == account || in.Deployed.VPC == g.VPC {
 		return nil
 	}
@@ -75,8 +71,8 @@ func (in Intent) hasPlace() bool {
 
 // subnetChoice are the subnets of a VPC that was given among which a stack's are chosen.
 type subnetChoice struct {
-	provision.GivenNetwork
-	public, data []provision.GivenRange
+	provision.VPCInfo
+	public, data []provision.SubnetInfo
 	// named and dataNamed say that the user has chosen, and kept that the stack is in the
 	// public ones already, where it has its addresses.
 	named, dataNamed, kept bool
@@ -84,8 +80,8 @@ type subnetChoice struct {
 
 // subnetsOf finds the subnets that a stack can have in the VPC that it was given, of the
 // zones that are open to it.
-func (in Intent) subnetsOf(g provision.GivenNetwork, open []string) (subnetChoice, error) {
-	c := subnetChoice{GivenNetwork: g, named: in.Settings.Subnets != "", dataNamed: in.Settings.DBSubnets != "", kept: in.Settings.Subnets != "" && in.Settings.Subnets == in.Deployed.Subnets}
+func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, error) {
+	c := subnetChoice{VPCInfo: g, named: in.Settings.Subnets != "", dataNamed: in.Settings.DBSubnets != "", kept: in.Settings.Subnets != "" && in.Settings.Subnets == in.Deployed.Subnets}
 	switch {
 	case g.Blocked != "off":
 		return c, hint.With(fmt.Errorf("VPC Block Public Access keeps the internet out of %s (%s)", g.VPC, g.Blocked), "whoever manages the account can exclude this VPC from it")
@@ -102,18 +98,18 @@ func (in Intent) subnetsOf(g provision.GivenNetwork, open []string) (subnetChoic
 			if !r.Public() {
 				return c, hint.With(fmt.Errorf("subnet %s is not public: its default route leads to %s, and not to an internet gateway", r.ID, cmp.Or(r.Route, "nowhere")), "choose others with --subnets")
 			}
-			if at := slices.IndexFunc(c.public[:i], func(o provision.GivenRange) bool { return o.Zone == r.Zone }); at >= 0 {
+			if at := slices.IndexFunc(c.public[:i], func(o provision.SubnetInfo) bool { return o.Zone == r.Zone }); at >= 0 {
 				return c, hint.With(fmt.Errorf("subnets %s and %s are both in %s, and a load balancer takes one in each zone", c.public[at].ID, r.ID, r.Zone), "leave out one of them")
 			}
 		}
 	} else {
-		c.public = filtered(g.Subnets, func(r provision.GivenRange) bool {
-			return r.Public() && slices.Contains(open, r.Zone) && r.Free >= balancerAddresses
+		c.public = filtered(g.Subnets, func(r provision.SubnetInfo) bool {
+			return r.Public() && slices.Contains(open, r.Zone) && r.Free >= provision.BalancerAddresses
 		})
 	}
 	if n := zonesOf(c.public); len(n) < 2 {
 		return c, hint.With(fmt.Errorf("%s has public subnets with %d free addresses in %s, and a load balancer needs them in two: the default route of a public subnet leads to an internet gateway",
-			g.VPC, balancerAddresses, zonesText(n)), "add some, or choose another VPC with --vpc; it has %s", subnetsText(g))
+			g.VPC, provision.BalancerAddresses, zonesText(n)), "add some, or choose another VPC with --vpc; it has %s", subnetsText(g))
 	}
 	if in.Settings.NoDatabase {
 		return c, nil
@@ -128,7 +124,7 @@ func (in Intent) subnetsOf(g provision.GivenNetwork, open []string) (subnetChoic
 		}
 		return c, nil
 	}
-	c.data = filtered(g.Subnets, func(r provision.GivenRange) bool { return !r.Public() && slices.Contains(open, r.Zone) && r.Free > 0 })
+	c.data = filtered(g.Subnets, func(r provision.SubnetInfo) bool { return !r.Public() && slices.Contains(open, r.Zone) && r.Free > 0 })
 	if len(zonesOf(c.data)) < 2 {
 		c.data = c.public
 	}
@@ -179,11 +175,11 @@ func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) erro
 }
 
 // checkRoom returns the reason why subnets have no addresses for load balancer and tasks.
-func checkRoom(subnets []provision.GivenRange, s provision.Settings) error {
+func checkRoom(subnets []provision.SubnetInfo, s provision.Settings) error {
 	free := int32(0)
 	for _, r := range subnets {
-		if free += r.Free - balancerAddresses; r.Free < balancerAddresses {
-			return hint.With(fmt.Errorf("subnet %s has %d free addresses, and a load balancer needs %d", r.ID, r.Free, balancerAddresses), "choose others with --subnets")
+		if free += r.Free - provision.BalancerAddresses; r.Free < provision.BalancerAddresses {
+			return hint.With(fmt.Errorf("subnet %s has %d free addresses, and a load balancer needs %d", r.ID, r.Free, provision.BalancerAddresses), "choose others with --subnets")
 		}
 	}
 	if tasks := max(s.Count, s.Max); s.MostTasks() > free {
@@ -193,8 +189,8 @@ func checkRoom(subnets []provision.GivenRange, s provision.Settings) error {
 }
 
 // namedSubnets are the subnets that a setting names.
-func namedSubnets(g provision.GivenNetwork, list string, open []string) ([]provision.GivenRange, error) {
-	var out []provision.GivenRange
+func namedSubnets(g provision.VPCInfo, list string, open []string) ([]provision.SubnetInfo, error) {
+	var out []provision.SubnetInfo
 	for id := range strings.SplitSeq(list, ",") {
 		r, err := g.Subnet(id)
 		if err != nil {
@@ -208,11 +204,11 @@ func namedSubnets(g provision.GivenNetwork, list string, open []string) ([]provi
 	return out, nil
 }
 
-func filtered(all []provision.GivenRange, keep func(provision.GivenRange) bool) []provision.GivenRange {
-	return slices.DeleteFunc(slices.Clone(all), func(r provision.GivenRange) bool { return !keep(r) })
+func filtered(all []provision.SubnetInfo, keep func(provision.SubnetInfo) bool) []provision.SubnetInfo {
+	return slices.DeleteFunc(slices.Clone(all), func(r provision.SubnetInfo) bool { return !keep(r) })
 }
 
-func zonesOf(all []provision.GivenRange) []string {
+func zonesOf(all []provision.SubnetInfo) []string {
 	var out []string
 	for _, r := range all {
 		out = append(out, r.Zone)
@@ -233,7 +229,7 @@ func zonesText(zones []string) string {
 }
 
 // subnetsText are the subnets of a VPC as a message lists them.
-func subnetsText(g provision.GivenNetwork) string {
+func subnetsText(g provision.VPCInfo) string {
 	var out []string
 	for _, r := range g.Subnets {
 		out = append(out, fmt.Sprintf("%s in %s with %d free addresses, whose default route leads to %s", r.ID, r.Zone, r.Free, cmp.Or(r.Route, "nowhere")))
@@ -243,7 +239,7 @@ func subnetsText(g provision.GivenNetwork) string {
 
 // oneInEach chooses a subnet in each of two zones: in those that are wanted, as far as
 // there are some, and else in the first ones. It is the one with the most free addresses.
-func oneInEach(all []provision.GivenRange, wanted [2]string) []provision.GivenRange {
+func oneInEach(all []provision.SubnetInfo, wanted [2]string) []provision.SubnetInfo {
 	zones := zonesOf(all)
 	slices.SortStableFunc(zones, func(a, b string) int {
 		rank := func(z string) int {
@@ -254,16 +250,16 @@ func oneInEach(all []provision.GivenRange, wanted [2]string) []provision.GivenRa
 		}
 		return rank(a) - rank(b)
 	})
-	var out []provision.GivenRange
+	var out []provision.SubnetInfo
 	for _, z := range zones[:min(2, len(zones))] {
-		out = append(out, slices.MaxFunc(filtered(all, func(r provision.GivenRange) bool { return r.Zone == z }), func(a, b provision.GivenRange) int {
+		out = append(out, slices.MaxFunc(filtered(all, func(r provision.SubnetInfo) bool { return r.Zone == z }), func(a, b provision.SubnetInfo) int {
 			return cmp.Or(cmp.Compare(a.Free, b.Free), strings.Compare(b.ID, a.ID))
 		}))
 	}
 	return out
 }
 
-func ids(all []provision.GivenRange) string {
+func ids(all []provision.SubnetInfo) string {
 	var out []string
 	for _, r := range all {
 		out = append(out, r.ID)
@@ -272,10 +268,10 @@ func ids(all []provision.GivenRange) string {
 }
 
 // readGiven reads the VPC that the stack is given, nil for one of its own.
-func (in Intent) readGiven(ctx context.Context, c provision.Clients) (*provision.GivenNetwork, error) {
+func (in Intent) readGiven(ctx context.Context, c provision.Clients) (*provision.VPCInfo, error) {
 	if in.Settings.VPC == "" {
 		return nil, nil
 	}
-	g, err := provision.ReadGivenNetwork(ctx, c.EC2, in.Settings.VPC)
+	g, err := provision.ReadVPC(ctx, c.EC2, in.Settings.VPC)
 	return &g, err
 }

@@ -113,8 +113,8 @@ type support struct {
 // offered.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.DBVersions.html
 func (o offers) support(version, present string, open []string) (has support) {
-	if major(present) == major(version) && provision.CompareVersions(present, version) >= 0 {
-		version = major(version)
+	if provision.MajorVersion(present) == provision.MajorVersion(version) && provision.CompareVersions(present, version) >= 0 {
+		version = provision.MajorVersion(version)
 	}
 	for _, x := range o.options {
 		if !isVersion(aws.ToString(x.EngineVersion), version) || aws.ToString(x.StorageType) != "gp3" && o.has("gp3") {
@@ -157,7 +157,7 @@ func (o offers) checkOffered(env Environment, s provision.Settings, open []strin
 
 // isVersion reports whether an offered version is the wanted one.
 func isVersion(offered, want string) bool {
-	return offered == want || !strings.Contains(want, ".") && major(offered) == want
+	return offered == want || !strings.Contains(want, ".") && provision.MajorVersion(offered) == want
 }
 
 func (o offers) has(storage string) bool {
@@ -168,7 +168,7 @@ func (o offers) has(storage string) bool {
 func (o offers) majors() []string {
 	var out []string
 	for _, x := range o.options {
-		if m := major(aws.ToString(x.EngineVersion)); !slices.Contains(out, m) {
+		if m := provision.MajorVersion(aws.ToString(x.EngineVersion)); !slices.Contains(out, m) {
 			out = append(out, m)
 		}
 	}

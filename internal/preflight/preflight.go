@@ -200,7 +200,7 @@ type readings struct {
 	blocked  string   // how VPC Block Public Access keeps the internet out, "" for not at all
 	standard string   // the version that RDS gives a new database
 	targets  []string // the versions that the database can be upgraded to
-	given    *provision.GivenNetwork
+	given    *provision.VPCInfo
 }
 
 func (in Intent) readAll(ctx context.Context, c provision.Clients, account string) (readings, error) {

@@ -17,9 +17,9 @@ func (in Intent) chooseVersion(env *Environment, r readings) error {
 	case in.Deployed.Found && in.Deployed.DBVersion != "":
 		env.DBVersion = in.Deployed.DBVersion
 	case r.snapshot != nil:
-		env.DBVersion = major(r.snapshot.Version)
+		env.DBVersion = provision.MajorVersion(r.snapshot.Version)
 	}
-	if s := r.snapshot; s != nil && major(s.Version) != major(env.DBVersion) {
+	if s := r.snapshot; s != nil && provision.MajorVersion(s.Version) != provision.MajorVersion(env.DBVersion) {
 		return hint.With(fmt.Errorf("snapshot %s is of PostgreSQL %s, and the database is to be %s: it is restored into its own version", s.ID, s.Version, env.DBVersion),
 			"leave --db-version out; once it serves, %s upgrades it", hint.Command("up", "--db-version", env.DBVersion))
 	}
@@ -48,7 +48,7 @@ func (in Intent) present(r readings) string {
 // upgrades reports whether the database is to get another major version.
 func (in Intent) upgrades() bool {
 	return in.Deployed.HasData() && !in.Settings.NoDatabase && in.Settings.DBVersion != "" && in.Deployed.EngineVersion() != "" &&
-		major(in.Settings.DBVersion) != major(in.Deployed.EngineVersion())
+		provision.MajorVersion(in.Settings.DBVersion) != provision.MajorVersion(in.Deployed.EngineVersion())
 }
 
 // chooseTarget chooses the version that the database is upgraded to, of those that RDS offers for it.
@@ -65,7 +65,7 @@ func (in Intent) chooseTarget(env *Environment, targets []string) error {
 	next := "RDS upgrades it to no other version"
 	var majors []string
 	for _, t := range targets {
-		if m := major(t); m != major(from) && !slices.Contains(majors, m) {
+		if m := provision.MajorVersion(t); m != provision.MajorVersion(from) && !slices.Contains(majors, m) {
 			majors = append(majors, m)
 		}
 	}
@@ -76,9 +76,4 @@ func (in Intent) chooseTarget(env *Environment, targets []string) error {
 		}
 	}
 	return hint.With(fmt.Errorf("RDS does not upgrade PostgreSQL %s to %s", from, want), "%s", next)
-}
-
-func major(version string) string {
-	m, _, _ := strings.Cut(version, ".")
-	return m
 }

@@ -71,8 +71,8 @@ const (
 	// reservedAddresses are those of each subnet that AWS keeps.
 	// https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html
 	reservedAddresses = 5
-	// balancerAddresses are what a load balancer needs free in each subnet.
-	balancerAddresses = 8
+	// BalancerAddresses are what a load balancer needs free in each subnet.
+	BalancerAddresses = 8
 )
 
 // roomForTasks is how many tasks have an address in the public subnets of a VPC with
@@ -82,7 +82,7 @@ func roomForTasks(vpc string) int32 {
 	room := int32(0)
 	for _, cidr := range public {
 		if p, err := netip.ParsePrefix(cidr); err == nil {
-			room += int32(1)<<(32-p.Bits()) - reservedAddresses - balancerAddresses
+			room += int32(1)<<(32-p.Bits()) - reservedAddresses - BalancerAddresses
 		}
 	}
 	return room

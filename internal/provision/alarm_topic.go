@@ -27,16 +27,16 @@ type alarmAccess struct {
 	watch  *cloudwatch.Client
 	topics *sns.Client
 	bus    *eventbridge.Client
-	who    *caller
+	caller *caller
 	// email and topic are who is notified: an address, or an existing topic. Without
 	// either, nobody is.
 	email, topic string
 }
 
-// newAlarming returns what the resources of a stack's alarms share. For a stack that is only deleted,
+// newAlarmAccess returns what the resources of a stack's alarms share. For a stack that is only deleted,
 // settings may be zero.
-func newAlarming(who identity, c Clients, s Settings) alarmAccess {
-	return alarmAccess{identity: who, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, who: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
+func newAlarmAccess(ident identity, c Clients, s Settings) alarmAccess {
+	return alarmAccess{identity: ident, watch: c.CloudWatch, topics: c.SNS, bus: c.Events, caller: c.caller, email: s.AlarmEmail, topic: s.AlarmTopic}
 }
 
 // wanted reports whether somebody is to be notified.
@@ -105,7 +105,7 @@ func (t *AlarmTopic) Unsubscribed() bool {
 // Read finds the topic by its name, which determines its ARN in the account.
 func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, error) {
 	none := graph.State{Phase: graph.Absent, Unwanted: t.email == ""}
-	account, err := t.who.number(ctx)
+	account, err := t.caller.accountID(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -175,7 +175,7 @@ func (a alarmAccess) topicTags(ctx context.Context, arn string) (map[string]stri
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", arn, err)
 	}
-	return readTags(out.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value }), nil
+	return toMap(out.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value }), nil
 }
 
 func (t *AlarmTopic) wantedTags() map[string]string {
@@ -233,14 +233,10 @@ func (t *AlarmTopic) retag(ctx context.Context, changes []graph.Change) error {
 			return fmt.Errorf("untag topic %s: %w", t.topicName(), err)
 		}
 	}
-	if _, err := t.topics.TagResource(ctx, &sns.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: snsTags(t.wantedTags())}); err != nil {
+	if _, err := t.topics.TagResource(ctx, &sns.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: toSNSTags(t.wantedTags())}); err != nil {
 		return fmt.Errorf("tag topic %s: %w", t.topicName(), err)
 	}
 	return nil
-}
-
-func snsTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 // Create creates the topic. The call returns an existing topic of that name, so a second
@@ -248,7 +244,7 @@ func snsTags(tags map[string]string) []types.Tag {
 // owner's.
 // https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 func (t *AlarmTopic) Create(ctx context.Context) (string, error) {
-	out, err := t.topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(t.topicName()), Tags: snsTags(t.wantedTags())})
+	out, err := t.topics.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(t.topicName()), Tags: toSNSTags(t.wantedTags())})
 	if err != nil {
 		return "", fmt.Errorf("create topic %s: %w", t.topicName(), err)
 	}
@@ -315,7 +311,7 @@ func (t *AlarmTopic) Delete(ctx context.Context) error {
 // topicKind lists the stack's topic.
 func (a alarmAccess) topicKind() inventory.Kind {
 	return inventory.Kind{Service: "sns", Type: "topic", List: func(ctx context.Context) ([]inventory.Item, error) {
-		account, err := a.who.number(ctx)
+		account, err := a.caller.accountID(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -58,7 +58,7 @@ var (
 
 // ReadAlarms lists the alarms of a stack.
 func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (AlarmList, error) {
-	a := newAlarming(identity{stack: stack, region: c.IAM.Options().Region}, c, s)
+	a := newAlarmAccess(identity{stack: stack, region: c.IAM.Options().Region}, c, s)
 	if !a.wanted() {
 		return AlarmList{}, hint.With(ErrNoAlarms, "%s makes them", hint.Command("up", "--alarm-email", "ADDRESS"))
 	}
@@ -106,7 +106,7 @@ func topicProblem(ctx context.Context, c *sns.Client, arn string) (string, error
 // metric, so that it is over when this returns.
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_SetAlarmState.html
 func TestAlarm(ctx context.Context, c Clients, stack string, s Settings, name, by string) error {
-	a := newAlarming(identity{stack: stack, region: c.IAM.Options().Region}, c, s)
+	a := newAlarmAccess(identity{stack: stack, region: c.IAM.Options().Region}, c, s)
 	if name == alarmRelease {
 		return a.testRelease(ctx, c, by)
 	}

@@ -295,7 +295,7 @@ func (a alarmAccess) alarmTags(ctx context.Context, all map[string]types.MetricA
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			out[name] = readTags(list.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value })
+			out[name] = toMap(list.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value })
 			return nil
 		})
 	}
@@ -389,15 +389,11 @@ func (a *Alarms) retag(ctx context.Context, _ []graph.Change) error {
 				return fmt.Errorf("untag alarm %s: %w", a.names().Alarm(name), err)
 			}
 		}
-		if _, err := a.watch.TagResource(ctx, &cloudwatch.TagResourceInput{ResourceARN: arn, Tags: alarmTagList(want)}); err != nil {
+		if _, err := a.watch.TagResource(ctx, &cloudwatch.TagResourceInput{ResourceARN: arn, Tags: toCloudWatchTags(want)}); err != nil {
 			return fmt.Errorf("tag alarm %s: %w", a.names().Alarm(name), err)
 		}
 	}
 	return nil
-}
-
-func alarmTagList(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 // Create creates the first alarm. A name is of one alarm, so that a repeated call makes no
@@ -412,7 +408,7 @@ func (a *Alarms) Create(ctx context.Context) (string, error) {
 func (a *Alarms) put(ctx context.Context, name string, in *cloudwatch.PutMetricAlarmInput) error {
 	in.ActionsEnabled = aws.Bool(false)
 	if live := a.Last(); live == nil || live.alarms[name] == "" {
-		in.Tags = alarmTagList(a.tags(a.Name()))
+		in.Tags = toCloudWatchTags(a.tags(a.Name()))
 	} else {
 		in.ActionsEnabled = live.states[name].ActionsEnabled
 	}

@@ -85,10 +85,10 @@ func (a *AnswerGuard) Watch(stack *middleware.Stack) error {
 			}
 		}
 		defer a.watch(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx))()
-		made := &tries{}
-		out, meta, err := next.HandleFinalize(context.WithValue(ctx, triesKey{}, made), in)
-		if made.refused != nil && errors.Is(err, context.DeadlineExceeded) {
-			err = &RefusedUntilError{Code: made.refused.ErrorCode(), Message: made.refused.ErrorMessage(), err: err}
+		attempts := &tries{}
+		out, meta, err := next.HandleFinalize(context.WithValue(ctx, triesKey{}, attempts), in)
+		if attempts.refused != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = &RefusedUntilError{Code: attempts.refused.ErrorCode(), Message: attempts.refused.ErrorMessage(), err: err}
 		}
 		return out, meta, err
 	})
@@ -145,17 +145,17 @@ func (a *AnswerGuard) watch(service, operation string) (end func()) {
 
 // attempt ends an attempt that is not answered in time.
 func (a *AnswerGuard) attempt(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (middleware.FinalizeOutput, middleware.Metadata, error) {
-	made, _ := ctx.Value(triesKey{}).(*tries)
-	if made == nil {
-		made = &tries{}
+	attempts, _ := ctx.Value(triesKey{}).(*tries)
+	if attempts == nil {
+		attempts = &tries{}
 	}
-	made.n++
-	made.cut, made.refused = nil, nil
+	attempts.n++
+	attempts.cut, attempts.refused = nil, nil
 	limited, cancel := context.WithTimeout(ctx, a.limit())
 	defer cancel()
 	out, meta, err := next.HandleFinalize(limited, in)
-	errors.As(err, &made.refused)
-	if err != nil && limited.Err() == nil && (made.cut != nil || endsEarly(err)) {
+	errors.As(err, &attempts.refused)
+	if err != nil && limited.Err() == nil && (attempts.cut != nil || endsEarly(err)) {
 		return out, meta, &CutOffError{err}
 	}
 	if err == nil || limited.Err() == nil || errors.Is(ctx.Err(), context.Canceled) {
@@ -167,7 +167,7 @@ func (a *AnswerGuard) attempt(ctx context.Context, in middleware.FinalizeInput, 
 	}
 	silence := &NoAnswerError{
 		Service: awsmiddleware.GetServiceID(ctx), Operation: awsmiddleware.GetOperationName(ctx),
-		Host: host, Limit: a.limit(), Tries: made.n,
+		Host: host, Limit: a.limit(), Tries: attempts.n,
 	}
 	if ctx.Err() != nil {
 		silence.cause = context.Cause(ctx) // a step's time, or the run's, was over before
@@ -175,7 +175,7 @@ func (a *AnswerGuard) attempt(ctx context.Context, in middleware.FinalizeInput, 
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	silence.again = made.n < unansweredTries && !a.silent[host]
+	silence.again = attempts.n < unansweredTries && !a.silent[host]
 	if !silence.again {
 		if a.silent == nil {
 			a.silent = map[string]bool{}
@@ -314,8 +314,8 @@ func document(ctx context.Context, in middleware.DeserializeInput, next middlewa
 	if err != nil || !ok || response.Body == nil {
 		return out, meta, err
 	}
-	if made, _ := ctx.Value(triesKey{}).(*tries); made != nil {
-		response.Body = cutting{response.Body, made}
+	if attempts, _ := ctx.Value(triesKey{}).(*tries); attempts != nil {
+		response.Body = cutting{response.Body, attempts}
 	}
 	const enough = 512 // to see what it is
 	body := bufio.NewReaderSize(response.Body, enough)

@@ -41,8 +41,8 @@ func (c *caller) identity(ctx context.Context) (account, arn string, err error) 
 	return c.account, c.arn, nil
 }
 
-// number is that of the account.
-func (c *caller) number(ctx context.Context) (string, error) {
+// accountID returns the number of the account.
+func (c *caller) accountID(ctx context.Context) (string, error) {
 	account, _, err := c.identity(ctx)
 	if err != nil {
 		return "", fmt.Errorf("ask for the account: %w", err)

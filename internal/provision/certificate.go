@@ -298,7 +298,7 @@ func (c *Certificate) Create(ctx context.Context) (string, error) {
 	c.token = cmp.Or(c.token, rand.Text())
 	out, err := c.acm.RequestCertificate(ctx, &acm.RequestCertificateInput{
 		DomainName: &c.domain, ValidationMethod: types.ValidationMethodDns, IdempotencyToken: &c.token,
-		Tags: acmTags(c.tags(c.Name())),
+		Tags: toACMTags(c.tags(c.Name())),
 	})
 	if err != nil {
 		return "", fmt.Errorf("request a certificate for %s: %w", c.domain, err)
@@ -315,10 +315,6 @@ func (c *Certificate) forget(ctx context.Context, x ownCertificate) error {
 	return c.deleteCertificate(ctx, x.arn)
 }
 
-func acmTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
-}
-
 func (c *Certificate) retag(ctx context.Context, changes []graph.Change) error {
 	if drop := c.toDrop(c.Name(), changes); drop != nil {
 		keys := collect(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
@@ -326,7 +322,7 @@ func (c *Certificate) retag(ctx context.Context, changes []graph.Change) error {
 			return fmt.Errorf("untag certificate %s: %w", c.ID(), err)
 		}
 	}
-	_, err := c.acm.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: aws.String(c.ID()), Tags: acmTags(c.tags(c.Name()))})
+	_, err := c.acm.AddTagsToCertificate(ctx, &acm.AddTagsToCertificateInput{CertificateArn: aws.String(c.ID()), Tags: toACMTags(c.tags(c.Name()))})
 	if err != nil {
 		return fmt.Errorf("tag certificate %s: %w", c.ID(), err)
 	}
@@ -537,7 +533,7 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack, domain stri
 		own := ownCertificate{
 			arn: aws.ToString(x.CertificateArn), domain: aws.ToString(x.DomainName),
 			status: x.Status, used: aws.ToBool(x.InUse), created: aws.ToTime(x.CreatedAt),
-			tags: readTags(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
+			tags: toMap(tags.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }),
 		}
 		if own.tags[TagStack] == stack {
 			out = append(out, own)

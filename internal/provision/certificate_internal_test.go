@@ -177,8 +177,8 @@ func TestACertificateThatExpiredIsDeletedOnceNothingUsesIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var mu sync.Mutex
-			who := identity{stack: "book", region: "us-east-1"}
-			tags, err := json.Marshal(map[string]any{"Tags": acmTags(who.tags("certificate"))})
+			ident := identity{stack: "book", region: "us-east-1"}
+			tags, err := json.Marshal(map[string]any{"Tags": toACMTags(ident.tags("certificate"))})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -212,7 +212,7 @@ func TestACertificateThatExpiredIsDeletedOnceNothingUsesIt(t *testing.T) {
 				}
 				return http.StatusOK, `{}`
 			}).config())
-			certificate := newCertificate(who, client, nil, nil, "api.example.com")
+			certificate := newCertificate(ident, client, nil, nil, "api.example.com")
 			if _, err := graph.Up(t.Context(), []graph.Maker{certificate}, graph.Options{Owner: "book"}); err != nil {
 				t.Fatal(err)
 			}

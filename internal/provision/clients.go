@@ -54,7 +54,7 @@ func NewClients(c aws.Config) Clients {
 		ACM:     acm.NewFromConfig(c),
 		Scaling: applicationautoscaling.NewFromConfig(c),
 		CloudWatch: cloudwatch.NewFromConfig(c, func(o *cloudwatch.Options) {
-			// CloudWatch supports the query protocol besides its newer ones, which
+			// CloudWatch supports the query protocol in addition to its newer ones, which
 			// emulators don't implement:
 			// https://github.com/boto/botocore/blob/develop/botocore/data/cloudwatch/2010-08-01/service-2.json
 			o.Protocol = awsquery.New(cloudwatchschemas.GraniteServiceVersion20100801)

@@ -27,19 +27,11 @@ func (c ecsAccess) retag(ctx context.Context, arn, resource string, changes []gr
 			return fmt.Errorf("untag %s: %w", arn, err)
 		}
 	}
-	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(c.tags(resource))})
+	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: toECSTags(c.tags(resource))})
 	if err != nil {
 		return fmt.Errorf("tag %s: %w", arn, err)
 	}
 	return nil
-}
-
-func ecsTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
-}
-
-func ecsTagMap(tags []types.Tag) map[string]string {
-	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 }
 
 // Cluster is the ECS cluster in which the service runs. It costs nothing.
@@ -91,7 +83,7 @@ func (c *Cluster) Read(ctx context.Context) (*liveCluster, graph.State, error) {
 	if live == nil || err != nil {
 		return nil, absent, err
 	}
-	status, tags := aws.ToString(live.Status), ecsTagMap(live.Tags)
+	status, tags := aws.ToString(live.Status), fromECSTags(live.Tags)
 	st := graph.State{ID: aws.ToString(live.ClusterArn), Owner: tags[TagStack], Note: status, Phase: graph.Pending}
 	switch status {
 	case "ACTIVE":
@@ -150,7 +142,7 @@ func (c *Cluster) provide(ctx context.Context, _ []graph.Change) error {
 func (c *Cluster) Create(ctx context.Context) (string, error) {
 	tags := c.tags(c.Name())
 	out, err := c.ecs.CreateCluster(ctx, &ecs.CreateClusterInput{
-		ClusterName: aws.String(c.clusterName()), Tags: ecsTags(tags),
+		ClusterName: aws.String(c.clusterName()), Tags: toECSTags(tags),
 		Settings: []types.ClusterSetting{{Name: types.ClusterSettingNameContainerInsights, Value: aws.String("disabled")}},
 	})
 	if err != nil {
@@ -164,7 +156,7 @@ func (c *Cluster) Create(ctx context.Context) (string, error) {
 
 // record writes the copy of settings that others carry out.
 func (c *Cluster) record(ctx context.Context, by string) error {
-	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(c.ID()), Tags: ecsTags(c.settings[by])})
+	_, err := c.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(c.ID()), Tags: toECSTags(c.settings[by])})
 	if err != nil {
 		return fmt.Errorf("record the settings of the service on cluster %s: %w", c.clusterName(), err)
 	}
@@ -241,7 +233,7 @@ func (c ecsAccess) clusterKind() inventory.Kind {
 		}
 		var out []inventory.Item
 		for _, x := range clusters.Clusters {
-			if aws.ToString(x.Status) == "INACTIVE" || ecsTagMap(x.Tags)[TagStack] != c.stack {
+			if aws.ToString(x.Status) == "INACTIVE" || fromECSTags(x.Tags)[TagStack] != c.stack {
 				continue
 			}
 			item := inventory.Item{ID: aws.ToString(x.ClusterArn)}

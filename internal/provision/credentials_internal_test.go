@@ -152,10 +152,10 @@ func TestTheDataOfABrokenDatabaseIsKept(t *testing.T) {
 // file is the input of a program.
 func TestAPasswordIsReadWhereTheSystemHasIt(t *testing.T) {
 	t.Parallel()
-	who := identity{stack: "book"}
+	ident := identity{stack: "book"}
 	for system, want := range map[string]string{"windows": "file://password.txt", "linux": "file:///dev/stdin", "darwin": "file:///dev/stdin"} {
 		in := passwordsOn(system)
-		for _, said := range []string{rdsAccess{identity: who}.unmanaged(in).String(), (&Secret{identity: who}).filled(in).String()} {
+		for _, said := range []string{rdsAccess{identity: ident}.unmanaged(in).String(), (&Secret{identity: ident}).filled(in).String()} {
 			if !strings.Contains(said, want+"'") || strings.Contains(said, "/dev/stdin") != (want != "file://password.txt") || strings.Contains(said, "openssl") && system == "windows" {
 				t.Errorf("on %s: %s", system, said)
 			}

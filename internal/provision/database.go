@@ -97,7 +97,7 @@ func databaseSpecOf(s Settings) databaseSpec {
 }
 
 // family is the family of the parameter group that fits the version.
-func (d databaseSpec) family() string { return "postgres" + major(d.version) }
+func (d databaseSpec) family() string { return "postgres" + MajorVersion(d.version) }
 
 // exportedLog is the log that RDS sends to CloudWatch, and otherLogs are those that it can send
 // as well:
@@ -316,7 +316,7 @@ func (d *Database) notePending(live *liveDatabase, status string, st *graph.Stat
 // checkUpgrade fails where RDS did not make the upgrade that this run asked for.
 func (d *Database) checkUpgrade(ctx context.Context, live *liveDatabase, phase graph.Phase) error {
 	asked := d.sent.upgrade
-	if asked == nil || phase != graph.Ready || major(live.version) != major(asked.from) {
+	if asked == nil || phase != graph.Ready || MajorVersion(live.version) != MajorVersion(asked.from) {
 		return nil
 	}
 	return d.refusedUpgrade(ctx, live.version, asked.to, asked.at)
@@ -409,7 +409,7 @@ func (d *Database) oldParameters(ctx context.Context, live, want *liveDatabase) 
 		kept = append(kept, graph.Change{Field: "old-parameter-group", Have: name, Want: "none", Blocked: why})
 	}
 	if live.parameters != want.parameters {
-		if major(live.version) == major(want.version) {
+		if MajorVersion(live.version) == MajorVersion(want.version) {
 			return nil, nil, nil
 		}
 		why, err := d.parameters.lacks(ctx, live.parameters)
@@ -419,7 +419,7 @@ func (d *Database) oldParameters(ctx context.Context, live, want *liveDatabase) 
 		return nil, kept, err
 	}
 	groups := d.parameters.others()
-	if len(groups) == 0 || major(live.version) != major(want.version) {
+	if len(groups) == 0 || MajorVersion(live.version) != MajorVersion(want.version) {
 		return nil, nil, nil
 	}
 	all, err := allInstances(ctx, d.rds)
@@ -578,18 +578,18 @@ func deletedWithAll() hint.Message {
 // What was just read of the stack is not asked for again; the zero Deployed is fine.
 func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, skipSnapshot bool) error {
 	ctx = graph.WhileObserving(ctx)
-	who := identity{stack: stack, observation: have.observation}
-	d := rdsAccess{identity: who, rds: c.RDS}
+	ident := identity{stack: stack, observation: have.observation}
+	d := rdsAccess{identity: ident, rds: c.RDS}
 	db, err := d.instance(ctx)
 	if err != nil {
 		return err
 	}
-	if db != nil && rdsTagMap(db.TagList)[TagStack] == stack {
+	if db != nil && fromRDSTags(db.TagList)[TagStack] == stack {
 		if err := d.removable(db, skipSnapshot); err != nil {
 			return err
 		}
 	}
-	l := &LoadBalancer{elbAccess: elbAccess{identity: who, elb: c.ELB}}
+	l := &LoadBalancer{elbAccess: elbAccess{identity: ident, elb: c.ELB}}
 	b, err := l.describe(ctx)
 	if err != nil {
 		return err
@@ -597,8 +597,8 @@ func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, s
 	if err := l.removable(ctx, b); err != nil {
 		return err
 	}
-	if err := (logsAccess{identity: who, logs: c.Logs}).removable(ctx); err != nil {
+	if err := (logsAccess{identity: ident, logs: c.Logs}).removable(ctx); err != nil {
 		return err
 	}
-	return who.checkSecrets(ctx, c.Secrets)
+	return ident.checkSecrets(ctx, c.Secrets)
 }

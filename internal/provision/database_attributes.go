@@ -147,7 +147,7 @@ func downtime(c graph.Change, live liveDatabase) string {
 		return "the database is unavailable for one or two minutes, while its standby takes over"
 	case c.Field == "port":
 		return "the database restarts meanwhile"
-	case c.Field == "version" && major(c.Have) != major(c.Want):
+	case c.Field == "version" && MajorVersion(c.Have) != MajorVersion(c.Want):
 		// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_UpgradeDBInstance.PostgreSQL.MajorVersion.html
 		return "the database is unavailable during the upgrade, usually for about ten minutes, and the only way back is the snapshot that is taken before; run ANALYZE in it afterwards"
 	case c.Field == "class", c.Field == "version", c.Field == "backup-retention" && (c.Have == none || c.Want == none):

@@ -56,7 +56,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		CopyTagsToSnapshot:          aws.Bool(true),
 		AutoMinorVersionUpgrade:     aws.Bool(true),
 		EnableCloudwatchLogsExports: []string{exportedLog},
-		Tags:                        rdsTags(tags),
+		Tags:                        toRDSTags(tags),
 	}
 	if d.want.maxStorage > 0 {
 		in.MaxAllocatedStorage = &d.want.maxStorage
@@ -69,7 +69,7 @@ func (d *Database) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create database %s: %w", *d.identifier(), err)
 	}
 	d.Learn(&liveDatabase{instance: out.DBInstance, current: version})
-	if rdsTagMap(out.DBInstance.TagList)[TagStack] == d.stack {
+	if fromRDSTags(out.DBInstance.TagList)[TagStack] == d.stack {
 		d.sent.created = out.DBInstance
 	}
 	return aws.ToString(out.DBInstance.DBInstanceArn), nil
@@ -116,7 +116,7 @@ func (d *Database) restore(ctx context.Context) (string, error) {
 		CopyTagsToSnapshot:          aws.Bool(true),
 		AutoMinorVersionUpgrade:     aws.Bool(true),
 		EnableCloudwatchLogsExports: []string{exportedLog},
-		Tags:                        rdsTags(tags),
+		Tags:                        toRDSTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("restore database %s from snapshot %s: %w", *d.identifier(), s.ID, err)

@@ -39,7 +39,7 @@ func (d rdsAccess) databaseKind() inventory.Kind {
 		}
 		var out []inventory.Item
 		for _, db := range all {
-			if rdsTagMap(db.TagList)[TagStack] == d.stack {
+			if fromRDSTags(db.TagList)[TagStack] == d.stack {
 				out = append(out, inventory.Item{ID: aws.ToString(db.DBInstanceIdentifier)})
 			}
 		}

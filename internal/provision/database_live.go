@@ -55,7 +55,7 @@ type liveDatabase struct {
 func liveDatabaseOf(db *types.DBInstance, current string) *liveDatabase {
 	live := &liveDatabase{
 		instance: db, current: current,
-		tags: rdsTagMap(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
+		tags: fromRDSTags(db.TagList), public: aws.ToBool(db.PubliclyAccessible), encrypted: aws.ToBool(db.StorageEncrypted),
 		stopped: isStopped(db), recoveryPoint: aws.ToString(db.AwsBackupRecoveryPointArn),
 		copyTags: aws.ToBool(db.CopyTagsToSnapshot), minor: aws.ToBool(db.AutoMinorVersionUpgrade), logs: db.EnabledCloudwatchLogsExports,
 		databaseSpec: databaseSpec{

@@ -31,8 +31,8 @@ type DBParameterGroup struct {
 	refused map[string]string
 	// changed are the parameters that people have set, by group, as this run has read them.
 	changed map[string][]string
-	// made is what the call answered that created it, until that is looked at.
-	made *types.DBParameterGroup
+	// createResponse is what the call answered that created it, until that is looked at.
+	createResponse *types.DBParameterGroup
 }
 
 func newDBParameterGroup(d rdsAccess, family string) *DBParameterGroup {
@@ -120,8 +120,8 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 
 // groups are those that can be the stack's by their names.
 func (g *DBParameterGroup) groups(ctx context.Context) ([]types.DBParameterGroup, error) {
-	if made := g.made; made != nil && len(g.others()) == 0 {
-		g.made = nil
+	if made := g.createResponse; made != nil && len(g.others()) == 0 {
+		g.createResponse = nil
 		return []types.DBParameterGroup{*made}, nil
 	}
 	var found []types.DBParameterGroup
@@ -188,14 +188,14 @@ func (g *DBParameterGroup) Create(ctx context.Context) (string, error) {
 	tags := g.tags(g.Name())
 	out, err := g.rds.CreateDBParameterGroup(ctx, &rds.CreateDBParameterGroupInput{
 		DBParameterGroupName: aws.String(g.groupName()), DBParameterGroupFamily: aws.String(cmp.Or(g.family, "postgres"+DefaultDBVersion)),
-		Description: aws.String("Settings of bookctl stack " + g.stack), Tags: rdsTags(tags),
+		Description: aws.String("Settings of bookctl stack " + g.stack), Tags: toRDSTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create DB parameter group %s: %w", g.groupName(), err)
 	}
 	arn := aws.ToString(out.DBParameterGroup.DBParameterGroupArn)
-	g.madeWith(arn, tags)
-	g.made = out.DBParameterGroup
+	g.rememberTags(arn, tags)
+	g.createResponse = out.DBParameterGroup
 	return arn, nil
 }
 

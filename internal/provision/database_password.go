@@ -78,7 +78,7 @@ func (d rdsAccess) unmanaged(in passwordSource) hint.Message {
 // firstCredentials are those of a new database. The secret is read unless this run has
 // created it a moment ago.
 func (d *Database) firstCredentials(ctx context.Context) (credentials, string, error) {
-	if made := d.secret.made; made.version != "" {
+	if made := d.secret.created; made.version != "" {
 		return made.credentials, made.version, nil
 	}
 	return d.credentials(ctx)
@@ -136,7 +136,7 @@ func (d rdsAccess) setPassword(ctx context.Context, secrets *secretsmanager.Clie
 
 func (d rdsAccess) noteVersion(ctx context.Context, arn, version string) error {
 	_, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{
-		ResourceName: &arn, Tags: rdsTags(map[string]string{TagSecretVersion: version}),
+		ResourceName: &arn, Tags: toRDSTags(map[string]string{TagSecretVersion: version}),
 	})
 	if err != nil {
 		return fmt.Errorf("note the secret's version on database %s: %w", d.databaseName(), err)
@@ -178,7 +178,7 @@ func (d *Database) fillSecret(ctx context.Context, _ []graph.Change) error {
 // returns when RDS has applied it, and reports to progress what it waits for; the caller then
 // makes the service's tasks start again, since they read the secret when they start.
 //
-// The order bears being cut off anywhere: the secret is the truth, the note on
+// A run can be cut off at any point: the secret is the truth, the note on
 // the database shows that it has another's password, and the next up or
 // rotation sets it. Open connections outlive the change, so tasks that hold
 // theirs serve on until they are replaced; only a new connection of an old
@@ -192,7 +192,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string, progress func(
 	if db == nil {
 		return hint.With(fmt.Errorf("stack %s has no database", stack), "%s makes it", hint.Command("up"))
 	}
-	if rdsTagMap(db.TagList)[TagStack] != stack {
+	if fromRDSTags(db.TagList)[TagStack] != stack {
 		return fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrUnmanaged, stack)
 	}
 	// One whose storage is being optimized, which may take a day, takes a password too:

@@ -30,7 +30,7 @@ func (d rdsAccess) tagsOf(ctx context.Context, arn *string) (map[string]string, 
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", aws.ToString(arn), err)
 	}
-	return rdsTagMap(out.TagList), nil
+	return fromRDSTags(out.TagList), nil
 }
 
 func (d rdsAccess) retag(ctx context.Context, arn, resource string, changes []graph.Change) error {
@@ -44,28 +44,20 @@ func (d rdsAccess) retagAs(ctx context.Context, arn, resource string, tags map[s
 			return fmt.Errorf("untag %s: %w", arn, err)
 		}
 	}
-	if _, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: rdsTags(tags)}); err != nil {
+	if _, err := d.rds.AddTagsToResource(ctx, &rds.AddTagsToResourceInput{ResourceName: &arn, Tags: toRDSTags(tags)}); err != nil {
 		return fmt.Errorf("tag %s: %w", arn, err)
 	}
 	return nil
-}
-
-func rdsTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
-}
-
-func rdsTagMap(tags []types.Tag) map[string]string {
-	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 }
 
 // DBSubnetGroup names the subnets that the database may live in.
 type DBSubnetGroup struct {
 	graph.NodeOf[*liveSubnetGroup]
 	rdsAccess
-	subnets []subnetwork
+	subnets []anySubnet
 }
 
-func newDBSubnetGroup(d rdsAccess, linked *ServiceLinkedRole, subnets ...subnetwork) *DBSubnetGroup {
+func newDBSubnetGroup(d rdsAccess, linked *ServiceLinkedRole, subnets ...anySubnet) *DBSubnetGroup {
 	var needs []graph.Finder
 	if linked != nil {
 		needs = append(needs, linked)
@@ -172,7 +164,7 @@ func (g *DBSubnetGroup) Create(ctx context.Context) (string, error) {
 		DBSubnetGroupName:        aws.String(g.groupName()),
 		DBSubnetGroupDescription: aws.String("Subnets of bookctl stack " + g.stack),
 		SubnetIds:                g.subnetIDs(),
-		Tags:                     rdsTags(tags),
+		Tags:                     toRDSTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create DB subnet group %s: %w", g.groupName(), err)

@@ -52,7 +52,7 @@ func (s *UpgradeSnapshot) Read(ctx context.Context) (*liveSnapshot, graph.State,
 	if err != nil {
 		return nil, graph.State{}, err
 	}
-	if db == nil || rdsTagMap(db.TagList)[TagStack] != s.stack || major(aws.ToString(db.EngineVersion)) == major(s.version) {
+	if db == nil || fromRDSTags(db.TagList)[TagStack] != s.stack || MajorVersion(aws.ToString(db.EngineVersion)) == MajorVersion(s.version) {
 		return nil, none, nil
 	}
 	found, err := snapshotsOfInstance(ctx, s.rds, s.stack, db, ofInstance)
@@ -61,7 +61,7 @@ func (s *UpgradeSnapshot) Read(ctx context.Context) (*liveSnapshot, graph.State,
 	}
 	resource := aws.ToString(db.DbiResourceId)
 	for _, snapshot := range slices.Backward(found) {
-		if !strings.HasPrefix(snapshot.ID, s.names().UpgradeSnapshotPrefix(resource, major(aws.ToString(db.EngineVersion)))) {
+		if !strings.HasPrefix(snapshot.ID, s.names().UpgradeSnapshotPrefix(resource, MajorVersion(aws.ToString(db.EngineVersion)))) {
 			continue
 		}
 		asked := s.asked == snapshot.ID
@@ -106,11 +106,11 @@ func (s *UpgradeSnapshot) Create(ctx context.Context) (string, error) {
 		}
 	}
 	if s.asked == "" {
-		s.asked = s.names().UpgradeSnapshot(aws.ToString(db.DbiResourceId), major(aws.ToString(db.EngineVersion)), s.now())
+		s.asked = s.names().UpgradeSnapshot(aws.ToString(db.DbiResourceId), MajorVersion(aws.ToString(db.EngineVersion)), s.now())
 	}
-	tags := rdsTagMap(db.TagList)
+	tags := fromRDSTags(db.TagList)
 	_, err = s.rds.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{
-		DBInstanceIdentifier: aws.String(s.databaseName()), DBSnapshotIdentifier: &s.asked, Tags: rdsTags(tags),
+		DBInstanceIdentifier: aws.String(s.databaseName()), DBSnapshotIdentifier: &s.asked, Tags: toRDSTags(tags),
 	})
 	if isCode(err, "DBSnapshotAlreadyExists") {
 		err = nil
@@ -146,7 +146,7 @@ func UpgradeTargets(ctx context.Context, client *rds.Client, from string) ([]str
 // TargetFor is the newest of the targets that a wanted version means, or "".
 func TargetFor(targets []string, want string) string {
 	for _, t := range slices.Backward(targets) {
-		if t == want || minor(want) < 0 && major(t) == want {
+		if t == want || minor(want) < 0 && MajorVersion(t) == want {
 			return t
 		}
 	}
@@ -155,7 +155,7 @@ func TargetFor(targets []string, want string) string {
 
 // CompareVersions orders versions of PostgreSQL.
 func CompareVersions(x, y string) int {
-	return cmp.Or(cmp.Compare(len(major(x)), len(major(y))), cmp.Compare(major(x), major(y)), cmp.Compare(minor(x), minor(y)))
+	return cmp.Or(cmp.Compare(len(MajorVersion(x)), len(MajorVersion(y))), cmp.Compare(MajorVersion(x), MajorVersion(y)), cmp.Compare(minor(x), minor(y)))
 }
 
 // DefaultVersion is the major version that RDS gives a new database, "" where an
@@ -169,7 +169,7 @@ func DefaultVersion(ctx context.Context, client *rds.Client) (string, error) {
 		return "", fmt.Errorf("ask for the default version of PostgreSQL: %w", err)
 	}
 	for _, v := range out.DBEngineVersions {
-		return major(aws.ToString(v.EngineVersion)), nil
+		return MajorVersion(aws.ToString(v.EngineVersion)), nil
 	}
 	return "", nil
 }
@@ -178,10 +178,10 @@ func DefaultVersion(ctx context.Context, client *rds.Client) (string, error) {
 // costs extra; zero where that is not known. It is only shown, and so read once.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support.html
 func StandardSupportEnds(ctx context.Context, client *rds.Client, version string) (time.Time, error) {
-	out, err := client.DescribeDBMajorEngineVersions(ctx, &rds.DescribeDBMajorEngineVersionsInput{Engine: aws.String("postgres"), MajorEngineVersion: aws.String(major(version))},
+	out, err := client.DescribeDBMajorEngineVersions(ctx, &rds.DescribeDBMajorEngineVersionsInput{Engine: aws.String("postgres"), MajorEngineVersion: aws.String(MajorVersion(version))},
 		func(o *rds.Options) { o.RetryMaxAttempts = 1 })
 	if err != nil && (Expired(err) || ctx.Err() != nil) {
-		return time.Time{}, fmt.Errorf("ask until when PostgreSQL %s is supported: %w", major(version), err)
+		return time.Time{}, fmt.Errorf("ask until when PostgreSQL %s is supported: %w", MajorVersion(version), err)
 	}
 	if err != nil {
 		return time.Time{}, nil //nolint:nilerr // without it a run goes on
@@ -295,7 +295,9 @@ type askedUpgrade struct {
 	at       time.Time
 }
 
-func major(version string) string {
+// MajorVersion returns the part of a version before its first dot, which is the major version of
+// PostgreSQL 10 and later.
+func MajorVersion(version string) string {
 	m, _, _ := strings.Cut(version, ".")
 	return m
 }
@@ -307,7 +309,7 @@ func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[*liveDatabas
 		return live.version, want.version, olderVersion(live, want)
 	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
 		switch {
-		case major(live.version) == major(want.version):
+		case MajorVersion(live.version) == MajorVersion(want.version):
 			r = takesAlong(live, want)
 		case CompareVersions(live.version, want.version) > 0:
 			r = graph.Fixed("PostgreSQL can't be downgraded to an older major version").
@@ -323,7 +325,7 @@ func (d *Database) versionAttribute(r graph.Remedy) graph.Attribute[*liveDatabas
 
 // olderVersion reports whether the version is to be changed.
 func olderVersion(live, want *liveDatabase) bool {
-	return major(live.version) != major(want.version) || minor(live.version) < minor(want.version)
+	return MajorVersion(live.version) != MajorVersion(want.version) || minor(live.version) < minor(want.version)
 }
 
 // minor is -1 for a version that names none.
@@ -341,7 +343,7 @@ func minor(version string) int {
 func (d *Database) upgrading(ctx context.Context, in *rds.ModifyDBInstanceInput) (*askedUpgrade, error) {
 	live := d.lastInstance()
 	from := aws.ToString(live.EngineVersion)
-	if in.EngineVersion == nil || major(*in.EngineVersion) == major(from) {
+	if in.EngineVersion == nil || MajorVersion(*in.EngineVersion) == MajorVersion(from) {
 		return nil, nil
 	}
 	targets, err := UpgradeTargets(ctx, d.rds, from)

@@ -48,7 +48,7 @@ type Deployed struct {
 	Zones [2]string
 
 	stack  string
-	exists existing
+	exists liveParts
 	// observation has what was read, for the resources of the same run.
 	observation *observation
 	// unserved is the version of the values that AddUnservedSecrets has read; nil for none.
@@ -66,7 +66,7 @@ func (d Deployed) NoteVPCs(all []ec2types.Vpc) {
 	if d.observation == nil {
 		return
 	}
-	d.observation.vpcs.preload(slices.DeleteFunc(slices.Clone(all), func(v ec2types.Vpc) bool { return tagMap(v.Tags)[TagStack] != d.stack }))
+	d.observation.vpcs.preload(slices.DeleteFunc(slices.Clone(all), func(v ec2types.Vpc) bool { return fromEC2Tags(v.Tags)[TagStack] != d.stack }))
 }
 
 // Service reports whether there is a service of the stack.
@@ -83,8 +83,8 @@ func (d Deployed) hasService() bool { return d.Service() && !d.serviceGoing() }
 // EngineVersion is the full version of PostgreSQL that the database has, "" for none.
 func (d Deployed) EngineVersion() string { return d.exists.version }
 
-// DatabaseIn are the subnets of its DB subnet group that the database may be in, by their ids.
-func (d Deployed) DatabaseIn() []string { return d.exists.databaseIn }
+// DatabaseSubnets are the subnets of its DB subnet group that the database may be in, by their ids.
+func (d Deployed) DatabaseSubnets() []string { return d.exists.usedSubnets }
 
 // subnetsInUse are those of a DB subnet group that an instance may be in: all of its zone and of
 // that of its standby, since RDS does not say which.
@@ -114,21 +114,21 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 		return Deployed{}, err
 	}
 	var (
-		d    = Deployed{Settings: DefaultSettings(), stack: stack, observation: &observation{}}
-		who  = identity{stack: stack, region: c.IAM.Options().Region, observation: d.observation}
-		mu   sync.Mutex
-		each graph.Group
-		seen int
+		d     = Deployed{Settings: DefaultSettings(), stack: stack, observation: &observation{}}
+		ident = identity{stack: stack, region: c.IAM.Options().Region, observation: d.observation}
+		mu    sync.Mutex
+		each  graph.Group
+		seen  int
 	)
 	ctx = graph.WhileObserving(ctx)
 	// Each reader looks on its own, and writes when it has all that it needs.
-	for _, read := range []func() (func(), error){
-		func() (func(), error) { return readService(ctx, c, who, &d) },
-		func() (func(), error) { return readTask(ctx, c, who, &d) },
-		func() (func(), error) { return readDatabase(ctx, c, who, &d) },
-		func() (func(), error) { return readLoadBalancer(ctx, c, who, &d) },
-		func() (func(), error) { return readZones(ctx, c, who, &d) },
-		func() (func(), error) { return readRole(ctx, c, who, &d) },
+	for _, read := range []func() (deployedWriter, error){
+		func() (deployedWriter, error) { return readService(ctx, c, ident, &d) },
+		func() (deployedWriter, error) { return readTask(ctx, c, ident, &d) },
+		func() (deployedWriter, error) { return readDatabase(ctx, c, ident, &d) },
+		func() (deployedWriter, error) { return readLoadBalancer(ctx, c, ident, &d) },
+		func() (deployedWriter, error) { return readZones(ctx, c, ident, &d) },
+		func() (deployedWriter, error) { return readRole(ctx, c, ident, &d) },
 	} {
 		each.Go(func() error {
 			write, err := read()
@@ -148,17 +148,17 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 			seen--
 		}
 	}
-	d.exists.stays = seen > 0
+	d.exists.remains = seen > 0
 	if d.Database { // what is there decides
 		d.NoDatabase = false
 	}
-	if d.VPC == "" && d.Zones == [2]string{} && d.exists.home != "" { // the role that records it is gone
-		ours, owned := (ec2Access{identity: who, ec2: c.EC2}).owns(ctx, d.exists.home)
+	if d.VPC == "" && d.Zones == [2]string{} && d.exists.balancerVPC != "" { // the role that records it is gone
+		ours, owned := (ec2Access{identity: ident, ec2: c.EC2}).owns(ctx, d.exists.balancerVPC)
 		if err = errors.Join(err, owned); owned == nil && !ours {
-			d.VPC, d.Subnets, d.DBSubnets = d.exists.home, strings.Join(d.exists.subnets, ","), strings.Join(d.exists.dataSubnets, ",")
+			d.VPC, d.Subnets, d.DBSubnets = d.exists.balancerVPC, strings.Join(d.exists.subnets, ","), strings.Join(d.exists.dataSubnets, ",")
 		}
 	}
-	d.Tags = d.exists.given(nil)
+	d.Tags = d.exists.userTags(nil)
 	d.readEnvironment(d.exists.container) // all of it is needed to know which names are bookctl's own
 	if err == nil {
 		if !d.exists.service {
@@ -177,10 +177,10 @@ func ReadDeployed(ctx context.Context, c Clients, stack string) (Deployed, error
 // writes it when it has carried them out.
 func wasSecure(copied map[string]string) bool { return copied[settingTag("https-port")] != "" }
 
-// existing is what ReadDeployed saw, whatever the tags record.
-type existing struct {
-	// stays reports whether any of it is not being deleted.
-	stays       bool
+// liveParts is what ReadDeployed found, whatever the tags record.
+type liveParts struct {
+	// remains reports whether some of it exists and is not being deleted.
+	remains     bool
 	service     bool
 	liveService *ecstypes.Service // it
 	// container is that of the newest release; its zero value is none.
@@ -188,29 +188,29 @@ type existing struct {
 	tasks     int32
 	// served reports whether a release of the stack was healthy once, so that all of the
 	// stack was there.
-	served   bool
-	class    string
-	version  string
-	gib      int32
-	multiAZ  bool
-	backedUp int32
-	stopped  bool // the database
+	served     bool
+	class      string
+	version    string
+	storage    int32
+	multiAZ    bool
+	backupDays int32
+	stopped    bool // the database
 	// tags are those of the parts that were read, by their names.
 	tags map[string]map[string]string
-	// home is the VPC of the load balancer, and subnets are those that it and the database
+	// balancerVPC is the VPC of the load balancer, and subnets are those that it and the database
 	// are in.
-	home                 string
+	balancerVPC          string
 	subnets, dataSubnets []string
-	// databaseIn are those of dataSubnets that the database may be in.
-	databaseIn []string
+	// usedSubnets are those of dataSubnets that the database may be in.
+	usedSubnets []string
 	// The tags of what has a copy of the settings of a part that is gone.
 	copyOfService, copyOfBalancer map[string]string
 }
 
-// given are the tags that the user gave the stack. The service notes them last of all:
+// userTags are the tags that the user gave the stack. The service notes them last of all:
 // what is there without one was given them by a run that was cut off, or somebody took
 // the note off the service. Parts that have ended are not asked.
-func (e existing) given(ended map[string]bool) Pairs {
+func (e liveParts) userTags(ended map[string]bool) Pairs {
 	for _, from := range []struct {
 		part string
 		tags map[string]string
@@ -222,7 +222,7 @@ func (e existing) given(ended map[string]bool) Pairs {
 		{databasePart, e.tags[databasePart]},
 		{definitionPart, e.tags[definitionPart]},
 	} {
-		if given := readGiven(from.tags); given != "" && !ended[from.part] {
+		if given := readUserTags(from.tags); given != "" && !ended[from.part] {
 			return given
 		}
 	}
@@ -230,7 +230,7 @@ func (e existing) given(ended map[string]bool) Pairs {
 }
 
 // noteTags keeps the tags of a part.
-func (e *existing) noteTags(part string, tags map[string]string) {
+func (e *liveParts) noteTags(part string, tags map[string]string) {
 	if e.tags == nil {
 		e.tags = map[string]map[string]string{}
 	}
@@ -240,7 +240,7 @@ func (e *existing) noteTags(part string, tags map[string]string) {
 // Lost returns which settings went with a part that somebody deleted, where nothing
 // else records them, and what the part is made with in their place. A stack that
 // was never whole has lost nothing.
-func (d Deployed) Lost(made Settings) []string {
+func (d Deployed) Lost(createdWith Settings) []string {
 	if !d.exists.served && !d.exists.service && d.exists.copyOfService[settingTag("count")] == "" {
 		return nil
 	}
@@ -253,15 +253,15 @@ func (d Deployed) Lost(made Settings) []string {
 		{servicePart, "service", d.exists.service || d.exists.copyOfService[settingTag("count")] != ""},
 		{databasePart, "database", d.Database},
 	} {
-		if part.there || part.resource == databasePart && made.NoDatabase {
+		if part.there || part.resource == databasePart && createdWith.NoDatabase {
 			continue
 		}
 		var settings []string
 		for _, row := range Table() {
-			value := row.Value.Format(made)
+			value := row.Value.Format(createdWith)
 			none := value == "" || value == "0"
-			if row.recorded.on[0] == part.resource && (row.when == nil || row.when(made) || none) {
-				settings = append(settings, row.asFlag(made))
+			if row.recorded.on[0] == part.resource && (row.when == nil || row.when(createdWith) || none) {
+				settings = append(settings, row.flagForMessage(createdWith))
 			}
 		}
 		out = append(out, fmt.Sprintf("the %s is gone, and with it the settings that it recorded; it is made with %s", part.name, strings.Join(settings, ", ")))
@@ -276,21 +276,31 @@ func tagNumber(tags map[string]string, key string, otherwise int32) int32 {
 	return otherwise
 }
 
-func readService(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	in := ecsAccess{identity: who, ecs: c.ECS}
+// deployedWriter writes what a reader has found to a Deployed; nil if it has found nothing of
+// the stack.
+type deployedWriter func()
+
+func (w deployedWriter) apply() {
+	if w != nil {
+		w()
+	}
+}
+
+func readService(ctx context.Context, c Clients, ident identity, d *Deployed) (deployedWriter, error) {
+	in := ecsAccess{identity: ident, ecs: c.ECS}
 	live, err := in.service().describe(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if live == nil {
 		cluster, err := (&Cluster{ecsAccess: in}).describe(ctx)
-		if cluster != nil && ecsTagMap(cluster.Tags)[TagStack] == who.stack {
-			d.exists.copyOfService = ecsTagMap(cluster.Tags)
+		if cluster != nil && fromECSTags(cluster.Tags)[TagStack] == ident.stack {
+			d.exists.copyOfService = fromECSTags(cluster.Tags)
 		}
 		return nil, err
 	}
-	tags := ecsTagMap(live.Tags)
-	if tags[TagStack] != who.stack {
+	tags := fromECSTags(live.Tags)
+	if tags[TagStack] != ident.stack {
 		return nil, nil
 	}
 	return func() {
@@ -302,14 +312,14 @@ func readService(ctx context.Context, c Clients, who identity, d *Deployed) (fun
 	}, nil
 }
 
-func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	t := TaskDefinition{ecsAccess: ecsAccess{identity: who, ecs: c.ECS}}
+func readTask(ctx context.Context, c Clients, ident identity, d *Deployed) (deployedWriter, error) {
+	t := TaskDefinition{ecsAccess: ecsAccess{identity: ident, ecs: c.ECS}}
 	newest, err := t.newest(ctx)
 	if err != nil {
 		return nil, err
 	}
 	live, tags := newest.live, newest.tags
-	if live == nil || tags[TagStack] != who.stack {
+	if live == nil || tags[TagStack] != ident.stack {
 		return nil, nil
 	}
 	return func() {
@@ -318,7 +328,7 @@ func readTask(ctx context.Context, c Clients, who identity, d *Deployed) (func()
 		d.Running = imageOf(live)
 		ready := d.Running
 		// A built one is in the stack's own repository.
-		if strings.Contains(ready, "/"+who.names().Repository()+"@") {
+		if strings.Contains(ready, "/"+ident.names().Repository()+"@") {
 			ready = ""
 		}
 		d.readRelease(live, tags, ready)
@@ -339,50 +349,50 @@ func (s *Settings) readRelease(live *ecstypes.TaskDefinition, tags map[string]st
 // HasData reports whether there is a database of the stack that stays.
 func (d Deployed) HasData() bool { return d.Database && !d.DatabaseDeleting }
 
-func readDatabase(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	live, err := rdsAccess{identity: who, rds: c.RDS}.instance(ctx)
+func readDatabase(ctx context.Context, c Clients, ident identity, d *Deployed) (deployedWriter, error) {
+	live, err := rdsAccess{identity: ident, rds: c.RDS}.instance(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return noteDatabase(who, live, d), nil
+	return databaseWriter(ident, live, d), nil
 }
 
-// noteDatabase returns what notes an instance, or nil where it is not the stack's.
-func noteDatabase(who identity, live *rdstypes.DBInstance, d *Deployed) func() {
+// databaseWriter returns the function that notes an instance, or nil if it is not the stack's.
+func databaseWriter(ident identity, live *rdstypes.DBInstance, d *Deployed) deployedWriter {
 	if live == nil {
 		return nil
 	}
-	tags := rdsTagMap(live.TagList)
-	if tags[TagStack] != who.stack {
+	tags := fromRDSTags(live.TagList)
+	if tags[TagStack] != ident.stack {
 		return nil
 	}
 	return func() {
 		d.Database, d.DatabaseDeleting = true, databasePhase(aws.ToString(live.DBInstanceStatus)) == graph.Terminating
-		d.exists.class, d.exists.gib = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
+		d.exists.class, d.exists.storage = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
 		d.exists.version = aws.ToString(live.EngineVersion)
-		d.exists.multiAZ, d.exists.backedUp = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
+		d.exists.multiAZ, d.exists.backupDays = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
 		if g := live.DBSubnetGroup; g != nil {
 			for _, s := range g.Subnets {
 				d.exists.dataSubnets = append(d.exists.dataSubnets, aws.ToString(s.SubnetIdentifier))
 			}
-			d.exists.databaseIn = subnetsInUse(live, g.Subnets)
+			d.exists.usedSubnets = subnetsInUse(live, g.Subnets)
 		}
 		d.exists.noteTags(databasePart, tags)
 		d.read(databasePart, tags, parts{database: live})
 	}
 }
 
-func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	found, err := elbAccess{identity: who, elb: c.ELB}.all(ctx)
+func readLoadBalancer(ctx context.Context, c Clients, ident identity, d *Deployed) (deployedWriter, error) {
+	found, err := elbAccess{identity: ident, elb: c.ELB}.all(ctx)
 	if err != nil {
 		return nil, err
 	}
 	live, tags := found.balancer, found.balancerTags()
-	if live == nil && found.targetTags()[TagStack] == who.stack {
+	if live == nil && found.targetTags()[TagStack] == ident.stack {
 		d.exists.copyOfBalancer = found.targetTags()
 	}
-	if tags[TagStack] != who.stack {
+	if tags[TagStack] != ident.stack {
 		return nil, nil
 	}
 	var port int32 // of one that does not record it
@@ -392,7 +402,7 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 		}
 	}
 	return func() {
-		d.exists.home = aws.ToString(live.VpcId)
+		d.exists.balancerVPC = aws.ToString(live.VpcId)
 		for _, zone := range live.AvailabilityZones {
 			d.exists.subnets = append(d.exists.subnets, aws.ToString(zone.SubnetId))
 		}
@@ -405,28 +415,28 @@ func readLoadBalancer(ctx context.Context, c Clients, who identity, d *Deployed)
 
 // readRole reads the boundary of the roles from the tag, so that one that was
 // taken off by hand is put back.
-func readRole(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	live, err := (&Role{identity: who, iam: c.IAM, name: naming.ExecutionRole}).describe(ctx)
+func readRole(ctx context.Context, c Clients, ident identity, d *Deployed) (deployedWriter, error) {
+	live, err := (&Role{identity: ident, iam: c.IAM, name: naming.ExecutionRole}).describe(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if live == nil || who.ownerOfRole(roleTags(live)) != who.stack {
+	if live == nil || ident.ownerOfRole(fromRoleTags(live)) != ident.stack {
 		return nil, nil
 	}
 	return func() {
-		d.exists.noteTags(naming.ExecutionRole, roleTags(live))
-		d.read(naming.ExecutionRole, roleTags(live), parts{role: live})
+		d.exists.noteTags(naming.ExecutionRole, fromRoleTags(live))
+		d.read(naming.ExecutionRole, fromRoleTags(live), parts{role: live})
 	}, nil
 }
 
-func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(), error) {
-	all, err := ec2Access{identity: who, ec2: c.EC2}.allSubnets(ctx)
+func readZones(ctx context.Context, c Clients, ident identity, d *Deployed) (deployedWriter, error) {
+	all, err := ec2Access{identity: ident, ec2: c.EC2}.allSubnets(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var zones [2]string
 	for _, s := range all {
-		switch name := tagMap(s.Tags)[TagResource]; {
+		switch name := fromEC2Tags(s.Tags)[TagResource]; {
 		case strings.HasSuffix(name, "-a"):
 			zones[0] = aws.ToString(s.AvailabilityZone)
 		case strings.HasSuffix(name, "-b"):
@@ -439,7 +449,7 @@ func readZones(ctx context.Context, c Clients, who identity, d *Deployed) (func(
 	return func() {
 		d.Zones = zones
 		for _, s := range all { // each has the record
-			d.read(networkPart, tagMap(s.Tags), parts{})
+			d.read(networkPart, fromEC2Tags(s.Tags), parts{})
 		}
 	}, nil
 }

@@ -31,7 +31,7 @@ func (d Deployed) Changes(ctx context.Context, c Clients) ([]string, error) {
 // records.
 func (d Deployed) Since(before Deployed) []string {
 	switch {
-	case before.Found && !d.Found && before.exists.stays:
+	case before.Found && !d.Found && before.exists.remains:
 		return []string{"it was destroyed"}
 	case before.Found && !d.Found:
 		return nil
@@ -60,12 +60,12 @@ func (d Deployed) Since(before Deployed) []string {
 	if before.Paused.IsZero() && !d.Paused.IsZero() {
 		out = append(out, "it was paused")
 	}
-	ended := d.ended(before)
-	was, is := before.without(ended, d), d.Settings
-	was.Tags, is.Tags = before.exists.given(ended), d.exists.given(ended)
+	ended := d.endedParts(before)
+	was, is := before.ignoring(ended, d), d.Settings
+	was.Tags, is.Tags = before.exists.userTags(ended), d.exists.userTags(ended)
 	for _, row := range Table() {
 		if row.Value.Format(was) != row.Value.Format(is) {
-			out = append(out, row.asFlag(is))
+			out = append(out, row.flagForMessage(is))
 		}
 	}
 	for _, kind := range []struct {
@@ -97,10 +97,10 @@ func (d Deployed) Since(before Deployed) []string {
 	return out
 }
 
-// ended returns the parts of before, by their names, that were on their way out then, or are gone
+// endedParts returns the parts of before, by their names, that were on their way out then, or are gone
 // and were not seen to go: AWS shows roles, revisions and subnets for a while after their
 // deletion. What they recorded of the settings is not changed when it is gone with them.
-func (d Deployed) ended(before Deployed) map[string]bool {
+func (d Deployed) endedParts(before Deployed) map[string]bool {
 	out := map[string]bool{
 		servicePart: before.serviceGoing(), databasePart: before.DatabaseDeleting,
 		networkPart: before.Zones != [2]string{} && d.Zones == [2]string{},
@@ -111,9 +111,9 @@ func (d Deployed) ended(before Deployed) map[string]bool {
 	return out
 }
 
-// without returns the settings, but in the place of those that ended parts recorded, and of
+// ignoring returns the settings, but in the place of those that ended parts recorded, and of
 // those that AWS has changed, what was read afterwards.
-func (d Deployed) without(ended map[string]bool, after Deployed) Settings {
+func (d Deployed) ignoring(ended map[string]bool, after Deployed) Settings {
 	s, is := d.Settings, after.Settings
 	for _, row := range Table() {
 		part := row.recorded.on[0]
@@ -135,8 +135,8 @@ func (d Deployed) without(ended map[string]bool, after Deployed) Settings {
 	return s
 }
 
-// asFlag is the setting as a flag of up, in words where it is none.
-func (s Setting) asFlag(in Settings) string {
+// flagForMessage is the setting as a flag of up, in words where it is none.
+func (s Setting) flagForMessage(in Settings) string {
 	value := s.Value.Format(in)
 	_, onOff := s.Value.(Switch)
 	switch {

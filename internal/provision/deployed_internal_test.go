@@ -12,7 +12,7 @@ import (
 func whole() Deployed {
 	d := Deployed{Found: true, HasLoadBalancer: true, PortRecorded: true, Database: true, Settings: DefaultSettings()}
 	d.Count = 2
-	d.exists = existing{service: true, tasks: 2, served: true, class: d.DBClass, gib: d.DBStorage, backedUp: d.BackupDays}
+	d.exists = liveParts{service: true, tasks: 2, served: true, class: d.DBClass, storage: d.DBStorage, backupDays: d.BackupDays}
 	return d
 }
 
@@ -35,7 +35,7 @@ func TestUsageIsWhatExists(t *testing.T) {
 	if plain, err := pricing.Cost(whole().Settings.Usage(), "us-east-1"); err != nil || len(plain) != len(all) || pricing.Total(plain) == 0 {
 		t.Fatalf("a whole stack costs %v, want %v (%v)", all, plain, err)
 	}
-	noDatabase := cost(func(d *Deployed) { d.Database, d.exists.class, d.exists.gib = false, "", 0 })
+	noDatabase := cost(func(d *Deployed) { d.Database, d.exists.class, d.exists.storage = false, "", 0 })
 	if _, there := noDatabase["database storage"]; there || len(noDatabase) != len(all)-3 {
 		t.Errorf("without a database: %v", noDatabase)
 	}
@@ -49,7 +49,7 @@ func TestUsageIsWhatExists(t *testing.T) {
 	if wide := cost(func(d *Deployed) { d.Subnets = "subnet-1,subnet-2,subnet-3" })["public addresses"]; wide.Monthly != all["public addresses"].Monthly/4*5 || !strings.Contains(wide.Note, "3 of the load balancer") {
 		t.Errorf("with a load balancer in three subnets: %+v", wide)
 	}
-	grown := cost(func(d *Deployed) { d.exists.gib = 2 * d.DBStorage })
+	grown := cost(func(d *Deployed) { d.exists.storage = 2 * d.DBStorage })
 	if grown["database storage"].Monthly != 2*all["database storage"].Monthly {
 		t.Errorf("with twice the storage that is recorded: %v", grown["database storage"])
 	}

@@ -47,7 +47,7 @@ func (s *Stack) canStartEarly() bool {
 	if _, serves := s.database.serves(); serves {
 		return false
 	}
-	if db := s.database.lastInstance(); db != nil && rdsTagMap(db.TagList)[TagSecretVersion] == "" {
+	if db := s.database.lastInstance(); db != nil && fromRDSTags(db.TagList)[TagSecretVersion] == "" {
 		return false // it is being restored
 	}
 	live := s.service.lastService()

@@ -76,7 +76,7 @@ func (n ec2Access) allTables(ctx context.Context) ([]types.RouteTable, error) {
 func named[T any](all []T, resource string, tags func(T) []types.Tag) []T {
 	var out []T
 	for _, x := range all {
-		if tagMap(tags(x))[TagResource] == resource {
+		if fromEC2Tags(tags(x))[TagResource] == resource {
 			out = append(out, x)
 		}
 	}
@@ -93,7 +93,7 @@ func throttlesOnly(o *ec2.Options) { o.Retryer = onlyThrottles{o.Retryer} }
 
 // onCreate are the tags in the shape that EC2's create calls take.
 func (n ec2Access) onCreate(t types.ResourceType, resource string) []types.TagSpecification {
-	return []types.TagSpecification{{ResourceType: t, Tags: ec2Tags(n.tags(resource))}}
+	return []types.TagSpecification{{ResourceType: t, Tags: toEC2Tags(n.tags(resource))}}
 }
 
 // retag writes the tags of a resource.
@@ -104,7 +104,7 @@ func (n ec2Access) retag(ctx context.Context, id, resource string, changes []gra
 			return fmt.Errorf("untag %s: %w", id, err)
 		}
 	}
-	_, err := n.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: ec2Tags(n.tags(resource))})
+	_, err := n.ec2.CreateTags(ctx, &ec2.CreateTagsInput{Resources: []string{id}, Tags: toEC2Tags(n.tags(resource))})
 	if err != nil {
 		return fmt.Errorf("tag %s: %w", id, err)
 	}
@@ -116,14 +116,6 @@ func (n ec2Access) retagging(of graph.Node) graph.Remedy {
 	return graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		return n.retag(ctx, of.ID(), of.Name(), changes)
 	})
-}
-
-func ec2Tags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
-}
-
-func tagMap(tags []types.Tag) map[string]string {
-	return readTags(tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 }
 
 // only returns the one resource found, nil for none, and an error that names them
@@ -148,8 +140,8 @@ func only[T any](kind string, found []T, id func(T) string) (*T, error) {
 // yet, and makes once more. While none is in use, the one made in this run (or
 // "") counts, and until that is seen, there is none. Two in use are an error,
 // as from only.
-func oneOf[T any](kind, made string, found []T, id func(T) string, used func(T) (bool, error)) (one *T, bare []string, err error) {
-	if made != "" && !slices.ContainsFunc(found, func(x T) bool { return id(x) == made }) {
+func oneOf[T any](kind, createdID string, found []T, id func(T) string, used func(T) (bool, error)) (one *T, bare []string, err error) {
+	if createdID != "" && !slices.ContainsFunc(found, func(x T) bool { return id(x) == createdID }) {
 		return nil, nil, nil
 	}
 	if len(found) < 2 {
@@ -166,7 +158,7 @@ func oneOf[T any](kind, made string, found []T, id func(T) string, used func(T) 
 		if in {
 			inUse = append(inUse, f)
 		}
-		if one == nil || id(f) == made {
+		if one == nil || id(f) == createdID {
 			one = &found[i]
 		}
 	}

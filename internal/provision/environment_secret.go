@@ -120,8 +120,8 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 	if err := naming.CheckStack(stack); err != nil {
 		return OwnSecrets{}, err
 	}
-	who := identity{stack: stack, region: c.IAM.Options().Region}
-	o := OwnSecrets{secret: newEnvironmentSecret(who, c.Secrets), replicaOf: notReplica, values: map[string]json.RawMessage{}}
+	ident := identity{stack: stack, region: c.IAM.Options().Region}
+	o := OwnSecrets{secret: newEnvironmentSecret(ident, c.Secrets), replicaOf: notReplica, values: map[string]json.RawMessage{}}
 	live, st, err := o.secret.Read(ctx)
 	if live == nil || err != nil {
 		return o, err
@@ -150,7 +150,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 
 // Tagged is OwnSecrets of a stack that was given tags: a secret that is made gets them.
 func (o OwnSecrets) Tagged(tags Pairs) OwnSecrets {
-	o.secret.given = tags
+	o.secret.userTags = tags
 	return o
 }
 
@@ -291,7 +291,7 @@ const nameKept = time.Minute
 // create creates the secret with its first values.
 func (o *OwnSecrets) create(ctx context.Context, text string) (*secretsmanager.CreateSecretOutput, error) {
 	in := &secretsmanager.CreateSecretInput{
-		Name: aws.String(o.secret.secretName()), SecretString: &text, Tags: secretTags(o.secret.tags(o.secret.Name())),
+		Name: aws.String(o.secret.secretName()), SecretString: &text, Tags: toSecretTags(o.secret.tags(o.secret.Name())),
 		Description: aws.String("Secret environment of bookctl stack " + o.secret.stack),
 	}
 	begun := time.Now()
@@ -373,7 +373,7 @@ func (s *EnvironmentSecret) version(ctx context.Context, arn, version string) (m
 	return values, nil
 }
 
-// Give has the container get these values besides those of the stack's own that it has.
+// Give has the container get these values in addition to those of the stack's own that it has.
 // All are of the newest version, since Secrets Manager keeps a hundred of them. It
 // returns the names that the container had and that have no value any more; those it no
 // longer gets.

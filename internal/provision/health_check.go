@@ -131,8 +131,8 @@ func (s *Service) checkSet(live *types.Service) checkSpec {
 		return want
 	}
 	for _, g := range s.groups() {
-		if last := g.Last(); last != nil && g.settled(last) != want {
-			return g.settled(last)
+		if last := g.Last(); last != nil && g.checkWhenReady(last) != want {
+			return g.checkWhenReady(last)
 		}
 	}
 	return want
@@ -152,7 +152,7 @@ func (s *Service) setCheck(ctx context.Context, in *ecs.UpdateServiceInput) erro
 	var healthy []string
 	for _, g := range groups {
 		last := g.Last()
-		if last == nil || g.settled(last) == s.targets.want.spec() {
+		if last == nil || g.checkWhenReady(last) == s.targets.want.spec() {
 			continue
 		}
 		if !release && s.wait {
@@ -166,7 +166,7 @@ func (s *Service) setCheck(ctx context.Context, in *ecs.UpdateServiceInput) erro
 				}
 			}
 		}
-		s.changedFrom(g, g.settled(last))
+		s.changedFrom(g, g.checkWhenReady(last))
 		if err := g.setCheck(ctx, s.targets.want.spec()); err != nil {
 			return err
 		}
@@ -330,7 +330,7 @@ func (r Run) RestoreChecks(ctx context.Context) ([]graph.Change, error) {
 			if err := lock.Guard(ctx); err != nil {
 				return err
 			}
-			if err := g.setCheck(ctx, g.settled(g.Last())); err != nil {
+			if err := g.setCheck(ctx, g.checkWhenReady(g.Last())); err != nil {
 				return err
 			}
 		}
@@ -373,7 +373,7 @@ func (t *TaskDefinition) checkTags(live *liveDefinition) map[string]string {
 func (t *TaskDefinition) recordCheck(ctx context.Context) error {
 	live := *t.Last()
 	tags := t.checkTags(&live)
-	if _, err := t.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: ecsTags(tags)}); err != nil {
+	if _, err := t.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: toECSTags(tags)}); err != nil {
 		return fmt.Errorf("note on %s the health check: %w", short(t.ID()), err)
 	}
 	live.recordCheckLater = false

@@ -267,18 +267,18 @@ func (s holderSearch) holders(ctx context.Context) ([]Holder, error) {
 	return out, errors.Join(err, ctx.Err())
 }
 
-func (s holderSearch) ours(tags []types.Tag) bool { return tagMap(tags)[TagStack] == s.stack }
+func (s holderSearch) ours(tags []types.Tag) bool { return fromEC2Tags(tags)[TagStack] == s.stack }
 
 // created reports whether bookctl created what has these tags. A resource that somebody gave
 // the tag of the stack alone, such as a copy, is none of the graph: nothing deletes it before
 // the VPC that it is in.
 func (s holderSearch) created(tags []types.Tag) bool {
-	return s.ours(tags) && tagMap(tags)[TagResource] != ""
+	return s.ours(tags) && fromEC2Tags(tags)[TagResource] != ""
 }
 
 // holder creates one that is in a VPC, or at it.
 func (s holderSearch) holder(kind string, id *string, what string, tags []types.Tag, owner *string, where string, holds ...string) Holder {
-	return Holder{Kind: kind, ID: aws.ToString(id), What: what, Where: where, Owner: aws.ToString(owner), Tags: tagMap(tags), Holds: holds}
+	return Holder{Kind: kind, ID: aws.ToString(id), What: what, Where: where, Owner: aws.ToString(owner), Tags: fromEC2Tags(tags), Holds: holds}
 }
 
 // own are the ids of the stack's groups.
@@ -430,7 +430,7 @@ func (s holderSearch) interfaces(ctx context.Context) ([]Holder, error) {
 			for _, g := range x.Groups {
 				holds = append(holds, aws.ToString(g.GroupId))
 			}
-			if s.ours(x.TagSet) || s.belongs(x, func(group string) bool { return slices.Contains(own, group) }) {
+			if s.ours(x.TagSet) || s.isKnown(x, func(group string) bool { return slices.Contains(own, group) }) {
 				continue
 			}
 			what := interfaceOwner(aws.ToString(x.Description), aws.ToString(x.RequesterId), string(x.InterfaceType))
@@ -440,9 +440,9 @@ func (s holderSearch) interfaces(ctx context.Context) ([]Holder, error) {
 	return out, nil
 }
 
-// belongs reports whether an interface is of the stack's load balancer, tasks or
+// isKnown reports whether an interface is of the stack's load balancer, tasks or
 // database, or of something that is a holder itself.
-func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) bool {
+func (s holderSearch) isKnown(x types.NetworkInterface, own func(string) bool) bool {
 	switch x.InterfaceType {
 	case types.NetworkInterfaceTypeNatGateway, types.NetworkInterfaceTypeVpcEndpoint, types.NetworkInterfaceTypeTransitGateway:
 		return true
@@ -464,7 +464,7 @@ func (s holderSearch) belongs(x types.NetworkInterface, own func(string) bool) b
 func (s holderSearch) services(ctx context.Context) ([]Holder, error) {
 	c := &Cluster{ecsAccess: ecsAccess{identity: s.identity, ecs: s.ecs}}
 	live, err := c.describe(ctx)
-	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != s.stack {
+	if live == nil || err != nil || fromECSTags(live.Tags)[TagStack] != s.stack {
 		return nil, err
 	}
 	names, err := c.otherServices(ctx, live)
@@ -515,7 +515,7 @@ func (s holderSearch) ownParameterGroups(ctx context.Context) []string {
 // database returns the holder that an instance is, nil for none. Parameters are the names of
 // the stack's parameter groups.
 func (s holderSearch) database(x rdstypes.DBInstance, parameters func() []string) *Holder {
-	name, tags := aws.ToString(x.DBInstanceIdentifier), rdsTagMap(x.TagList)
+	name, tags := aws.ToString(x.DBInstanceIdentifier), fromRDSTags(x.TagList)
 	tagged := tags[TagStack] == s.stack
 	if tagged && name == s.names().Database() || aws.ToString(x.DBInstanceStatus) == "deleting" {
 		return nil
@@ -540,7 +540,7 @@ func (s holderSearch) database(x rdstypes.DBInstance, parameters func() []string
 	for _, g := range x.DBParameterGroups {
 		group, first := aws.ToString(g.DBParameterGroupName), s.names().DBParameterGroup()
 		if (group == first || strings.HasPrefix(group, first+"-")) && slices.Contains(parameters(), group) {
-			where, h.Holds, h.parameters = append(where, "has DB parameter group "+group), append(h.Holds, group), aws.ToString(x.Engine)+major(aws.ToString(x.EngineVersion))
+			where, h.Holds, h.parameters = append(where, "has DB parameter group "+group), append(h.Holds, group), aws.ToString(x.Engine)+MajorVersion(aws.ToString(x.EngineVersion))
 		}
 	}
 	if where == nil && !tagged {

@@ -134,7 +134,7 @@ func (m *Image) describe(ctx context.Context, digest string) (*types.ImageDetail
 func (m *Image) keep(ctx context.Context) error {
 	digest, own := m.inRepository(m.ID())
 	if own {
-		if err := m.served.keep(ctx, digest, m.repository.made); err != nil {
+		if err := m.served.keep(ctx, digest, m.repository.created); err != nil {
 			return err
 		}
 	}
@@ -194,7 +194,7 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 		if m.ready == "" {
 			return "", hint.With(errors.New("there is no image to run"), "%s builds one", hint.Command("up", "--image", "build"))
 		}
-		return "", hint.With(fmt.Errorf("image %s is no longer in the repository", m.ready), "%s builds one anew", hint.Command("up", "--image", "build"))
+		return "", hint.With(fmt.Errorf("image %s is no longer in the repository", m.ready), "%s builds one again", hint.Command("up", "--image", "build"))
 	}
 	digest, err := m.source.Digest(ctx)
 	if err != nil {
@@ -205,7 +205,7 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 		return "", err
 	}
 	// A push may be what removes another image.
-	if !m.repository.made {
+	if !m.repository.created {
 		if err := m.served.keepServing(ctx); err != nil {
 			return "", err
 		}
@@ -214,7 +214,7 @@ func (m *Image) Create(ctx context.Context) (string, error) {
 	if err := m.source.Push(ctx, m.repository.URI(), login, progress); err != nil {
 		return "", fmt.Errorf("push %s to %s: %w", digest, m.repository.URI(), err)
 	}
-	if m.repository.made {
+	if m.repository.created {
 		m.Answer(&liveImage{pushed: time.Now()}, graph.State{Phase: graph.Ready, Owner: m.stack})
 	}
 	return m.repository.URI() + "@" + digest, nil

@@ -19,8 +19,8 @@ import (
 type InternetGateway struct {
 	graph.NodeOf[*liveGateway]
 	ec2Access
-	vpc  *VPC
-	made string // in this run
+	vpc       *VPC
+	createdID string // in this run
 	// doubtful reports whether a gateway was attached before this run attached it, perhaps to
 	// another VPC.
 	doubtful bool
@@ -50,12 +50,12 @@ func (g *InternetGateway) Read(ctx context.Context) (*liveGateway, graph.State, 
 		return nil, graph.State{}, err
 	}
 	ours := named(all, g.Name(), func(x types.InternetGateway) []types.Tag { return x.Tags })
-	gw, bare, err := oneOf("internet gateways", g.made, ours, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
+	gw, bare, err := oneOf("internet gateways", g.createdID, ours, func(x types.InternetGateway) string { return aws.ToString(x.InternetGatewayId) },
 		func(x types.InternetGateway) (bool, error) { return len(x.Attachments) > 0, nil })
 	if gw == nil || err != nil {
 		return nil, absent, err
 	}
-	live := &liveGateway{tags: tagMap(gw.Tags), attached: attachedTo(gw), duplicates: bare}
+	live := &liveGateway{tags: fromEC2Tags(gw.Tags), attached: attachedTo(gw), duplicates: bare}
 	return live, graph.State{Phase: graph.Ready, ID: aws.ToString(gw.InternetGatewayId), Owner: live.tags[TagStack]}, nil
 }
 
@@ -68,7 +68,7 @@ func (g *InternetGateway) Wanted(*liveGateway) *liveGateway {
 func (g *InternetGateway) Attributes() graph.Attributes[*liveGateway] {
 	attached := func(l *liveGateway) string { return l.attached }
 	return graph.Attributes[*liveGateway]{
-		duplicateAttribute(func(l *liveGateway) []string { return l.duplicates }, &g.made, func(ctx context.Context, other *string) error {
+		duplicateAttribute(func(l *liveGateway) []string { return l.duplicates }, &g.createdID, func(ctx context.Context, other *string) error {
 			_, err := g.ec2.DeleteInternetGateway(ctx, &ec2.DeleteInternetGatewayInput{InternetGatewayId: other})
 			return err
 		}),
@@ -97,9 +97,9 @@ func (g *InternetGateway) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create internet gateway: %w", err)
 	}
-	g.made = aws.ToString(out.InternetGateway.InternetGatewayId)
+	g.createdID = aws.ToString(out.InternetGateway.InternetGatewayId)
 	g.Answer(&liveGateway{tags: g.tags(g.Name())}, graph.State{Phase: graph.Ready, Owner: g.stack})
-	return g.made, nil
+	return g.createdID, nil
 }
 
 func (g *InternetGateway) attach(ctx context.Context, _ []graph.Change) error {
@@ -119,7 +119,7 @@ func (g *InternetGateway) UpdatesSynchronously(changes []graph.Change) bool {
 }
 
 // ExpectDeleted returns the usual time until nothing in the VPC has a public address.
-func (g *InternetGateway) ExpectDeleted() time.Duration { return held }
+func (g *InternetGateway) ExpectDeleted() time.Duration { return interfacesGoneAfter }
 
 // Delete detaches the gateway from the stack's VPC and removes it. One that somebody has moved to
 // another VPC is left there.
@@ -129,7 +129,7 @@ func (g *InternetGateway) Delete(ctx context.Context) error {
 		vpc = live.attached
 	}
 	if vpc != "" {
-		if err := g.free(ctx, vpc, func(b Blocker) bool { return b.Public }); err != nil {
+		if err := g.checkNotHeld(ctx, vpc, func(b networkInterface) bool { return b.Public }); err != nil {
 			return fmt.Errorf("detach %s: %w", g.ID(), err)
 		}
 		if err := g.detach(ctx, g.ID(), g.vpc.ID()); err != nil {
@@ -166,7 +166,7 @@ func (n ec2Access) detach(ctx context.Context, id, own string) error {
 		if err != nil {
 			return fmt.Errorf("describe %s, to which %s is attached: %w", vpc, id, err)
 		}
-		if len(in.Vpcs) > 0 && tagMap(in.Vpcs[0].Tags)[TagStack] != n.stack {
+		if len(in.Vpcs) > 0 && fromEC2Tags(in.Vpcs[0].Tags)[TagStack] != n.stack {
 			return hint.With(fmt.Errorf("%s is attached to %s, which is not the stack's", id, vpc), "give that VPC another internet gateway, or none, and detach this one: %s; then run the same command again",
 				hint.AWS("ec2", "detach-internet-gateway", "--internet-gateway-id", id, "--vpc-id", vpc))
 		}

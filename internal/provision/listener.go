@@ -432,13 +432,13 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 	out, err := l.elb.CreateListener(ctx, &elb.CreateListenerInput{
 		Certificates: certificates, SslPolicy: policy,
 		LoadBalancerArn: aws.String(l.lb.ID()), Port: &l.want.port, Protocol: l.want.protocol,
-		DefaultActions: l.actions(second), Tags: elbTags(tags),
+		DefaultActions: l.actions(second), Tags: toELBTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create the listener on port %d of %s: %w", l.want.port, l.lb.loadBalancerName(), err)
 	}
 	arn := aws.ToString(out.Listeners[0].ListenerArn)
-	l.madeWith(arn, tags)
+	l.rememberTags(arn, tags)
 	var recorded error
 	if l.want.main {
 		recorded = l.record(ctx, l.targets.ID())
@@ -453,12 +453,12 @@ func (l *Listener) Create(ctx context.Context) (string, error) {
 
 // record writes the settings that the listener carries out to the tags of resources.
 func (l *Listener) record(ctx context.Context, arns ...string) error {
-	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: arns, Tags: elbTags(l.settings[byListener])})
+	_, err := l.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: arns, Tags: toELBTags(l.settings[byListener])})
 	if err != nil {
 		return fmt.Errorf("record the settings of the listener on %s: %w", strings.Join(arns, " and "), err)
 	}
 	for _, arn := range arns {
-		l.madeWith(arn, l.settings[byListener])
+		l.rememberTags(arn, l.settings[byListener])
 	}
 	return nil
 }

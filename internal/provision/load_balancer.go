@@ -24,15 +24,11 @@ func (b elbAccess) retag(ctx context.Context, arn, resource string, changes []gr
 			return fmt.Errorf("untag %s: %w", arn, err)
 		}
 	}
-	_, err := b.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{arn}, Tags: elbTags(b.tags(resource))})
+	_, err := b.elb.AddTags(ctx, &elb.AddTagsInput{ResourceArns: []string{arn}, Tags: toELBTags(b.tags(resource))})
 	if err != nil {
 		return fmt.Errorf("tag %s: %w", arn, err)
 	}
 	return nil
-}
-
-func elbTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 // LoadBalancer is the application load balancer in front of the tasks.
@@ -40,7 +36,7 @@ type LoadBalancer struct {
 	graph.NodeOf[*liveLoadBalancer]
 	elbAccess
 	group     *SecurityGroup
-	subnets   []subnetwork
+	subnets   []anySubnet
 	protected protection
 	idle      int32 // seconds
 	// serving is where there are tasks; nil where the subnets are the stack's own, which stay.
@@ -63,7 +59,7 @@ type loadBalancerNeeds struct {
 	linked  *ServiceLinkedRole
 	gateway graph.Finder
 	group   *SecurityGroup
-	subnets []subnetwork
+	subnets []anySubnet
 }
 
 func newLoadBalancer(b elbAccess, needs loadBalancerNeeds, protected protection, idle int32) *LoadBalancer {
@@ -162,7 +158,7 @@ func (l *LoadBalancer) formerSubnets(ctx context.Context, zones []types.Availabi
 		return nil, nil
 	}
 	wanted := func(z types.AvailabilityZone) bool {
-		return slices.ContainsFunc(l.subnets, func(s subnetwork) bool {
+		return slices.ContainsFunc(l.subnets, func(s anySubnet) bool {
 			live := s.Last()
 			return s.ID() == aws.ToString(z.SubnetId) || live != nil && live.zone == aws.ToString(z.ZoneName)
 		})
@@ -176,7 +172,7 @@ func (l *LoadBalancer) formerSubnets(ctx context.Context, zones []types.Availabi
 		return nil, err
 	}
 	zones = slices.DeleteFunc(zones, func(z types.AvailabilityZone) bool {
-		return !slices.ContainsFunc(now.ranges, func(r GivenRange) bool { return r.Zone == aws.ToString(z.ZoneName) })
+		return !slices.ContainsFunc(now.ranges, func(r SubnetInfo) bool { return r.Zone == aws.ToString(z.ZoneName) })
 	})
 	return collect(zones, func(z types.AvailabilityZone) string { return aws.ToString(z.SubnetId) }), nil
 }
@@ -213,7 +209,7 @@ func (l *LoadBalancer) readAttributes(ctx context.Context, arn *string) (map[str
 	if err != nil {
 		return nil, fmt.Errorf("describe the attributes of load balancer %s: %w", l.loadBalancerName(), err)
 	}
-	return readTags(out.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }), nil
+	return toMap(out.Attributes, func(a types.LoadBalancerAttribute) (*string, *string) { return a.Key, a.Value }), nil
 }
 
 // stillProvisioning reports whether a load balancer, all of which was read before, is on its
@@ -356,14 +352,14 @@ func (l *LoadBalancer) Create(ctx context.Context) (string, error) {
 	want, tags := l.Wanted(nil), l.newTags(l.Name(), byListener)
 	out, err := l.elb.CreateLoadBalancer(ctx, &elb.CreateLoadBalancerInput{
 		Name: aws.String(l.loadBalancerName()), Type: types.LoadBalancerTypeEnumApplication, Scheme: types.LoadBalancerSchemeEnumInternetFacing,
-		SecurityGroups: want.groups, Subnets: want.subnets, Tags: elbTags(tags),
+		SecurityGroups: want.groups, Subnets: want.subnets, Tags: toELBTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create load balancer %s: %w", l.loadBalancerName(), err)
 	}
 	made := &out.LoadBalancers[0]
 	arn := aws.ToString(made.LoadBalancerArn)
-	l.madeWith(arn, tags)
+	l.rememberTags(arn, tags)
 	live := answeringAt(made)
 	if _, ours := l.hinted(&arn); !ours || made.State == nil || made.State.Code != types.LoadBalancerStateEnumProvisioning {
 		l.Learn(live)

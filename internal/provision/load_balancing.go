@@ -161,7 +161,7 @@ func (b elbAccess) tagsOf(ctx context.Context, arns ...string) (map[string]map[s
 			return nil, fmt.Errorf("describe the tags of %s: %w", strings.Join(some, ", "), err)
 		}
 		for _, d := range out.TagDescriptions {
-			tags[aws.ToString(d.ResourceArn)] = readTags(d.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+			tags[aws.ToString(d.ResourceArn)] = toMap(d.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 		}
 	}
 	return tags, nil

@@ -45,8 +45,8 @@ var logRetentions = []int32{1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400,
 // logsAccess is the client and the identity of a stack's log groups.
 type logsAccess struct {
 	identity
-	logs *cloudwatchlogs.Client
-	who  *caller
+	logs   *cloudwatchlogs.Client
+	caller *caller
 }
 
 // list returns those of the stack's groups that are there, of those that RDS makes, and that of
@@ -125,7 +125,7 @@ func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error)
 		}
 		// RDS has created the group: again, after somebody deleted it, or for the last lines of a
 		// database that was deleted. The name is the stack's, unless another database has it.
-		if db == nil || rdsTagMap(db.TagList)[TagStack] == l.stack {
+		if db == nil || fromRDSTags(db.TagList)[TagStack] == l.stack {
 			st.Owner, st.Note = l.stack, "created by RDS, without tags"
 		}
 	}
@@ -187,7 +187,7 @@ func retentionText(n int32) string {
 func (l *LogGroup) Create(ctx context.Context) (string, error) {
 	tags := l.tags(l.Name())
 	tags[settingTag("log-days")] = ""
-	account, err := l.who.number(ctx)
+	account, err := l.caller.accountID(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -196,7 +196,7 @@ func (l *LogGroup) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create log group %s: %w", l.groupName(), err)
 	}
 	arn := l.arn(account)
-	l.madeWith(arn, tags)
+	l.rememberTags(arn, tags)
 	l.isNew = true
 	l.Answer(&liveLogGroup{tags: tags, class: types.LogGroupClassStandard}, graph.State{Phase: graph.Ready, Owner: l.stack})
 	return arn, nil
@@ -221,7 +221,7 @@ func (l *LogGroup) tag(ctx context.Context, tags map[string]string) error {
 	if _, err := l.logs.TagResource(ctx, &cloudwatchlogs.TagResourceInput{ResourceArn: aws.String(l.ID()), Tags: tags}); err != nil {
 		return fmt.Errorf("tag log group %s: %w", l.groupName(), err)
 	}
-	l.madeWith(l.ID(), tags)
+	l.rememberTags(l.ID(), tags)
 	return nil
 }
 

@@ -304,7 +304,7 @@ func all[T any](list []T, ok func(T) bool) bool {
 }
 
 // unfiltered reports that an endpoint did not keep to the tags that EC2 was asked for,
-// as emulators do: what it lists besides is another owner's, such as the default VPC.
+// as emulators do: what else it lists is another owner's, such as the default VPC.
 func unfiltered(input, answer any) error {
 	var (
 		filters []ec2types.Filter
@@ -353,7 +353,7 @@ func stray[T any](filters []ec2types.Filter, list []T, of func(T) (*string, []ec
 		}
 		for _, x := range list {
 			id, tags := of(x)
-			if !slices.Contains(f.Values, tagMap(tags)[key]) {
+			if !slices.Contains(f.Values, fromEC2Tags(tags)[key]) {
 				return aws.ToString(id)
 			}
 		}

@@ -15,9 +15,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// Blocker is a network interface, which keeps its subnet, its groups and its
+// networkInterface is an interface in a VPC, which keeps its subnet, its groups and its
 // VPC from being removed.
-type Blocker struct {
+type networkInterface struct {
 	ID     string   `json:"id"`
 	Of     string   `json:"of"` // whose it is, in words
 	Status string   `json:"status"`
@@ -31,13 +31,13 @@ type Blocker struct {
 	Public bool `json:"public,omitempty"`
 }
 
-func (b Blocker) String() string {
+func (b networkInterface) String() string {
 	return fmt.Sprintf("network interface %s of %s (%s)", b.ID, b.Of, b.Status)
 }
 
-// Blockers lists the network interfaces in VPCs.
-func Blockers(ctx context.Context, client *ec2.Client, vpcs ...string) ([]Blocker, error) {
-	var out []Blocker
+// listInterfaces lists the network interfaces in VPCs.
+func listInterfaces(ctx context.Context, client *ec2.Client, vpcs ...string) ([]networkInterface, error) {
+	var out []networkInterface
 	pages := ec2.NewDescribeNetworkInterfacesPaginator(client, &ec2.DescribeNetworkInterfacesInput{
 		Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: vpcs}},
 	})
@@ -47,7 +47,7 @@ func Blockers(ctx context.Context, client *ec2.Client, vpcs ...string) ([]Blocke
 			return nil, fmt.Errorf("list the network interfaces of %s: %w", strings.Join(vpcs, ", "), err)
 		}
 		for _, x := range page.NetworkInterfaces {
-			b := Blocker{
+			b := networkInterface{
 				ID: aws.ToString(x.NetworkInterfaceId), Status: string(x.Status), VPC: aws.ToString(x.VpcId), Subnet: aws.ToString(x.SubnetId),
 				Managed: aws.ToBool(x.RequesterManaged), Public: x.Association != nil && aws.ToString(x.Association.PublicIp) != "", Of: interfaceOwner(aws.ToString(x.Description), aws.ToString(x.RequesterId), string(x.InterfaceType)),
 			}
@@ -65,7 +65,7 @@ func Blockers(ctx context.Context, client *ec2.Client, vpcs ...string) ([]Blocke
 type heldInterfaces struct {
 	// turn is full while somebody has the fields below, and makes a call for them.
 	turn chan struct{}
-	all  []Blocker
+	all  []networkInterface
 	vpc  string
 	at   time.Time // when the call for them was sent
 }
@@ -76,10 +76,10 @@ const interfacesAge = 4 * time.Second
 
 func newHeldInterfaces() *heldInterfaces { return &heldInterfaces{turn: make(chan struct{}, 1)} }
 
-// free returns a graph.HeldError while an interface of the VPC holds a
+// checkNotHeld returns a graph.HeldError while an interface of the VPC holds a
 // part of the network. EC2 would answer DependencyViolation, and not say by what. Where
 // the list can't be read nothing is known to hold it.
-func (n ec2Access) free(ctx context.Context, vpc string, holds func(Blocker) bool) error {
+func (n ec2Access) checkNotHeld(ctx context.Context, vpc string, holds func(networkInterface) bool) error {
 	h := n.interfaces
 	if h == nil || vpc == "" {
 		return nil
@@ -91,7 +91,7 @@ func (n ec2Access) free(ctx context.Context, vpc string, holds func(Blocker) boo
 		return context.Cause(ctx)
 	}
 	if now := time.Now(); h.vpc != vpc || now.Sub(h.at) > interfacesAge {
-		all, err := Blockers(ctx, n.ec2, vpc)
+		all, err := listInterfaces(ctx, n.ec2, vpc)
 		if err != nil {
 			all = nil
 		}
@@ -103,10 +103,10 @@ func (n ec2Access) free(ctx context.Context, vpc string, holds func(Blocker) boo
 	return nil
 }
 
-// held is how long it usually takes until the interfaces of load balancers and tasks
+// interfacesGoneAfter is how long it usually takes until the interfaces of load balancers and tasks
 // are gone, which hold their subnets, their groups and the gateway.
 // https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
-const held = time.Minute
+const interfacesGoneAfter = time.Minute
 
 // interfaceOwner describes who owns an interface. Services write it into the
 // description:
@@ -143,7 +143,7 @@ func (n ec2Access) explain(ctx context.Context, items []inventory.Item) error {
 	if vpcs == nil {
 		return nil
 	}
-	blockers, err := Blockers(ctx, n.ec2, vpcs...)
+	blockers, err := listInterfaces(ctx, n.ec2, vpcs...)
 	if err != nil {
 		return err
 	}

@@ -6,30 +6,31 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// networkParts are where the resources of a stack are: its own VPC or one that was given.
+// networkParts are where the resources of a stack are: its own VPC or an existing one.
 type networkParts struct {
-	vpc home
+	vpc anyVPC
 	// gateway is what a load balancer that faces the internet needs, and routes what a
 	// task needs to pull its image.
 	gateway, routes graph.Finder
 	// public are the subnets of load balancer and tasks, and data those of the database.
-	public, data []subnetwork
-	// given reports whether their ranges are known only when they were looked at.
-	given bool
+	public, data []anySubnet
+	// existing means that the VPC is not the stack's, so that the ranges of its subnets are known
+	// only after they are read.
+	existing bool
 	// ranges are all subnets of a VPC that was given, once it was looked at.
-	ranges func() []GivenRange
+	ranges func() []SubnetInfo
 
 	before    []Resource // those that come before the security groups
 	after     []Resource // and after them
 	dataParts []Resource // those that only a database needs
 }
 
-// read are those subnets that have to be looked at before their ranges are known.
-func (p networkParts) read(subnets []subnetwork) []graph.Finder {
-	if !p.given {
+// unknownRanges are those subnets that have to be read before their ranges are known.
+func (p networkParts) unknownRanges(subnets []anySubnet) []graph.Finder {
+	if !p.existing {
 		return nil
 	}
-	return collect(subnets, func(s subnetwork) graph.Finder { return s })
+	return collect(subnets, func(s anySubnet) graph.Finder { return s })
 }
 
 // newOwnNetwork is a VPC of the stack's own.
@@ -45,36 +46,36 @@ func newOwnNetwork(n ec2Access, spec Spec) networkParts {
 	private := newRouteTable(n, "route-table-private", vpc, nil, privateA, privateB)
 	return networkParts{
 		vpc: vpc, gateway: gateway, routes: public,
-		public: []subnetwork{publicA, publicB}, data: []subnetwork{privateA, privateB},
+		public: []anySubnet{publicA, publicB}, data: []anySubnet{privateA, privateB},
 		before:    []Resource{vpc, gateway, publicA, publicB, privateA, privateB, public, private},
 		after:     []Resource{newDefaultGroup(n, vpc)},
 		dataParts: []Resource{privateA, privateB, private},
-		ranges:    func() []GivenRange { return nil },
+		ranges:    func() []SubnetInfo { return nil },
 	}
 }
 
-// newGivenNetwork is a VPC that was given, and the subnets that were chosen of it. The
-// database can be in those of the load balancer.
-func newGivenNetwork(n ec2Access, spec Spec) networkParts {
-	shared := givenParts{identity: n.identity, ec2: n.ec2, vpc: spec.VPC}
-	vpc := newGivenVPC(shared)
-	p := networkParts{vpc: vpc, gateway: vpc, routes: vpc, given: true, before: []Resource{vpc}}
-	p.ranges = func() []GivenRange {
+// newExistingNetwork is an existing VPC, and the subnets that were chosen in it. The database
+// can be in those of the load balancer.
+func newExistingNetwork(n ec2Access, spec Spec) networkParts {
+	shared := existingVPCParts{identity: n.identity, ec2: n.ec2, vpc: spec.VPC}
+	vpc := newExistingVPC(shared)
+	p := networkParts{vpc: vpc, gateway: vpc, routes: vpc, existing: true, before: []Resource{vpc}}
+	p.ranges = func() []SubnetInfo {
 		if live := vpc.Last(); live != nil {
 			return live.Subnets
 		}
 		return nil
 	}
-	known := map[string]*GivenSubnet{}
+	known := map[string]*ExistingSubnet{}
 	for i, id := range idList(spec.Subnets) {
-		s := newGivenSubnet(shared, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)
+		s := newExistingSubnet(shared, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)
 		known[id] = s
 		p.public, p.before = append(p.public, s), append(p.before, s)
 	}
 	for i, id := range idList(spec.DBSubnets) {
 		s := known[id]
 		if s == nil {
-			s = newGivenSubnet(shared, fmt.Sprintf("subnet-database-%c", 'a'+i), id, false, vpc)
+			s = newExistingSubnet(shared, fmt.Sprintf("subnet-database-%c", 'a'+i), id, false, vpc)
 			p.before, p.dataParts = append(p.before, s), append(p.dataParts, s)
 		}
 		p.data = append(p.data, s)

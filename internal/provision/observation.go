@@ -38,7 +38,7 @@ type observation struct {
 	subnets       reading[[]ec2types.Subnet]
 	tables        reading[[]ec2types.RouteTable]
 	gateways      reading[[]ec2types.InternetGateway]
-	given         reading[GivenNetwork]
+	existingVPC   reading[VPCInfo]
 
 	deployed readings[revision] // of what a service runs, by its ARN
 

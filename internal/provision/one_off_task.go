@@ -52,10 +52,10 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 	if live == nil || aws.ToString(live.Status) == serviceDraining {
 		return nil, fmt.Errorf("stack %s: it has no service", stack)
 	}
-	if ecsTagMap(live.Tags)[TagStack] != stack {
+	if fromECSTags(live.Tags)[TagStack] != stack {
 		return nil, fmt.Errorf("service %s: %w %s", in.names().Service(), graph.ErrUnmanaged, stack)
 	}
-	in.given = readGiven(ecsTagMap(live.Tags))
+	in.userTags = readUserTags(fromECSTags(live.Tags))
 	definition := servedDefinition(live)
 	// While traffic is shifted, the state of a rollout is no help: "The rolloutState of a service
 	// is only returned for services that use the rolling update (ECS) deployment type".
@@ -91,7 +91,7 @@ func (c ecsAccess) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client,
 	t := &OneOffTask{in: c, Revision: short(definition), container: aws.ToString(container(def).Name), began: time.Now()}
 	out, err := c.ecs.RunTask(ctx, &ecs.RunTaskInput{
 		Cluster: aws.String(c.names().Cluster()), TaskDefinition: &definition, LaunchType: types.LaunchTypeFargate,
-		NetworkConfiguration: network, StartedBy: &starter, EnableECSManagedTags: true, Tags: ecsTags(c.tags(tagOneOff)),
+		NetworkConfiguration: network, StartedBy: &starter, EnableECSManagedTags: true, Tags: toECSTags(c.tags(tagOneOff)),
 		Overrides: &types.TaskOverride{ContainerOverrides: []types.ContainerOverride{{Name: &t.container, Command: command}}},
 	})
 	if err != nil {
@@ -156,9 +156,9 @@ func oneOffState(live types.Task, container string) OneOffState {
 	return s
 }
 
-// besides returns the tasks in the stack's cluster that no service keeps. Without a cluster
+// oneOffTasks returns the tasks in the stack's cluster that no service keeps. Without a cluster
 // there are none.
-func (c ecsAccess) besides(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
+func (c ecsAccess) oneOffTasks(ctx context.Context, desired types.DesiredStatus) ([]types.Task, error) {
 	tasks, err := c.listTasks(ctx, "tasks of the stack", &ecs.ListTasksInput{DesiredStatus: desired})
 	return slices.DeleteFunc(tasks, func(t types.Task) bool { return strings.HasPrefix(aws.ToString(t.Group), "service:") }), err
 }

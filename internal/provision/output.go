@@ -103,8 +103,8 @@ func Happenings(ctx context.Context, c Clients, stack string) (events []diagnosi
 	if stopped, err = s.tasks(ctx, types.DesiredStatusStopped); err != nil {
 		return nil, nil, true, err
 	}
-	besides, err := s.besides(ctx, types.DesiredStatusStopped)
-	return lastEvents(live, len(live.Events)), append(stopped, asTasks(besides)...), true, err
+	oneOff, err := s.oneOffTasks(ctx, types.DesiredStatusStopped)
+	return lastEvents(live, len(live.Events)), append(stopped, asTasks(oneOff)...), true, err
 }
 
 // Tasks are those of a stack's service that run and those that stopped within the
@@ -121,11 +121,11 @@ func Tasks(ctx context.Context, c Clients, stack string) ([]diagnosis.Task, erro
 		all = append(all, tasks...)
 	}
 	for _, desired := range []types.DesiredStatus{types.DesiredStatusRunning, types.DesiredStatusStopped} {
-		besides, err := s.besides(ctx, desired)
+		oneOff, err := s.oneOffTasks(ctx, desired)
 		if err != nil {
 			return nil, err
 		}
-		all = append(all, asTasks(besides)...)
+		all = append(all, asTasks(oneOff)...)
 	}
 	return all, nil
 }

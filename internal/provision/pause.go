@@ -64,23 +64,23 @@ type Pause struct {
 // Run pauses the stack. The database goes after the last task, which would otherwise be
 // replaced for not being healthy without it.
 func (p Pause) Run(ctx context.Context) error {
-	who := identity{stack: p.Stack, region: p.Clients.IAM.Options().Region}
-	s := ecsAccess{identity: who, ecs: p.Clients.ECS}.service()
+	ident := identity{stack: p.Stack, region: p.Clients.IAM.Options().Region}
+	s := ecsAccess{identity: ident, ecs: p.Clients.ECS}.service()
 	live, err := s.describe(ctx)
 	switch {
 	case err != nil:
 		return err
 	case live == nil:
 		return hint.With(fmt.Errorf("stack %s has no service", p.Stack), "%s makes it", hint.Command("up"))
-	case ecsTagMap(live.Tags)[TagStack] != p.Stack:
+	case fromECSTags(live.Tags)[TagStack] != p.Stack:
 		return fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, p.Stack)
 	}
-	data := rdsAccess{identity: who, rds: p.Clients.RDS}
+	data := rdsAccess{identity: ident, rds: p.Clients.RDS}
 	db, err := data.instance(ctx)
 	if err != nil {
 		return err
 	}
-	if db != nil && rdsTagMap(db.TagList)[TagStack] != p.Stack {
+	if db != nil && fromRDSTags(db.TagList)[TagStack] != p.Stack {
 		return fmt.Errorf("database %s: %w %s", data.databaseName(), graph.ErrUnmanaged, p.Stack)
 	}
 	if err := data.stoppable(db); err != nil {
@@ -97,10 +97,10 @@ func (p Pause) Run(ctx context.Context) error {
 	if err := p.note(ctx, s, live); err != nil {
 		return err
 	}
-	if err := p.suspend(ctx, who); err != nil {
+	if err := p.suspend(ctx, ident); err != nil {
 		return err
 	}
-	if err := p.silence(ctx, who); err != nil {
+	if err := p.silence(ctx, ident); err != nil {
 		return err
 	}
 	if err := p.empty(ctx, s, live); err != nil || db == nil {
@@ -144,7 +144,7 @@ func (d rdsAccess) stoppable(db *rdstypes.DBInstance) error {
 // alone fails where tasks run that are not the service's, as those of 'bookctl run' are: one
 // that migrates data must not lose its database.
 func (s *Service) alone(ctx context.Context) error {
-	tasks, err := s.besides(ctx, ecstypes.DesiredStatusRunning)
+	tasks, err := s.oneOffTasks(ctx, ecstypes.DesiredStatusRunning)
 	if err != nil || len(tasks) == 0 {
 		return err
 	}
@@ -159,14 +159,14 @@ func (s *Service) alone(ctx context.Context) error {
 
 // note writes since when the stack is paused, unless that is written.
 func (p Pause) note(ctx context.Context, s *Service, live *ecstypes.Service) error {
-	if ecsTagMap(live.Tags)[tagPaused] != "" {
+	if fromECSTags(live.Tags)[tagPaused] != "" {
 		return nil
 	}
 	if err := p.Guard(ctx); err != nil {
 		return err
 	}
 	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{
-		ResourceArn: live.ServiceArn, Tags: ecsTags(map[string]string{tagPaused: time.Now().UTC().Format(time.RFC3339)}),
+		ResourceArn: live.ServiceArn, Tags: toECSTags(map[string]string{tagPaused: time.Now().UTC().Format(time.RFC3339)}),
 	})
 	if err != nil {
 		return fmt.Errorf("note on service %s that the stack is paused: %w", s.serviceName(), err)
@@ -176,8 +176,8 @@ func (p Pause) note(ctx context.Context, s *Service, live *ecstypes.Service) err
 
 // suspend keeps scaling, where there is any, from starting tasks: nothing moves it, and no
 // bound is broken by there being none.
-func (p Pause) suspend(ctx context.Context, who identity) error {
-	id := aws.String(who.names().ScalableTarget())
+func (p Pause) suspend(ctx context.Context, ident identity) error {
+	id := aws.String(ident.names().ScalableTarget())
 	out, err := p.Clients.Scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceIds: []string{*id}, ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
 	})
@@ -206,8 +206,8 @@ func (p Pause) suspend(ctx context.Context, who identity) error {
 
 // silence disables the actions of the alarms: nobody is to be notified that there are no
 // tasks.
-func (p Pause) silence(ctx context.Context, who identity) error {
-	alarms := newAlarming(who, p.Clients, Settings{})
+func (p Pause) silence(ctx context.Context, ident identity) error {
+	alarms := newAlarmAccess(ident, p.Clients, Settings{})
 	all, err := alarms.all(ctx)
 	if err != nil {
 		return err

@@ -196,7 +196,7 @@ func releaseOf(r revision) Release {
 	}
 }
 
-// formerNeeds is what a role has to allow besides for the tasks of the releases that the
+// formerNeeds is what a role has to allow in addition, for the tasks of the releases that the
 // service runs, or is leaving: each of them may have to be started again. May returns what a
 // role allows for a release, and have is what it allows for the wanted one.
 func (c ecsAccess) formerNeeds(ctx context.Context, wanted Settings, may func(Settings, string) []statement, have []statement) (formerNeed, error) {
@@ -275,7 +275,7 @@ func (s *Service) markServed(ctx context.Context) error {
 	if arn == "" || arn == s.definition.ID() {
 		return nil
 	}
-	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(map[string]string{tagServed: "true"})})
+	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: toECSTags(map[string]string{tagServed: "true"})})
 	if err != nil && !isCode(err, "InvalidParameterException", "ClientException", "ResourceNotFoundException") {
 		return fmt.Errorf("note on %s that it has served: %w", short(arn), err)
 	}

@@ -98,7 +98,7 @@ func describedTargets(targets []types.Target) string {
 // Read looks the rule up by its name.
 func (r *ReleaseAlarm) Read(ctx context.Context) (*liveReleaseAlarm, graph.State, error) {
 	none := graph.State{Phase: graph.Absent, Unwanted: !r.wanted()}
-	account, err := r.who.number(ctx)
+	account, err := r.caller.accountID(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
@@ -135,7 +135,7 @@ func (a alarmAccess) ruleTags(ctx context.Context, arn string) (map[string]strin
 	if err != nil {
 		return nil, fmt.Errorf("list the tags of %s: %w", arn, err)
 	}
-	return readTags(out.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value }), nil
+	return toMap(out.Tags, func(x types.Tag) (*string, *string) { return x.Key, x.Value }), nil
 }
 
 // Wanted implements graph.Shape.
@@ -165,25 +165,21 @@ func (r *ReleaseAlarm) retag(ctx context.Context, changes []graph.Change) error 
 			return fmt.Errorf("untag rule %s: %w", r.ruleName(), err)
 		}
 	}
-	if _, err := r.bus.TagResource(ctx, &eventbridge.TagResourceInput{ResourceARN: aws.String(r.ID()), Tags: ruleTags(r.tags(r.Name()))}); err != nil {
+	if _, err := r.bus.TagResource(ctx, &eventbridge.TagResourceInput{ResourceARN: aws.String(r.ID()), Tags: toEventsTags(r.tags(r.Name()))}); err != nil {
 		return fmt.Errorf("tag rule %s: %w", r.ruleName(), err)
 	}
 	return nil
 }
 
-func ruleTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
-}
-
 // Create creates the rule, without a target. A name is of one rule, so that a repeated
 // call makes no second.
 func (r *ReleaseAlarm) Create(ctx context.Context) (string, error) {
-	return "", r.put(ctx, ruleTags(r.tags(r.Name())))
+	return "", r.put(ctx, toEventsTags(r.tags(r.Name())))
 }
 
 // put creates the rule or changes it. It takes tags for a new one alone.
 func (r *ReleaseAlarm) put(ctx context.Context, tags []types.Tag) error {
-	account, err := r.who.number(ctx)
+	account, err := r.caller.accountID(ctx)
 	if err != nil {
 		return err
 	}

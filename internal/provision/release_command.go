@@ -27,7 +27,7 @@ type ReleaseCommand struct {
 	logs       *cloudwatchlogs.Client
 	definition *TaskDefinition
 	group      *SecurityGroup
-	subnets    []subnetwork
+	subnets    []anySubnet
 	command    []string
 	limit      time.Duration
 	watch      ReleaseWatch
@@ -60,7 +60,7 @@ type releaseCommandNeeds struct {
 	definition *TaskDefinition
 	routes     graph.Finder // out of the VPC
 	group      *SecurityGroup
-	subnets    []subnetwork
+	subnets    []anySubnet
 }
 
 // releaseCommandSpec is what a release command runs, and who watches it.
@@ -275,7 +275,7 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 
 // note notes on the revision that its command has succeeded, of whose task that is known.
 func (r *ReleaseCommand) note(ctx context.Context, _ []graph.Change) error {
-	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: ecsTags(map[string]string{tagReleased: r.task.ID})})
+	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: toECSTags(map[string]string{tagReleased: r.task.ID})})
 	if err != nil {
 		return fmt.Errorf("note on %s that its release command has succeeded: %w", short(r.definition.ID()), err)
 	}

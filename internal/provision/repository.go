@@ -20,9 +20,9 @@ import (
 type Repository struct {
 	graph.NodeOf[*liveRepository]
 	identity
-	ecr    *ecr.Client
-	served servedImages
-	made   bool // by this run, so that nothing in it serves
+	ecr     *ecr.Client
+	served  servedImages
+	created bool // by this run, so that nothing in it serves
 }
 
 // lifecycle keeps what served, of which servedImages marks as much as is to be
@@ -74,7 +74,7 @@ func (r *Repository) Read(ctx context.Context) (*liveRepository, graph.State, er
 		if err != nil {
 			return nil, graph.State{}, fmt.Errorf("list the tags of repository %s: %w", name, err)
 		}
-		tags = readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+		tags = toMap(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
 	}
 	live, st := liveOf(&repo, tags), graph.State{Phase: graph.Ready, ID: aws.ToString(repo.RepositoryArn), Owner: tags[TagStack]}
 	if r.destroying {
@@ -128,20 +128,16 @@ func (r *Repository) Create(ctx context.Context) (string, error) {
 		RepositoryName:             aws.String(r.repositoryName()),
 		ImageScanningConfiguration: &types.ImageScanningConfiguration{ScanOnPush: true},
 		ImageTagMutability:         types.ImageTagMutabilityImmutable,
-		Tags:                       ecrTags(tags),
+		Tags:                       toECRTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create repository %s: %w", r.repositoryName(), err)
 	}
 	arn := aws.ToString(out.Repository.RepositoryArn)
-	r.made = true
-	r.madeWith(arn, tags)
+	r.created = true
+	r.rememberTags(arn, tags)
 	r.Answer(liveOf(out.Repository, tags), graph.State{Phase: graph.Ready, Owner: r.stack})
 	return arn, nil
-}
-
-func ecrTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 func (r *Repository) failed(what string, err error) error {
@@ -154,7 +150,7 @@ func (r *Repository) retag(ctx context.Context, changes []graph.Change) error {
 			return r.failed("remove tags", err)
 		}
 	}
-	if _, err := r.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(r.ID()), Tags: ecrTags(r.tags(r.Name()))}); err != nil {
+	if _, err := r.ecr.TagResource(ctx, &ecr.TagResourceInput{ResourceArn: aws.String(r.ID()), Tags: toECRTags(r.tags(r.Name()))}); err != nil {
 		return r.failed("set the tags", err)
 	}
 	return nil
@@ -181,7 +177,7 @@ func (r *Repository) setMutability(ctx context.Context, _ []graph.Change) error 
 }
 
 func (r *Repository) setLifecycle(ctx context.Context, _ []graph.Change) error {
-	if !r.made {
+	if !r.created {
 		if err := r.served.keepServing(ctx); err != nil { // or the new rules might take it
 			return err
 		}

@@ -52,7 +52,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		return Restarted{}, err
 	case live == nil:
 		return Restarted{}, hint.With(fmt.Errorf("stack %s has no service", stack), "%s makes it", hint.Command("up"))
-	case ecsTagMap(live.Tags)[TagStack] != stack:
+	case fromECSTags(live.Tags)[TagStack] != stack:
 		return Restarted{}, fmt.Errorf("service %s: %w %s", s.serviceName(), graph.ErrUnmanaged, stack)
 	}
 	db, err := rdsAccess{identity: s.identity, rds: c.RDS}.instance(ctx)
@@ -61,13 +61,13 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 	}
 	version := ""
 	if db != nil {
-		version = rdsTagMap(db.TagList)[TagSecretVersion]
+		version = fromRDSTags(db.TagList)[TagSecretVersion]
 	}
 	update := &ecs.UpdateServiceInput{
 		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), ForceNewDeployment: true,
 	}
 	// ECS takes another strategy in the call that begins the deployment.
-	outdated := version != "" && ecsTagMap(live.Tags)[TagSecretVersion] != version && strategyOf(live.DeploymentConfiguration).Shifts()
+	outdated := version != "" && fromECSTags(live.Tags)[TagSecretVersion] != version && strategyOf(live.DeploymentConfiguration).Shifts()
 	if outdated {
 		update.DeploymentConfiguration = withAllAtOnce(*live.DeploymentConfiguration)
 	}
@@ -136,7 +136,7 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 			return types.Deployment{}, err
 		case live == nil:
 			return types.Deployment{}, fmt.Errorf("service %s is gone", s.serviceName())
-		case own == nil && time.Since(s.startedAt) > settleTime:
+		case own == nil && time.Since(s.startedAt) > rolloutUnseenTime:
 			return types.Deployment{}, fmt.Errorf("service %s: deployment %s was replaced by another", s.serviceName(), s.deployment)
 		case own != nil && !notUpdated && own.RolloutState == types.DeploymentRolloutStateFailed:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, aws.ToString(own.RolloutStateReason))

@@ -13,14 +13,12 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// NewRetryer returns how calls are repeated that AWS throttles or does not
-// answer: a large account is throttled at times, and a deploy is worth some
-// timeout. The pause between two tries grows up to longest.
+// NewRetryer returns how to repeat calls that AWS throttles or does not answer: AWS throttles
+// large accounts at times, and a deploy is worth some waiting. The pause between two tries grows up to longest.
 //
-// It is the SDK's standard mode. The adaptive one also holds back calls that
-// nobody has refused: where one call in five is throttled, it comes down to a
-// call in two seconds, which all resources of a service share, and their looks
-// at what they wait for keep their writes waiting.
+// It is the SDK's standard mode. The adaptive mode also delays calls that AWS has not refused:
+// if one call in five is throttled, it allows one call in two seconds for all resources of a
+// service, and reads that wait for something delay the writes.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-retry-behavior.html
 func NewRetryer(longest time.Duration) aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {

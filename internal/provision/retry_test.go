@@ -18,9 +18,9 @@ import (
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// TestAFullQuotaIsToldAtOnce asks for a certificate in an account that has as many as it
+// TestAFullQuotaIsReportedAtOnce asks for a certificate in an account that has as many as it
 // may have, for which the SDK has the patience that throttling needs.
-func TestAFullQuotaIsToldAtOnce(t *testing.T) {
+func TestAFullQuotaIsReportedAtOnce(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]int{"LimitExceededException": 1, "ThrottlingException": 10} {
 		asked := 0

@@ -39,9 +39,9 @@ type Role struct {
 	permissions func() []statement
 	// former returns what tasks of a former release need that still serve, since ECS may have to
 	// start them again; nil for a role that tasks of any release use alike.
-	former func(context.Context) (formerNeed, error)
-	needed *formerNeed // what it returned
-	made   bool        // by this run, so that nobody else has given it a policy
+	former  func(context.Context) (formerNeed, error)
+	needed  *formerNeed // what it returned
+	created bool        // by this run, so that nobody else has given it a policy
 	// forECS reports whether it is ECS itself, and not tasks, that assumes the role.
 	forECS bool
 }
@@ -125,10 +125,6 @@ func (i identity) ownerOfRole(tags map[string]string) string {
 	return tags[TagStack]
 }
 
-func roleTags(r *types.Role) map[string]string {
-	return readTags(r.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
-}
-
 func boundaryOf(r *types.Role) string {
 	if b := r.PermissionsBoundary; b != nil {
 		return aws.ToString(b.PermissionsBoundaryArn)
@@ -166,7 +162,7 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if role == nil {
 		return nil, absent, nil
 	}
-	live := &liveRole{tags: roleTags(role), trust: decoded(role.AssumeRolePolicyDocument), boundary: boundaryOf(role)}
+	live := &liveRole{tags: fromRoleTags(role), trust: decoded(role.AssumeRolePolicyDocument), boundary: boundaryOf(role)}
 	st := graph.State{Phase: graph.Ready, ID: aws.ToString(role.Arn), Owner: r.ownerOfRole(live.tags)}
 	if st.Owner != r.stack {
 		return nil, st, nil
@@ -179,7 +175,7 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if live.arn, err = arn.Parse(st.ID); err != nil {
 		return nil, graph.State{}, fmt.Errorf("role %s: %w", *r.roleName(), err)
 	}
-	if r.made {
+	if r.created {
 		if live.inline, err = r.policy(ctx, inlineName); err == nil && len(r.policies) > 0 {
 			live.attached, err = r.attached(ctx)
 		}
@@ -346,7 +342,7 @@ func (r *Role) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create role %s: its account is not known: %w", *r.roleName(), err)
 	}
-	in := &iam.CreateRoleInput{RoleName: r.roleName(), AssumeRolePolicyDocument: aws.String(r.trust(of)), Tags: iamTags(r.wantedTags())}
+	in := &iam.CreateRoleInput{RoleName: r.roleName(), AssumeRolePolicyDocument: aws.String(r.trust(of)), Tags: toIAMTags(r.wantedTags())}
 	if r.boundary != "" {
 		in.PermissionsBoundary = &r.boundary
 	}
@@ -355,15 +351,11 @@ func (r *Role) Create(ctx context.Context) (string, error) {
 		return "", fmt.Errorf("create role %s: %w", *r.roleName(), err)
 	}
 	id := aws.ToString(out.Role.Arn)
-	r.made = true
+	r.created = true
 	if own, err := arn.Parse(id); err == nil {
 		r.Answer(&liveRole{arn: own, tags: r.wantedTags(), trust: r.trust(of), boundary: r.boundary}, graph.State{Phase: graph.Ready, Owner: r.stack})
 	}
 	return id, nil
-}
-
-func iamTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 func (r *Role) setTags(ctx context.Context, changes []graph.Change) error {
@@ -372,7 +364,7 @@ func (r *Role) setTags(ctx context.Context, changes []graph.Change) error {
 			return err
 		}
 	}
-	_, err := r.iam.TagRole(ctx, &iam.TagRoleInput{RoleName: r.roleName(), Tags: iamTags(r.wantedTags())})
+	_, err := r.iam.TagRole(ctx, &iam.TagRoleInput{RoleName: r.roleName(), Tags: toIAMTags(r.wantedTags())})
 	return err
 }
 
@@ -522,7 +514,7 @@ func (i identity) roleKind(client *iam.Client) inventory.Kind {
 			if err != nil {
 				return out, err
 			}
-			if live != nil && i.ownerOfRole(roleTags(live)) == i.stack {
+			if live != nil && i.ownerOfRole(fromRoleTags(live)) == i.stack {
 				out = append(out, inventory.Item{ID: *r.roleName()})
 			}
 		}

@@ -23,10 +23,10 @@ const anywhere = "0.0.0.0/0"
 type RouteTable struct {
 	graph.NodeOf[*liveRoutes]
 	ec2Access
-	vpc     *VPC
-	gateway *InternetGateway // nil: isolated
-	subnets []*Subnet
-	made    string // in this run
+	vpc       *VPC
+	gateway   *InternetGateway // nil: isolated
+	subnets   []*Subnet
+	createdID string // in this run
 	// doubtful reports whether a route or an association was there before this run made it, and
 	// may be another one.
 	doubtful bool
@@ -65,12 +65,12 @@ func (r *RouteTable) Read(ctx context.Context) (*liveRoutes, graph.State, error)
 		return nil, graph.State{}, err
 	}
 	ours := named(all, r.Name(), func(x types.RouteTable) []types.Tag { return x.Tags })
-	t, bare, err := oneOf("route tables", r.made, ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) },
+	t, bare, err := oneOf("route tables", r.createdID, ours, func(x types.RouteTable) string { return aws.ToString(x.RouteTableId) },
 		func(x types.RouteTable) (bool, error) { return len(x.Associations) > 0 || defaultRoute(&x) != nil, nil })
 	if t == nil || err != nil {
 		return nil, absent, err
 	}
-	live := &liveRoutes{tags: tagMap(t.Tags), duplicates: bare, vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]string{}}
+	live := &liveRoutes{tags: fromEC2Tags(t.Tags), duplicates: bare, vpc: aws.ToString(t.VpcId), extra: map[string]string{}, subnets: map[string]string{}}
 	for _, route := range t.Routes {
 		switch to := aws.ToString(route.DestinationCidrBlock); {
 		case to == anywhere:
@@ -135,7 +135,7 @@ const associationField = "association: "
 // Attributes implements graph.Shape.
 func (r *RouteTable) Attributes() graph.Attributes[*liveRoutes] {
 	return graph.Attributes[*liveRoutes]{
-		duplicateAttribute(func(l *liveRoutes) []string { return l.duplicates }, &r.made, func(ctx context.Context, other *string) error {
+		duplicateAttribute(func(l *liveRoutes) []string { return l.duplicates }, &r.createdID, func(ctx context.Context, other *string) error {
 			_, err := r.ec2.DeleteRouteTable(ctx, &ec2.DeleteRouteTableInput{RouteTableId: other})
 			return err
 		}),
@@ -164,9 +164,9 @@ func (r *RouteTable) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create route table: %w", err)
 	}
-	r.made = aws.ToString(out.RouteTable.RouteTableId)
+	r.createdID = aws.ToString(out.RouteTable.RouteTableId)
 	r.Answer(&liveRoutes{tags: r.tags(r.Name()), vpc: r.vpc.ID()}, graph.State{Phase: graph.Ready, Owner: r.stack})
-	return r.made, nil
+	return r.createdID, nil
 }
 
 func (r *RouteTable) deleteRoutes(ctx context.Context, changes []graph.Change) error {
@@ -218,7 +218,7 @@ func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 // only. One that this run has just made has none.
 func (r *RouteTable) associate(ctx context.Context, s *Subnet) error {
 	subnet := s.ID()
-	if s.made == subnet && !r.joined[subnet] {
+	if s.createdID == subnet && !r.joined[subnet] {
 		r.joined[subnet] = true
 		return r.join(ctx, subnet)
 	}

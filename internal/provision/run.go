@@ -79,7 +79,7 @@ func (r Run) Hold(ctx context.Context, do func(*runlock.Lock) error) error {
 }
 
 func (r Run) lockStore() runlock.Store {
-	return parameterstore.New(r.Clients.SSM, r.Spec.Stack, r.Spec.Version).Tagged(givenTags(r.Spec.Tags))
+	return parameterstore.New(r.Clients.SSM, r.Spec.Stack, r.Spec.Version).Tagged(tagsOfUser(r.Spec.Tags))
 }
 
 func (r Run) options(ctx context.Context, s *Stack, lock *runlock.Lock) graph.Options {

@@ -170,7 +170,7 @@ func (s *Scaling) unrecorded() []graph.Change {
 }
 
 func (s *Scaling) record(ctx context.Context, _ []graph.Change) error {
-	_, err := s.service.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(s.service.ID()), Tags: ecsTags(s.settings[byScaling])})
+	_, err := s.service.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(s.service.ID()), Tags: toECSTags(s.settings[byScaling])})
 	if err != nil {
 		return fmt.Errorf("record the bounds of %s: %w", s.service.serviceName(), err)
 	}

@@ -26,12 +26,12 @@ type Secret struct {
 	identity
 	secrets *secretsmanager.Client
 	initial credentials
-	made    madeSecret
+	created createdSecret
 }
 
-// madeSecret is the value with which this run has created a secret; its version is "" where
+// createdSecret is the value with which this run has created a secret; its version is "" where
 // it has created none.
-type madeSecret struct {
+type createdSecret struct {
 	credentials
 	version string
 }
@@ -107,7 +107,7 @@ func lookupSecret(ctx context.Context, c *secretsmanager.Client, name string) (*
 	if err != nil {
 		return nil, fmt.Errorf("describe secret %s: %w", name, err)
 	}
-	found := &foundSecret{out, plainSecret(readTags(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }))}
+	found := &foundSecret{out, plainSecret(toMap(out.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value }))}
 	if out.DeletedDate != nil {
 		found.deletion = "scheduled"
 	}
@@ -218,18 +218,14 @@ func (s *Secret) Create(ctx context.Context) (string, error) {
 		Name:         aws.String(s.secretName()),
 		Description:  aws.String("Database credentials of bookctl stack " + s.stack),
 		SecretString: &text,
-		Tags:         secretTags(s.tags(s.Name())),
+		Tags:         toSecretTags(s.tags(s.Name())),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create secret %s: %w", s.secretName(), err)
 	}
-	s.made = madeSecret{value, aws.ToString(out.VersionId)}
+	s.created = createdSecret{value, aws.ToString(out.VersionId)}
 	s.Answer(s.Wanted(nil), graph.State{Phase: graph.Ready, Owner: s.stack})
 	return aws.ToString(out.ARN), nil
-}
-
-func secretTags(tags map[string]string) []types.Tag {
-	return writeTags(tags, func(k, v *string) types.Tag { return types.Tag{Key: k, Value: v} })
 }
 
 // secretState are the attributes that both of a stack's secrets have: that it is not
@@ -244,7 +240,7 @@ func secretState[L any](i identity, c *secretsmanager.Client, name, resource str
 					return fmt.Errorf("untag secret %s: %w", name, err)
 				}
 			}
-			if _, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name, Tags: secretTags(i.tags(resource))}); err != nil {
+			if _, err := c.TagResource(ctx, &secretsmanager.TagResourceInput{SecretId: &name, Tags: toSecretTags(i.tags(resource))}); err != nil {
 				return fmt.Errorf("tag secret %s: %w", name, err)
 			}
 			return nil

@@ -22,13 +22,13 @@ import (
 type SecurityGroup struct {
 	graph.NodeOf[*liveGroup]
 	ec2Access
-	vpc         home
+	vpc         anyVPC
 	description string
 	rules       func() []rule // asked when the groups that they name have ids
 	// toTasks are the rules by which the load balancer reaches tasks on a port, also those in
 	// other subnets of the VPC, and serving is where there are tasks; nil where no rule is.
-	toTasks func(port int32, also []GivenRange) []rule
-	ranges  func() []GivenRange // all subnets of the VPC that was given
+	toTasks func(port int32, also []SubnetInfo) []rule
+	ranges  func() []SubnetInfo // all subnets of the VPC that was given
 	serving func(context.Context) (serving, error)
 }
 
@@ -54,7 +54,7 @@ func (r rule) String() string {
 	return fmt.Sprintf("%s %s %s", port, dir, r.peer)
 }
 
-func newSecurityGroup(n ec2Access, name, description string, vpc home, needs []graph.Finder, rules func() []rule) *SecurityGroup {
+func newSecurityGroup(n ec2Access, name, description string, vpc anyVPC, needs []graph.Finder, rules func() []rule) *SecurityGroup {
 	g := &SecurityGroup{ec2Access: n, vpc: vpc, description: description, rules: rules}
 	g.NodeOf = graph.Of(g, name, 20*time.Minute, append([]graph.Finder{vpc}, needs...)...)
 	return g
@@ -83,12 +83,12 @@ func (g *SecurityGroup) Read(ctx context.Context) (*liveGroup, graph.State, erro
 		return nil, graph.State{}, err
 	}
 	ours := named(all, g.Name(), func(x types.SecurityGroup) []types.Tag { return x.Tags })
-	ours = slices.DeleteFunc(ours, func(x types.SecurityGroup) bool { return tagMap(x.Tags)[TagStack] != g.stack })
+	ours = slices.DeleteFunc(ours, func(x types.SecurityGroup) bool { return fromEC2Tags(x.Tags)[TagStack] != g.stack })
 	sg, err := only("security groups", ours, func(x types.SecurityGroup) string { return aws.ToString(x.GroupId) })
 	if sg == nil || err != nil {
 		return nil, absent, err
 	}
-	live := &liveGroup{tags: tagMap(sg.Tags), rules: liveRules(*sg)}
+	live := &liveGroup{tags: fromEC2Tags(sg.Tags), rules: liveRules(*sg)}
 	if live.former, err = g.formerRules(ctx, live.rules); err != nil {
 		return nil, graph.State{}, err
 	}
@@ -285,7 +285,7 @@ func (g *SecurityGroup) namesake(ctx context.Context, duplicate error) (string, 
 		return "", fmt.Errorf("create security group %s, which exists and is not visible yet: %w", name, duplicate)
 	}
 	live := out.SecurityGroups[0] // a name is unique in its VPC
-	if tags := tagMap(live.Tags); tags[TagStack] != g.stack || tags[TagResource] != g.Name() {
+	if tags := fromEC2Tags(live.Tags); tags[TagStack] != g.stack || tags[TagResource] != g.Name() {
 		return "", fmt.Errorf("security group %s (%s): %w", name, aws.ToString(live.GroupId), graph.ErrUnmanaged)
 	}
 	return aws.ToString(live.GroupId), nil
@@ -436,12 +436,12 @@ func (n ec2Access) revoke(ctx context.Context, group string, egress bool, ids ..
 }
 
 // ExpectDeleted returns the usual time until nothing uses it any more.
-func (g *SecurityGroup) ExpectDeleted() time.Duration { return held }
+func (g *SecurityGroup) ExpectDeleted() time.Duration { return interfacesGoneAfter }
 
 // Delete deletes the group, whose rules go with it. One that is held loses them first:
 // groups that name each other could not be removed otherwise.
 func (g *SecurityGroup) Delete(ctx context.Context) error {
-	if err := g.free(ctx, g.vpc.ID(), func(b Blocker) bool { return slices.Contains(b.Groups, g.ID()) }); err != nil {
+	if err := g.checkNotHeld(ctx, g.vpc.ID(), func(b networkInterface) bool { return slices.Contains(b.Groups, g.ID()) }); err != nil {
 		return fmt.Errorf("delete %s: %w", g.ID(), err)
 	}
 	_, err := g.ec2.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: aws.String(g.ID())})

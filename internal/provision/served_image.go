@@ -119,7 +119,7 @@ func (k servedImages) mark(ctx context.Context, images []types.ImageDetail, dige
 		return fmt.Errorf("read image %s to mark it as one that served: %w", digest, err)
 	}
 	if len(got.Images) == 0 {
-		return hint.With(fmt.Errorf("image %s, which serves, is no longer in repository %s", digest, k.repositoryName()), "%s pushes it anew", hint.Command("up"))
+		return hint.With(fmt.Errorf("image %s, which serves, is no longer in repository %s", digest, k.repositoryName()), "%s pushes it again", hint.Command("up"))
 	}
 	_, err = k.ecr.PutImage(ctx, &ecr.PutImageInput{
 		RepositoryName: aws.String(k.repositoryName()), ImageManifest: got.Images[0].ImageManifest, ImageManifestMediaType: mediaType(got.Images[0]),

@@ -33,7 +33,7 @@ type Service struct {
 	balancer   *LoadBalancer
 	reached    []*SecurityGroup // those whose rules let the load balancer reach the tasks
 	roles      []*Role          // those of the tasks
-	subnets    []subnetwork
+	subnets    []anySubnet
 	want       serviceSpec
 	inForce    func(context.Context) (bounds, error) // the bounds of scaling; nil outside a stack
 	wait       bool                                  // for the rollout to be over
@@ -107,7 +107,7 @@ const fieldFormerTargets = "former-targets"
 // roles allow what the one before needs, which may have to start tasks.
 const fieldFormerPermissions = "former-permissions"
 
-// rolloutTimeout is how long a rollout may take, besides the time in which tasks may fail
+// rolloutTimeout is how long a rollout may take, in addition to the time in which tasks may fail
 // health checks.
 const rolloutTimeout = 20 * time.Minute
 
@@ -125,8 +125,8 @@ func seconds(n *int32) time.Duration { return time.Duration(aws.ToInt32(n)) * ti
 // shifted.
 const backTime = 5 * time.Minute
 
-// settleTime is how long a rollout that was just accepted may stay unseen.
-const settleTime = 15 * time.Second
+// rolloutUnseenTime is how long a rollout that was just accepted may stay unseen.
+const rolloutUnseenTime = 15 * time.Second
 
 // serviceNeeds are the resources that a service is created from.
 type serviceNeeds struct {
@@ -136,7 +136,7 @@ type serviceNeeds struct {
 	routes     graph.Finder // out of the VPC
 	targets    *TargetGroup
 	group      *SecurityGroup
-	subnets    []subnetwork
+	subnets    []anySubnet
 	released   []graph.Finder // what it waits for in addition
 }
 
@@ -212,7 +212,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 	if live == nil || err != nil {
 		return nil, absent, err
 	}
-	tags := ecsTagMap(live.Tags)
+	tags := fromECSTags(live.Tags)
 	ours := tags[TagStack] == s.stack
 	have := asLiveService(live, tags)
 	st := graph.State{ID: aws.ToString(live.ServiceArn), Owner: tags[TagStack]}
@@ -529,7 +529,7 @@ func (s *Service) AdjustPhase(live *liveService, st graph.State) graph.State {
 func (s *Service) network() *types.NetworkConfiguration { return taskNetwork(s.group, s.subnets) }
 
 // taskNetwork is where the stack's tasks run.
-func taskNetwork(group *SecurityGroup, subnets []subnetwork) *types.NetworkConfiguration {
+func taskNetwork(group *SecurityGroup, subnets []anySubnet) *types.NetworkConfiguration {
 	c := &types.AwsVpcConfiguration{AssignPublicIp: types.AssignPublicIpEnabled, SecurityGroups: []string{group.ID()}}
 	for _, n := range subnets {
 		c.Subnets = append(c.Subnets, n.ID())
@@ -558,7 +558,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 		DeploymentController:    &types.DeploymentController{Type: types.DeploymentControllerTypeEcs},
 		DeploymentConfiguration: s.rolloutConfiguration(s.want.deploy, false), HealthCheckGracePeriodSeconds: &s.want.grace,
 		PropagateTags: types.PropagateTagsService, EnableECSManagedTags: true, EnableExecuteCommand: s.want.exec,
-		Tags: ecsTags(s.newTags(s.Name(), byScaling)),
+		Tags: toECSTags(s.newTags(s.Name(), byScaling)),
 	}
 	if s.want.spot {
 		in.LaunchType, in.CapacityProviderStrategy = "", s.want.strategy()
@@ -589,7 +589,7 @@ func (s *Service) Create(ctx context.Context) (string, error) {
 	}
 	if live := out.Service; s.wait && s.want.count > 0 {
 		// Its tasks have yet to start.
-		have := asLiveService(live, ecsTagMap(in.Tags))
+		have := asLiveService(live, fromECSTags(in.Tags))
 		have.early.awaits = have.early.begun
 		s.Answer(have, graph.State{Phase: graph.Pending, Owner: s.stack, Note: fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)})
 	}

@@ -74,7 +74,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 	unmanaged := func(field string, undo func(*ecs.UpdateServiceInput)) graph.Attribute[*liveService] {
 		return graph.Field(field, func(l *liveService) string { return l.unmanaged[field] }, update.Put(undo))
 	}
-	anew := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
+	newDeployment := update.Put(func(in *ecs.UpdateServiceInput) { in.ForceNewDeployment = true })
 	// Whether the tasks have another version of the secret than the current one.
 	outdated := func(live, want *liveService) bool {
 		return want.secretVersion != "" && live.secretVersion != want.secretVersion && !live.early.awaits && !s.passwordRenewed
@@ -152,7 +152,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		rollout("managed-tags", update.Put(func(in *ecs.UpdateServiceInput) { in.EnableECSManagedTags = aws.Bool(true) })),
 		graph.Compared("password", func(live, want *liveService) (string, string, bool) {
 			return "that of another version of the secret", "the secret's", outdated(live, want) && !live.samePassword
-		}, anew),
+		}, newDeployment),
 		tagAttribute(func(l *liveService) map[string]string { return l.tags }, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 			if err := s.retag(ctx, s.ID(), s.Name(), changes); err != nil {
 				return err
@@ -198,7 +198,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		}, graph.SetBy(s.takeBack)).Alone(),
 		graph.Compared("deployment", func(live, _ *liveService) (string, string, bool) {
 			return "failed: " + live.failedRollout, "another try", live.failedRollout != ""
-		}, anew).Alone(),
+		}, newDeployment).Alone(),
 		recordAttribute(func(live, want *liveService) []graph.Change {
 			if len(keyDrift(live.tags, want.tags)) > 0 {
 				return nil // the copy is written after the tags
@@ -295,7 +295,7 @@ func (s *Service) update(ctx context.Context, in *ecs.UpdateServiceInput, change
 // is done last, when they serve: cut off or taken back before, the next run starts them
 // once more.
 func (s *Service) noteVersion(ctx context.Context, arn, version string) error {
-	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: ecsTags(map[string]string{TagSecretVersion: version})})
+	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: toECSTags(map[string]string{TagSecretVersion: version})})
 	if err != nil {
 		return fmt.Errorf("note the secret's version on service %s: %w", s.serviceName(), err)
 	}

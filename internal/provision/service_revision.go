@@ -23,7 +23,7 @@ type traffic struct {
 // none.
 func (c ecsAccess) ownService(ctx context.Context) (*types.Service, error) {
 	live, err := c.service().describe(ctx)
-	if live == nil || err != nil || ecsTagMap(live.Tags)[TagStack] != c.stack {
+	if live == nil || err != nil || fromECSTags(live.Tags)[TagStack] != c.stack {
 		return nil, err
 	}
 	return live, nil

@@ -93,7 +93,7 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		switch {
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
 			return graph.Unrecoverable, "rolled back to " + short(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
-		case own != nil || time.Since(s.startedAt) > settleTime:
+		case own != nil || time.Since(s.startedAt) > rolloutUnseenTime:
 			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + short(aws.ToString(primary.TaskDefinition)), ""
 		}
 		return graph.Pending, note, "" // not visible yet

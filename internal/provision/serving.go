@@ -16,11 +16,11 @@ type serving struct {
 	ports []int32
 	// ranges are the subnets of a VPC that was given in which tasks are, or in which ECS starts
 	// those of a release that is not over.
-	ranges []GivenRange
+	ranges []SubnetInfo
 }
 
 // newServing is where those targets, and the tasks of a service with those subnets, are.
-func newServing(targets []elbtypes.TargetDescription, subnets []string, all []GivenRange) serving {
+func newServing(targets []elbtypes.TargetDescription, subnets []string, all []SubnetInfo) serving {
 	var s serving
 	for _, t := range targets {
 		s.ports = append(s.ports, aws.ToInt32(t.Port))
@@ -35,7 +35,7 @@ func newServing(targets []elbtypes.TargetDescription, subnets []string, all []Gi
 }
 
 // contains reports whether an address is one of the subnet.
-func (r GivenRange) contains(address string) bool {
+func (r SubnetInfo) contains(address string) bool {
 	cidr, err := netip.ParsePrefix(r.CIDR)
 	a, wrong := netip.ParseAddr(address)
 	return err == nil && wrong == nil && cidr.Contains(a)

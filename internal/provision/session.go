@@ -42,7 +42,7 @@ func ReadConnection(ctx context.Context, c Clients, stack string) (Connection, e
 	if db == nil {
 		return Connection{}, fmt.Errorf("stack %s has no database", stack)
 	}
-	if rdsTagMap(db.TagList)[TagStack] != stack {
+	if fromRDSTags(db.TagList)[TagStack] != stack {
 		return Connection{}, fmt.Errorf("database %s: %w %s", d.databaseName(), graph.ErrUnmanaged, stack)
 	}
 	out := Connection{

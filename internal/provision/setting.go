@@ -41,8 +41,8 @@ type Setting struct {
 
 	// check checks it, in the order in which errors are reported.
 	check func(Settings, refusal)
-	// given normalizes a given value, and changes what depends on it.
-	given func(*Settings)
+	// normalize brings a given value into its normal form, and changes what depends on it.
+	normalize func(*Settings)
 	// recorded is where the stack records it.
 	recorded place
 	// when reports whether it is recorded; nil means always.
@@ -119,8 +119,8 @@ func (s Setting) parse(to *Settings, recorded string) {
 // that.
 func (s Setting) FlagText(in Settings) string {
 	is := s.Value.Format(in)
-	if is == "" && s.given != nil && s.Value.Parse(&in, "none") {
-		if s.given(&in); s.Value.Format(in) == "" {
+	if is == "" && s.normalize != nil && s.Value.Parse(&in, "none") {
+		if s.normalize(&in); s.Value.Format(in) == "" {
 			return "none"
 		}
 	}
@@ -354,8 +354,8 @@ func (s *Settings) Overlay(from Settings, given func(flag string) bool) {
 			}
 		}
 		row.Value.Copy(s, from)
-		if row.given != nil {
-			row.given(s)
+		if row.normalize != nil {
+			row.normalize(s)
 		}
 	}
 }

@@ -93,7 +93,7 @@ type Settings struct {
 	// Subnets are the ids of the public subnets of VPC that load balancer and tasks are
 	// in, and DBSubnets those of the database, separated by commas; see preflight.Check.
 	Subnets, DBSubnets string
-	// OutgoingPorts are the TCP ports that tasks may connect to besides that of HTTPS and
+	// OutgoingPorts are the TCP ports that tasks may connect to in addition to that of HTTPS and
 	// their database: numbers and ranges, separated by commas; "all" is everything.
 	OutgoingPorts string
 	// Exec lets commands be run in the tasks, whose file system is then
@@ -208,8 +208,8 @@ func (s *Settings) Follow(setting, value string) bool {
 		if row.Flag != setting || !row.Derived || s.chose(setting) || !row.Value.Parse(s, value) {
 			continue
 		}
-		if row.given != nil {
-			row.given(s)
+		if row.normalize != nil {
+			row.normalize(s)
 		}
 		return true
 	}

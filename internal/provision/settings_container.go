@@ -138,7 +138,7 @@ func containerSettings() []Setting {
 				_, err := healthCommand(s.HealthCommand)
 				refuse("health-command", s.HealthCommand != "" && err != nil, "health command %q: %v", s.HealthCommand, err)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.HealthCommand = unlessNone(strings.TrimSpace(s.HealthCommand))
 				if command, err := healthCommand(s.HealthCommand); s.HealthCommand != "" && err == nil {
 					s.HealthCommand = healthText(command)
@@ -162,7 +162,7 @@ func containerSettings() []Setting {
 				_, err := splitWords(s.Command)
 				refuse("command", err != nil, "command %q: %v", s.Command, err)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.Command = unlessNone(wordsText(s.Command))
 			},
 			recorded: inDefinition,
@@ -178,7 +178,7 @@ func containerSettings() []Setting {
 				_, err := splitWords(s.ReleaseCommand)
 				refuse("release-command", err != nil, "release command %q: %v", s.ReleaseCommand, err)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.ReleaseCommand = unlessNone(wordsText(s.ReleaseCommand))
 			},
 			recorded: inDefinition,

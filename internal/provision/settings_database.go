@@ -77,8 +77,8 @@ func databaseSettings() []Setting {
 			},
 			recorded: onDatabase,
 			text:     Settings.dbVersion,
-			live:     func(p parts, s *Settings) { s.DBVersion = major(aws.ToString(p.database.EngineVersion)) },
-			taken:    func(recorded string, s Settings) bool { return major(recorded) == s.DBVersion },
+			live:     func(p parts, s *Settings) { s.DBVersion = MajorVersion(aws.ToString(p.database.EngineVersion)) },
+			taken:    func(recorded string, s Settings) bool { return MajorVersion(recorded) == s.DBVersion },
 		},
 		{
 			Flag: "db-name", JSON: "dbName", Value: Text{Of: func(s *Settings) *string { return &s.DBName }, Default: "books"}, Derived: true,
@@ -127,7 +127,7 @@ func databaseSettings() []Setting {
 				refuse("db-env", err != nil, "database variables: %v", err)
 				refuse("db-env", len(tagText(s.DBEnv)) > 256, "database variables of %d characters: that is too long to be recorded in a tag", len(s.DBEnv))
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.DBEnv = unlessNone(strings.ReplaceAll(s.DBEnv, " ", ""))
 			},
 			recorded: withDefinition,

@@ -35,9 +35,9 @@ func networkSettings() []Setting {
 				refuse("cidr count max", wrong == "" && s.VPC == "" && s.MostTasks() > room,
 					"CIDR %s: its public subnets have addresses for %d tasks, and %d and those of a deployment need more", s.CIDR, room, tasks)
 			},
-			given:    func(s *Settings) { s.CIDR = canonicalCIDR(strings.TrimSpace(s.CIDR)) },
-			recorded: onNetwork,
-			when:     func(s Settings) bool { return s.CIDR != DefaultCIDR },
+			normalize: func(s *Settings) { s.CIDR = canonicalCIDR(strings.TrimSpace(s.CIDR)) },
+			recorded:  onNetwork,
+			when:      func(s Settings) bool { return s.CIDR != DefaultCIDR },
 		},
 		{
 			Flag: "vpc", JSON: "vpc", Value: Text{Of: func(s *Settings) *string { return &s.VPC }},
@@ -48,9 +48,9 @@ func networkSettings() []Setting {
 				refuse("vpc", s.VPC != "" && !vpcID.MatchString(s.VPC), "VPC %q: give the id of a VPC, such as vpc-0123456789abcdef0", s.VPC)
 				refuse("vpc cidr", s.VPC != "" && s.CIDR != DefaultCIDR, "a VPC that is given has its range, and --cidr is for a new one")
 			},
-			given:    func(s *Settings) { s.VPC = strings.TrimSpace(s.VPC) },
-			recorded: onRoles,
-			when:     func(s Settings) bool { return s.VPC != "" },
+			normalize: func(s *Settings) { s.VPC = strings.TrimSpace(s.VPC) },
+			recorded:  onRoles,
+			when:      func(s Settings) bool { return s.VPC != "" },
 		},
 		{
 			Flag: "subnets", JSON: "subnets", Value: Text{Of: func(s *Settings) *string { return &s.Subnets }},
@@ -62,11 +62,11 @@ func networkSettings() []Setting {
 				refuse("subnets", wrong != "", "subnets: %s", wrong)
 				refuse("subnets vpc", s.Subnets != "" && s.VPC == "", "--subnets are those of a VPC that is given with --vpc")
 			},
-			given:    func(s *Settings) { s.Subnets = strings.Join(idList(s.Subnets), ",") },
-			recorded: onRoles,
-			when:     func(s Settings) bool { return s.VPC != "" },
-			text:     func(s Settings) string { return strings.ReplaceAll(s.Subnets, ",", " ") }, // IAM's tags take no comma
-			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
+			normalize: func(s *Settings) { s.Subnets = strings.Join(idList(s.Subnets), ",") },
+			recorded:  onRoles,
+			when:      func(s Settings) bool { return s.VPC != "" },
+			text:      func(s Settings) string { return strings.ReplaceAll(s.Subnets, ",", " ") }, // IAM's tags take no comma
+			fromText:  func(text string) string { return strings.ReplaceAll(text, " ", ",") },
 		},
 		{
 			Flag: "db-subnets", JSON: "dbSubnets", Value: Text{Of: func(s *Settings) *string { return &s.DBSubnets }},
@@ -78,11 +78,11 @@ func networkSettings() []Setting {
 				refuse("db-subnets", wrong != "", "subnets of the database: %s", wrong)
 				refuse("db-subnets vpc", s.DBSubnets != "" && s.VPC == "", "--db-subnets are those of a VPC that is given with --vpc")
 			},
-			given:    func(s *Settings) { s.DBSubnets = strings.Join(idList(s.DBSubnets), ",") },
-			recorded: onRoles,
-			when:     func(s Settings) bool { return s.VPC != "" },
-			text:     func(s Settings) string { return strings.ReplaceAll(s.DBSubnets, ",", " ") },
-			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
+			normalize: func(s *Settings) { s.DBSubnets = strings.Join(idList(s.DBSubnets), ",") },
+			recorded:  onRoles,
+			when:      func(s Settings) bool { return s.VPC != "" },
+			text:      func(s Settings) string { return strings.ReplaceAll(s.DBSubnets, ",", " ") },
+			fromText:  func(text string) string { return strings.ReplaceAll(text, " ", ",") },
 		},
 		{
 			Flag: "outgoing-ports", JSON: "outgoingPorts", Value: Text{Of: func(s *Settings) *string { return &s.OutgoingPorts }},
@@ -95,10 +95,10 @@ func networkSettings() []Setting {
 				refuse("outgoing-ports", err != nil, "outgoing ports: %v", err)
 				refuse("outgoing-ports", len(s.OutgoingPorts) > 256, "outgoing ports of %d characters: that is too long to be recorded in a tag", len(s.OutgoingPorts))
 			},
-			given:    func(s *Settings) { s.OutgoingPorts = portsText(unlessNone(strings.TrimSpace(s.OutgoingPorts))) },
-			recorded: onService, // the security group is ready before it
-			text:     func(s Settings) string { return strings.ReplaceAll(s.OutgoingPorts, ",", " ") },
-			fromText: func(text string) string { return strings.ReplaceAll(text, " ", ",") },
+			normalize: func(s *Settings) { s.OutgoingPorts = portsText(unlessNone(strings.TrimSpace(s.OutgoingPorts))) },
+			recorded:  onService, // the security group is ready before it
+			text:      func(s Settings) string { return strings.ReplaceAll(s.OutgoingPorts, ",", " ") },
+			fromText:  func(text string) string { return strings.ReplaceAll(text, " ", ",") },
 		},
 	}
 }

@@ -80,7 +80,7 @@ func imageSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				refuse("image", s.Image != "" && !imageReference.MatchString(s.Image), "image %q: give a reference such as registry.example.com/bookapi:1.2 or …@sha256:…", s.Image)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.Image = strings.TrimSpace(s.Image)
 				switch {
 				case s.Image == "build":
@@ -101,7 +101,7 @@ func imageSettings() []Setting {
 			Help:    "build the Go module in this directory, or with --dockerfile use it as context (default: the current one)",
 			Example: "./server",
 			Drives:  []ResourceField{{servicePart, fieldTag + settingTag("source")}},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.From = strings.TrimSpace(s.From)
 				s.Image, s.Package, s.Dockerfile = "", "", "" // of what was built before
 			},
@@ -126,7 +126,7 @@ func imageSettings() []Setting {
 			Help:    "build the image from this Dockerfile, with docker buildx, podman or buildah",
 			Example: "Dockerfile",
 			Drives:  []ResourceField{{servicePart, fieldTag + settingTag("dockerfile")}},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				if s.Dockerfile == "" {
 					return
 				}
@@ -154,7 +154,7 @@ func imageSettings() []Setting {
 				refuse("registry-secret image", s.RegistrySecret != "" && (s.Image == "" || RepositoryARN(s.Image) != ""),
 					"a registry secret goes with an image of a registry outside of AWS: from ECR tasks pull by their execution role")
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.RegistrySecret = unlessNone(s.RegistrySecret)
 			},
 			recorded: inDefinition,
@@ -223,9 +223,9 @@ func balancingSettings() []Setting {
 				refuse("domain", s.Domain != "" && (!naming.IsDomain(s.Domain) || len(s.Domain) > 64),
 					"domain %q: give a name such as api.example.com, in lower case and of at most 64 characters", s.Domain)
 			},
-			given:    func(s *Settings) { s.Domain = strings.ToLower(strings.TrimSuffix(s.Domain, ".")) },
-			recorded: onBalancer,
-			when:     Settings.Secure,
+			normalize: func(s *Settings) { s.Domain = strings.ToLower(strings.TrimSuffix(s.Domain, ".")) },
+			recorded:  onBalancer,
+			when:      Settings.Secure,
 		},
 		{
 			Flag: "certificate", JSON: "certificate", Value: Text{Of: func(s *Settings) *string { return &s.Certificate }},
@@ -287,7 +287,7 @@ func countSettings() []Setting {
 					"min %d, max %d: choose 1 to %d tasks, and min not above max", s.Min, s.Max, mostTasks)
 				refuse("min max count", s.Max != 0 && (s.Count < s.Min || s.Count > s.Max), "count %d: choose one from min %d to max %d", s.Count, s.Min, s.Max)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				if s.Max == 0 { // no scaling, so no bounds
 					s.Min = 0
 				}
@@ -354,7 +354,7 @@ func operationSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				refuse("alarm-email", s.AlarmEmail != "" && (len(s.AlarmEmail) > 256 || !emailAddress.MatchString(s.AlarmEmail)), "alarm email %q: give one address such as ops@example.com", s.AlarmEmail)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.AlarmEmail = unlessNone(strings.TrimSpace(s.AlarmEmail))
 				if s.AlarmEmail != "" {
 					s.AlarmTopic = ""
@@ -372,7 +372,7 @@ func operationSettings() []Setting {
 				refuse("alarm-topic", s.AlarmTopic != "" && !topicARN.MatchString(s.AlarmTopic), "alarm topic %q: give the ARN of a standard topic of SNS (arn:aws:sns:…)", s.AlarmTopic)
 				refuse("alarm-email alarm-topic", s.AlarmEmail != "" && s.AlarmTopic != "", "alarms go to an address or to a topic, not to both: a topic can have more subscribers")
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.AlarmTopic = unlessNone(strings.TrimSpace(s.AlarmTopic))
 				if s.AlarmTopic != "" {
 					s.AlarmEmail = ""
@@ -392,7 +392,7 @@ func operationSettings() []Setting {
 				_, err := ParseStrategy(s.Deploy)
 				refuse("deploy", err != nil, "deployment strategy %q: %v", s.Deploy, err)
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				if strategy, err := ParseStrategy(strings.TrimSpace(s.Deploy)); err == nil {
 					s.Deploy = strategy.String()
 				}
@@ -413,7 +413,7 @@ func operationSettings() []Setting {
 				refuse("task-policies", err != nil, "task policies: %v", err)
 				refuse("task-policies", len(policiesText(s.TaskPolicies)) > 256, "task policies: their ARNs are too long to be recorded in a tag; one policy can allow what several do")
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.TaskPolicies = strings.Join(slices.Compact(slices.Sorted(slices.Values(idList(unlessNone(strings.TrimSpace(s.TaskPolicies)))))), ",")
 			},
 			recorded: onService, // the role is ready before it
@@ -429,7 +429,7 @@ func operationSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				refuse("permissions-boundary", iampolicy.CheckBoundary(s.Boundary) != nil, "%v", iampolicy.CheckBoundary(s.Boundary))
 			},
-			given: func(s *Settings) {
+			normalize: func(s *Settings) {
 				s.Boundary = unlessNone(strings.TrimSpace(s.Boundary))
 			},
 			recorded: onRoles,

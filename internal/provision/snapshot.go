@@ -162,7 +162,7 @@ func (s Snapshot) Restored(settings Settings) (_ Settings, unknown []string) {
 	if settings.DBMaxStorage != 0 && settings.DBMaxStorage < nextStorage(settings.DBStorage) {
 		settings.DBMaxStorage = nextStorage(settings.DBStorage) // it had grown to its limit
 	}
-	if settings.DBVersion = major(s.Version); major(s.tags[settingTag("db-version")]) == settings.DBVersion {
+	if settings.DBVersion = MajorVersion(s.Version); MajorVersion(s.tags[settingTag("db-version")]) == settings.DBVersion {
 		settings.DBVersion = s.tags[settingTag("db-version")]
 	}
 	return settings, unknown
@@ -203,7 +203,7 @@ type ReplicatedBackup struct {
 // ReplicatedBackups returns the backups that RDS replicates to other regions.
 func (d Deployed) ReplicatedBackups(ctx context.Context, client *rds.Client, stack string) ([]ReplicatedBackup, error) {
 	db, err := d.instance(ctx, client, stack)
-	if db == nil || err != nil || rdsTagMap(db.TagList)[TagStack] != stack {
+	if db == nil || err != nil || fromRDSTags(db.TagList)[TagStack] != stack {
 		return nil, err
 	}
 	var out []ReplicatedBackup
@@ -236,7 +236,7 @@ type AutomatedBackups struct {
 // snapshots.
 func (d Deployed) AutomatedBackups(ctx context.Context, client *rds.Client, stack string, all []Snapshot) (AutomatedBackups, error) {
 	db, err := d.instance(ctx, client, stack)
-	if db == nil || err != nil || rdsTagMap(db.TagList)[TagStack] != stack {
+	if db == nil || err != nil || fromRDSTags(db.TagList)[TagStack] != stack {
 		return AutomatedBackups{}, err
 	}
 	out := AutomatedBackups{Latest: aws.ToTime(db.LatestRestorableTime), RecoveryPoint: aws.ToString(db.AwsBackupRecoveryPointArn)}
@@ -282,7 +282,7 @@ func (d Deployed) CheckRestore(ctx context.Context, client *rds.Client, stack, w
 		return "", err
 	}
 	meant := from
-	origin = rdsTagMap(db.TagList)[tagRestoredFrom]
+	origin = fromRDSTags(db.TagList)[tagRestoredFrom]
 	if which == "latest" && origin != "" { // which was meant when there was no database yet
 		all, err := d.Snapshots(ctx, client, stack)
 		if err != nil {
@@ -422,7 +422,7 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 		found = append(found, candidate{owner: stack, region: client.Options().Region, Snapshot: Snapshot{Resource: resource}})
 	}
 	if db != nil {
-		found = append(found, candidate{owner: rdsTagMap(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
+		found = append(found, candidate{owner: fromRDSTags(db.TagList)[TagStack], Snapshot: Snapshot{Resource: aws.ToString(db.DbiResourceId)}})
 	}
 	var (
 		reads  graph.Group
@@ -471,7 +471,7 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 			if aws.ToString(b.Status) != "retained" {
 				continue // the backup of a live instance is part of it
 			}
-			found = append(found, candidate{owner: rdsTagMap(b.TagList)[TagStack], region: backupRegion(b, region), Snapshot: Snapshot{
+			found = append(found, candidate{owner: fromRDSTags(b.TagList)[TagStack], region: backupRegion(b, region), Snapshot: Snapshot{
 				ID: aws.ToString(b.DBInstanceAutomatedBackupsArn), Kind: RetainedBackup, Status: "retained", Created: aws.ToTime(b.InstanceCreateTime),
 				GiB: aws.ToInt32(b.AllocatedStorage), Version: aws.ToString(b.EngineVersion), Resource: aws.ToString(b.DbiResourceId),
 				held: b.AwsBackupRecoveryPointArn != nil,
@@ -513,7 +513,7 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 		ID: aws.ToString(s.DBSnapshotIdentifier), Kind: ManualSnapshot, Status: aws.ToString(s.Status),
 		Created: aws.ToTime(cmp.Or(s.OriginalSnapshotCreateTime, s.SnapshotCreateTime)), stored: aws.ToTime(s.SnapshotCreateTime),
 		GiB: aws.ToInt32(s.AllocatedStorage), Version: aws.ToString(s.EngineVersion), Resource: aws.ToString(s.DbiResourceId),
-		tags: rdsTagMap(s.TagList), iops: aws.ToInt32(s.Iops), backups: aws.ToInt32(s.BackupRetentionPeriod),
+		tags: fromRDSTags(s.TagList), iops: aws.ToInt32(s.Iops), backups: aws.ToInt32(s.BackupRetentionPeriod),
 	}
 	switch {
 	case aws.ToString(s.SnapshotType) == "automated":
@@ -525,7 +525,7 @@ func snapshotOf(stack string, s types.DBSnapshot) candidate {
 	case strings.HasPrefix(out.ID, naming.Names{Stack: stack}.FinalSnapshotPrefix(out.Resource)):
 		out.Kind = FinalSnapshot
 	}
-	return candidate{owner: rdsTagMap(s.TagList)[TagStack], region: aws.ToString(s.SourceRegion), Snapshot: out}
+	return candidate{owner: fromRDSTags(s.TagList)[TagStack], region: aws.ToString(s.SourceRegion), Snapshot: out}
 }
 
 // candidate is a snapshot whose owner is not known yet. One without an id is the live

@@ -60,7 +60,7 @@ func (s *SnapshotCopy) Read(ctx context.Context) (*liveSnapshot, graph.State, er
 		return nil, graph.State{}, fmt.Errorf("describe snapshot %s: %w", s.copyName(), err)
 	}
 	live := out.DBSnapshots[0]
-	tags := rdsTagMap(live.TagList)
+	tags := fromRDSTags(live.TagList)
 	st := graph.State{ID: s.copyName(), Owner: tags[TagStack], Note: aws.ToString(live.Status), Phase: graph.Pending}
 	switch st.Note {
 	case "available":
@@ -117,7 +117,7 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 		}
 	}
 	in := &rds.CopyDBSnapshotInput{
-		SourceDBSnapshotIdentifier: &s.from.elsewhere, TargetDBSnapshotIdentifier: aws.String(s.copyName()), KmsKeyId: aws.String(rdsKey), Tags: rdsTags(tags),
+		SourceDBSnapshotIdentifier: &s.from.elsewhere, TargetDBSnapshotIdentifier: aws.String(s.copyName()), KmsKeyId: aws.String(rdsKey), Tags: toRDSTags(tags),
 	}
 	of, err := arn.Parse(s.from.elsewhere)
 	if err != nil {
@@ -166,7 +166,7 @@ func (s *SnapshotCopy) deleteFailed(ctx context.Context) error {
 		return fmt.Errorf("describe snapshot %s: %w", *name, err)
 	}
 	for _, live := range out.DBSnapshots {
-		if s.deleted || aws.ToString(live.Status) != snapshotFailed || rdsTagMap(live.TagList)[TagStack] != s.stack {
+		if s.deleted || aws.ToString(live.Status) != snapshotFailed || fromRDSTags(live.TagList)[TagStack] != s.stack {
 			continue
 		}
 		if _, err := s.rds.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: name}); err != nil && !isCode(err, "DBSnapshotNotFound") {

@@ -45,7 +45,7 @@ func (p *purger) noteInstance(ctx context.Context, d rdsAccess) (going bool, err
 // noteIfOwn notes an instance, or that there is none, and reports whether it is the stack's.
 func (p *purger) noteIfOwn(db *types.DBInstance) bool {
 	p.live = ""
-	if db == nil || rdsTagMap(db.TagList)[TagStack] != p.stack {
+	if db == nil || fromRDSTags(db.TagList)[TagStack] != p.stack {
 		return false
 	}
 	p.live = aws.ToString(db.DbiResourceId)

@@ -168,21 +168,21 @@ func (s *Stack) URL() string {
 // What was read of the stack, which may be nil, answers what is listed while the stack is
 // observed.
 func inventoryOf(c Clients, stack string, read *observation) inventory.Inventory {
-	who := identity{stack: stack, region: c.IAM.Options().Region, observation: read}
+	ident := identity{stack: stack, region: c.IAM.Options().Region, observation: read}
 	var (
-		balance  = elbAccess{identity: who, elb: c.ELB}
-		n        = ec2Access{identity: who, ec2: c.EC2}
-		run      = ecsAccess{identity: who, ecs: c.ECS}
-		data     = rdsAccess{identity: who, rds: c.RDS}
-		alarming = newAlarming(who, c, Settings{})
+		balance  = elbAccess{identity: ident, elb: c.ELB}
+		n        = ec2Access{identity: ident, ec2: c.EC2}
+		run      = ecsAccess{identity: ident, ecs: c.ECS}
+		data     = rdsAccess{identity: ident, rds: c.RDS}
+		alarming = newAlarmAccess(ident, c, Settings{})
 	)
 	return inventory.Inventory{
 		Kinds: []inventory.Kind{
 			balance.loadBalancerKind(), balance.targetGroupKind(),
 			n.internetGatewayKind(), n.routeTableKind(), n.securityGroupKind(), n.subnetKind(), n.vpcKind(),
-			run.clusterKind(), run.taskDefinitionKind(), who.scalableTargetKind(c.Scaling),
+			run.clusterKind(), run.taskDefinitionKind(), ident.scalableTargetKind(c.Scaling),
 			data.databaseKind(), data.subnetGroupKind(), data.parameterGroupKind(),
-			who.secretKind(c.Secrets), who.logGroupKind(c.Logs), who.repositoryKind(c.ECR), who.roleKind(c.IAM), who.certificateKind(c.ACM),
+			ident.secretKind(c.Secrets), ident.logGroupKind(c.Logs), ident.repositoryKind(c.ECR), ident.roleKind(c.IAM), ident.certificateKind(c.ACM),
 			alarming.topicKind(), alarming.alarmKind(), alarming.ruleKind(),
 		},
 		Explain:   n.explain,

@@ -27,10 +27,10 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 	b.tasks()
 	b.alarming()
 	b.services()
-	b.connect()
+	b.linkBack()
 	return &Stack{
 		spec: spec, resources: b.inOrder(),
-		logGroup: b.logGroup, repository: b.repository, image: b.image, database: b.db, balancer: b.balancer, targets: b.targets, service: b.service,
+		logGroup: b.logGroup, repository: b.repository, image: b.image, database: b.database, balancer: b.balancer, targets: b.targets, service: b.service,
 		certificate: b.certificate, release: b.release, alarmTopic: b.topic, alarms: b.alarms,
 	}, nil
 }
@@ -38,11 +38,11 @@ func NewStack(c Clients, spec Spec) (*Stack, error) {
 // stackBuilder creates the resources of a stack. Each method creates some, from those of the
 // methods before it in NewStack.
 type stackBuilder struct {
-	c    Clients
-	spec Spec
-	id   identity
-	have Deployed // empty where nothing was read
-	run  ecsAccess
+	clients  Clients
+	spec     Spec
+	ident    identity
+	deployed Deployed // empty where nothing was read
+	ecs      ecsAccess
 
 	rdsRole *ServiceLinkedRole
 	ecsRole *ServiceLinkedRole
@@ -50,90 +50,90 @@ type stackBuilder struct {
 	// scalingRole is Application Auto Scaling's.
 	scalingRole *ServiceLinkedRole
 
-	net networkParts
-	// settled are what the ways to the database, and the roles, wait for in a given network.
-	settled []graph.Finder
+	network networkParts
+	// networkReady are what the ways to the database, and the roles, wait for in an existing VPC.
+	networkReady []graph.Finder
 	// forBalancer, forTasks and forDatabase are the security groups.
 	forBalancer, forTasks, forDatabase *SecurityGroup
 
-	data         rdsAccess
+	rds          rdsAccess
 	secret       *Secret
 	dbSubnets    *DBSubnetGroup
 	dbParameters *DBParameterGroup
 	dbLogs       *LogGroup
 	upgraded     *UpgradeSnapshot
 	copied       *SnapshotCopy
-	want         databaseSpec
-	db           *Database
+	databaseSpec databaseSpec
+	database     *Database
 
 	logGroup    *LogGroup
 	repository  *Repository
 	image       *Image
-	ready       string // the image that is not pushed by this run; "" else
+	readyImage  string // the image that is not pushed by this run; "" else
 	environment *EnvironmentSecret
 
 	executionRole, taskRole *Role
 
-	balance         elbAccess
-	balancer        *LoadBalancer
-	targets, second *TargetGroup
-	listener        *Listener
-	serving         *Listener // the one that forwards
-	certificate     *Certificate
-	record          *DNSRecord
-	https           []Resource
-	listening       []Resource
-	shifters        []Resource
-	balancingRole   *Role
+	elb                    elbAccess
+	balancer               *LoadBalancer
+	targets, secondTargets *TargetGroup
+	listener               *Listener
+	forwarding             *Listener // the one that forwards
+	certificate            *Certificate
+	record                 *DNSRecord
+	https                  []Resource
+	listening              []Resource
+	shiftParts             []Resource
+	balancingRole          *Role
 
-	cluster    *Cluster
-	definition *TaskDefinition
-	release    *ReleaseCommand
-	notify     alarmAccess // whom the alarms notify
-	topic      *AlarmTopic
-	failed     *ReleaseAlarm
-	alarms     *Alarms
-	service    *Service
-	scaling    *Scaling
+	cluster      *Cluster
+	definition   *TaskDefinition
+	release      *ReleaseCommand
+	alarmAccess  alarmAccess // whom the alarms notify
+	topic        *AlarmTopic
+	releaseAlarm *ReleaseAlarm
+	alarms       *Alarms
+	service      *Service
+	scaling      *Scaling
 }
 
 func newStackBuilder(c Clients, spec Spec) *stackBuilder {
-	b := &stackBuilder{c: c, spec: spec}
-	b.id = identity{stack: spec.Stack, version: spec.Version, given: spec.Tags, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
-	b.id.settings[definitionPart][tagTaskPolicies] = policiesText(spec.TaskPolicies)
+	b := &stackBuilder{clients: c, spec: spec}
+	b.ident = identity{stack: spec.Stack, version: spec.Version, userTags: spec.Tags, settings: spec.record(), region: c.IAM.Options().Region, destroying: spec.destroying}
+	b.ident.settings[definitionPart][tagTaskPolicies] = policiesText(spec.TaskPolicies)
 	if spec.Released && spec.ReleaseCommand != "" {
-		b.id.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
+		b.ident.settings[definitionPart][tagReleased] = "of revision " + decimal(&spec.Repeats)
 	}
 	if spec.RolledBackFrom != 0 {
-		b.id.settings[definitionPart][tagRolledBack], b.id.settings[definitionPart][tagRelease] = decimal(&spec.RolledBackFrom), decimal(&spec.Repeats)
+		b.ident.settings[definitionPart][tagRolledBack], b.ident.settings[definitionPart][tagRelease] = decimal(&spec.RolledBackFrom), decimal(&spec.Repeats)
 	}
 	if spec.Deployed != nil {
-		b.have = *spec.Deployed
+		b.deployed = *spec.Deployed
 	}
-	if b.id.observation = b.have.observation; b.id.observation == nil {
-		b.id.observation = &observation{}
+	if b.ident.observation = b.deployed.observation; b.ident.observation == nil {
+		b.ident.observation = &observation{}
 	}
 	if !spec.afterCutOff { // else what a create call answers may have been made by another run
-		b.id.hints = newTagHints(b.have.hints)
+		b.ident.hints = newTagHints(b.deployed.hints)
 	}
-	b.run = ecsAccess{identity: b.id, ecs: c.ECS}
-	linked := linkedRoleAccess{identity: b.id, iam: c.IAM}
-	b.ecsRole = newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, b.have.exists.service)
-	b.elbRole = newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.have.HasLoadBalancer)
-	b.rdsRole = newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, b.have.Database)
+	b.ecs = ecsAccess{identity: b.ident, ecs: c.ECS}
+	linked := linkedRoleAccess{identity: b.ident, iam: c.IAM}
+	b.ecsRole = newServiceLinkedRole(linked, "ecs", "ecs.amazonaws.com", true, b.deployed.exists.service)
+	b.elbRole = newServiceLinkedRole(linked, "elb", "elasticloadbalancing.amazonaws.com", true, b.deployed.HasLoadBalancer)
+	b.rdsRole = newServiceLinkedRole(linked, "rds", "rds.amazonaws.com", true, b.deployed.Database)
 	b.scalingRole = newServiceLinkedRole(linked, "scaling", "ecs.application-autoscaling.amazonaws.com", spec.Max != 0, false)
 	return b
 }
 
-// outOfBalancer are the rules by which the load balancer reaches tasks on a port: in its
+// balancerEgress returns the rules by which the load balancer reaches tasks on a port: in its
 // subnets, and in others.
-func (b *stackBuilder) outOfBalancer(port int32, also []GivenRange) []rule {
-	return append(collect(b.net.public, func(s subnetwork) rule { return rule{egress: true, port: port, peer: s.addresses()} }),
-		collect(also, func(r GivenRange) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
+func (b *stackBuilder) balancerEgress(port int32, also []SubnetInfo) []rule {
+	return append(collect(b.network.public, func(s anySubnet) rule { return rule{egress: true, port: port, peer: s.cidr()} }),
+		collect(also, func(r SubnetInfo) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
 }
 
-// intoTasks is the rule by which the load balancer gets into the tasks.
-func (b *stackBuilder) intoTasks(port int32, _ []GivenRange) []rule {
+// taskIngress returns the rule by which the load balancer reaches the tasks.
+func (b *stackBuilder) taskIngress(port int32, _ []SubnetInfo) []rule {
 	return []rule{{port: port, peer: b.forBalancer.ID()}}
 }
 
@@ -143,75 +143,75 @@ func (b *stackBuilder) intoTasks(port int32, _ []GivenRange) []rule {
 // A rule that refers to a group which is created later has an address range instead, so
 // that the groups form no cycle.
 func (b *stackBuilder) securityGroups() {
-	n := newNetwork(b.id, b.c.EC2)
-	if b.net = newOwnNetwork(n, b.spec); b.spec.VPC != "" {
-		b.net = newGivenNetwork(n, b.spec)
+	n := newNetwork(b.ident, b.clients.EC2)
+	if b.network = newOwnNetwork(n, b.spec); b.spec.VPC != "" {
+		b.network = newExistingNetwork(n, b.spec)
 	}
-	b.forBalancer = newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", b.net.vpc, b.net.read(b.net.public), func() []rule {
-		rules := append([]rule{{port: b.spec.Port, peer: anywhere}}, b.outOfBalancer(b.spec.ContainerPort, nil)...)
+	b.forBalancer = newSecurityGroup(n, "sg-load-balancer", "Load balancer of the stack", b.network.vpc, b.network.unknownRanges(b.network.public), func() []rule {
+		rules := append([]rule{{port: b.spec.Port, peer: anywhere}}, b.balancerEgress(b.spec.ContainerPort, nil)...)
 		if b.spec.Secure() {
 			rules = append(rules, rule{port: b.spec.HTTPSPort, peer: anywhere})
 		}
 		return rules
 	})
-	b.data = rdsAccess{identity: b.id, rds: b.c.RDS}
-	b.dbSubnets = newDBSubnetGroup(b.data, b.rdsRole, b.net.data...)
+	b.rds = rdsAccess{identity: b.ident, rds: b.clients.RDS}
+	b.dbSubnets = newDBSubnetGroup(b.rds, b.rdsRole, b.network.data...)
 	// Given subnets can change, and the database's are another way for the tasks, and recorded,
 	// only when RDS has taken them.
-	if b.net.given && !b.spec.NoDatabase && !b.spec.destroying {
-		b.settled = append(b.settled, b.dbSubnets)
+	if b.network.existing && !b.spec.NoDatabase && !b.spec.destroying {
+		b.networkReady = append(b.networkReady, b.dbSubnets)
 	}
-	b.forTasks = newSecurityGroup(n, "sg-task", "Tasks of the stack", b.net.vpc, slices.Concat(b.net.read(b.net.data), b.settled, []graph.Finder{b.forBalancer}), func() []rule {
-		rules := append(b.intoTasks(b.spec.ContainerPort, nil), b.spec.outgoing()...)
+	b.forTasks = newSecurityGroup(n, "sg-task", "Tasks of the stack", b.network.vpc, slices.Concat(b.network.unknownRanges(b.network.data), b.networkReady, []graph.Finder{b.forBalancer}), func() []rule {
+		rules := append(b.taskIngress(b.spec.ContainerPort, nil), b.spec.outgoing()...)
 		if b.spec.NoDatabase {
 			return rules
 		}
-		return append(rules, collect(b.net.data, func(s subnetwork) rule { return rule{egress: true, port: postgresPort, peer: s.addresses()} })...)
+		return append(rules, collect(b.network.data, func(s anySubnet) rule { return rule{egress: true, port: postgresPort, peer: s.cidr()} })...)
 	})
-	b.forDatabase = newSecurityGroup(n, "sg-database", "Database of the stack", b.net.vpc, []graph.Finder{b.forTasks}, func() []rule {
+	b.forDatabase = newSecurityGroup(n, "sg-database", "Database of the stack", b.network.vpc, []graph.Finder{b.forTasks}, func() []rule {
 		return []rule{{port: postgresPort, peer: b.forTasks.ID()}}
 	})
 }
 
 // databases creates the database and what it needs.
 func (b *stackBuilder) databases() {
-	b.secret = newSecret(b.id, b.c.Secrets, b.spec.DBName, b.spec.DBUser)
-	b.want = databaseSpecOf(b.spec.Settings)
-	family := b.want.family()
+	b.secret = newSecret(b.ident, b.clients.Secrets, b.spec.DBName, b.spec.DBUser)
+	b.databaseSpec = databaseSpecOf(b.spec.Settings)
+	family := b.databaseSpec.family()
 	if b.spec.DBVersion == "" || b.spec.destroying { // not settled yet, so that the family of one that is there is right
 		family = ""
 	}
-	b.dbParameters = newDBParameterGroup(b.data, family)
+	b.dbParameters = newDBParameterGroup(b.rds, family)
 	retention := logRetention{days: b.spec.LogDays, given: b.spec.GivenFlags["log-days"]}
-	logs := logsAccess{identity: b.id, logs: b.c.Logs, who: b.c.caller}
-	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, b.data, retention), newLogGroup(logs, retention)
+	logs := logsAccess{identity: b.ident, logs: b.clients.Logs, caller: b.clients.caller}
+	b.dbLogs, b.logGroup = newDatabaseLogGroup(logs, b.rds, retention), newLogGroup(logs, retention)
 	if b.spec.UpgradeFrom != "" && !b.spec.destroying {
-		b.upgraded = newUpgradeSnapshot(b.data, b.want.version)
+		b.upgraded = newUpgradeSnapshot(b.rds, b.databaseSpec.version)
 	}
 	restore := b.spec.Restore
 	if b.spec.CopyFrom != nil && !b.spec.destroying {
-		b.copied = newSnapshotCopy(b.data, *b.spec.CopyFrom)
+		b.copied = newSnapshotCopy(b.rds, *b.spec.CopyFrom)
 		restore = b.copied.copyName()
 	}
 	needs := databaseNeeds{
 		secret: b.secret, group: b.forDatabase, subnets: b.dbSubnets, parameters: b.dbParameters, logs: b.dbLogs, upgraded: b.upgraded, copied: b.copied,
 	}
-	b.db = newDatabase(b.data, b.c.Secrets, needs, b.want, databaseOptions{
+	b.database = newDatabase(b.rds, b.clients.Secrets, needs, b.databaseSpec, databaseOptions{
 		given: b.spec.GivenFlags, restore: restore, skipSnapshot: b.spec.SkipFinalSnapshot, beforeGoing: b.spec.beforeDatabaseGoes, destroying: b.spec.destroying, urls: !b.spec.LocatesDatabase, paused: b.spec.Paused,
 	})
 }
 
 // images creates the repository and the image in it.
 func (b *stackBuilder) images() {
-	served := servedImages{ecsAccess: b.run, ecr: b.c.ECR}
-	b.repository = newRepository(b.id, b.c.ECR, served)
+	served := servedImages{ecsAccess: b.ecs, ecr: b.clients.ECR}
+	b.repository = newRepository(b.ident, b.clients.ECR, served)
 	source := b.spec.Source
-	if b.ready = b.spec.Image; b.ready != "" {
+	if b.readyImage = b.spec.Image; b.readyImage != "" {
 		source = nil
 	} else if source == nil {
-		b.ready = b.spec.Running
+		b.readyImage = b.spec.Running
 	}
-	b.image = newImage(b.id, b.c.ECR, b.repository, served, source, b.ready)
+	b.image = newImage(b.ident, b.clients.ECR, b.repository, served, source, b.readyImage)
 }
 
 // roles creates the roles of the tasks.
@@ -220,22 +220,22 @@ func (b *stackBuilder) roles() {
 	if !b.spec.NoDatabase {
 		credentialed = append(credentialed, b.secret)
 	}
-	credentialed = append(credentialed, b.settled...)
+	credentialed = append(credentialed, b.networkReady...)
 	execution := append(slices.Clone(credentialed), b.repository)
 	if b.spec.destroying || len(b.spec.OwnSecrets()) > 0 {
-		b.environment = newEnvironmentSecret(b.id, b.c.Secrets)
+		b.environment = newEnvironmentSecret(b.ident, b.clients.Secrets)
 		execution = append(execution, b.environment)
 	}
-	b.executionRole, b.taskRole = b.roleOf(naming.ExecutionRole, execution, b.forExecution), b.roleOf(naming.TaskRole, credentialed, b.forTask)
+	b.executionRole, b.taskRole = b.roleOf(naming.ExecutionRole, execution, b.executionStatements), b.roleOf(naming.TaskRole, credentialed, b.taskStatements)
 	b.taskRole.policies = b.spec.taskPolicies()
 }
 
 func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settings, string) []statement) *Role {
-	permissions := func() []statement { return may(b.spec.Settings, b.ready) }
-	r := newRole(b.id, b.c.IAM, roleSpec{name: name, boundary: b.spec.Boundary, account: b.logGroup, needs: needs, permissions: permissions})
+	permissions := func() []statement { return may(b.spec.Settings, b.readyImage) }
+	r := newRole(b.ident, b.clients.IAM, roleSpec{name: name, boundary: b.spec.Boundary, account: b.logGroup, needs: needs, permissions: permissions})
 	if !b.spec.destroying {
 		r.former = func(ctx context.Context) (formerNeed, error) {
-			former, err := b.run.formerNeeds(ctx, b.spec.Settings, may, permissions())
+			former, err := b.ecs.formerNeeds(ctx, b.spec.Settings, may, permissions())
 			if name != naming.TaskRole {
 				former.policies = nil
 			}
@@ -245,13 +245,13 @@ func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settin
 	return r
 }
 
-// forExecution is what the execution role has to allow for a release of an image: of its
+// executionStatements are what the execution role has to allow for a release of an image: of its
 // tasks that are started, and of those that run.
-func (b *stackBuilder) forExecution(s Settings, image string) []statement {
+func (b *stackBuilder) executionStatements(s Settings, image string) []statement {
 	// GuardDuty Runtime Monitoring adds a container of its own to each task. The account that has
 	// its image is another one in each region.
 	// https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
-	images := []string{b.repository.ID(), fmt.Sprintf("arn:%s:ecr:%s:*:repository/aws-guardduty-agent-fargate", partition.Of(b.id.region).Name, b.id.region)}
+	images := []string{b.repository.ID(), fmt.Sprintf("arn:%s:ecr:%s:*:repository/aws-guardduty-agent-fargate", partition.Of(b.ident.region).Name, b.ident.region)}
 	may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
 	if arn := RepositoryARN(image); arn != "" && arn != b.repository.ID() {
 		images = append(images, arn)
@@ -271,8 +271,8 @@ func (b *stackBuilder) forExecution(s Settings, image string) []statement {
 	}...)
 }
 
-// forTask is what the task role has to allow for a release.
-func (b *stackBuilder) forTask(s Settings, _ string) []statement {
+// taskStatements are what the task role has to allow for a release.
+func (b *stackBuilder) taskStatements(s Settings, _ string) []statement {
 	// Tasks that start before the database read its address from the secret; they have
 	// the rest in their environment.
 	var may []statement
@@ -292,40 +292,40 @@ func (b *stackBuilder) forTask(s Settings, _ string) []statement {
 // loadBalancing creates the load balancer with its target groups and listeners, the
 // certificate, and what shifts the traffic.
 func (b *stackBuilder) loadBalancing() {
-	b.balance = elbAccess{identity: b.id, elb: b.c.ELB}
+	b.elb = elbAccess{identity: b.ident, elb: b.clients.ELB}
 	protected := protection{on: b.spec.Protect, given: b.spec.GivenFlags["protect"]}
-	b.balancer = newLoadBalancer(b.balance, loadBalancerNeeds{linked: b.elbRole, gateway: b.net.gateway, group: b.forBalancer, subnets: b.net.public}, protected, b.spec.IdleTimeout)
-	b.targets = newTargetGroup(b.balance, b.net.vpc, targetSpec{port: b.spec.ContainerPort, path: b.spec.HealthPath, codes: b.spec.HealthStatus, sticky: b.spec.Sticky, drain: b.spec.drainTime()})
+	b.balancer = newLoadBalancer(b.elb, loadBalancerNeeds{linked: b.elbRole, gateway: b.network.gateway, group: b.forBalancer, subnets: b.network.public}, protected, b.spec.IdleTimeout)
+	b.targets = newTargetGroup(b.elb, b.network.vpc, targetSpec{port: b.spec.ContainerPort, path: b.spec.HealthPath, codes: b.spec.HealthStatus, sticky: b.spec.Sticky, drain: b.spec.drainTime()})
 	// What shifting the traffic needs stays with a stack that has it.
 	if b.spec.twoGroups() || b.spec.destroying {
-		b.second = newSecondTargetGroup(b.balance, b.net.vpc, b.targets.want)
+		b.secondTargets = newSecondTargetGroup(b.elb, b.network.vpc, b.targets.want)
 	}
 	plain := listenerSpec{port: b.spec.Port, protocol: elbtypes.ProtocolEnumHttp, main: true, others: []string{secureListener}}
 	var redirected []graph.Finder
 	var zone *hostedZone
 	if b.spec.Secure() || b.spec.destroying { // which may not know any more how the stack was served
-		zone = &hostedZone{client: b.c.Route53, domain: b.spec.Domain, everywhere: b.spec.destroying}
-		b.serving = b.httpsListener(zone)
+		zone = &hostedZone{client: b.clients.Route53, domain: b.spec.Domain, everywhere: b.spec.destroying}
+		b.forwarding = b.httpsListener(zone)
 		// HTTP is redirected only once HTTPS works.
-		plain.redirect, redirected = b.spec.HTTPSPort, []graph.Finder{b.serving}
+		plain.redirect, redirected = b.spec.HTTPSPort, []graph.Finder{b.forwarding}
 	}
-	b.listener = newListener(b.balance, "listener", listenerNeeds{lb: b.balancer, targets: b.targets, second: b.second, more: redirected}, plain)
+	b.listener = newListener(b.elb, "listener", listenerNeeds{lb: b.balancer, targets: b.targets, second: b.secondTargets, more: redirected}, plain)
 	b.listening = []Resource{b.listener}
 	if b.spec.Domain != "" || b.spec.destroying {
-		b.record = newDNSRecord(b.id, zone, b.balancer, b.certificate, b.listener)
+		b.record = newDNSRecord(b.ident, zone, b.balancer, b.certificate, b.listener)
 		b.listening = append(b.listening, b.record)
 	}
-	if b.serving == nil {
-		b.serving = b.listener
+	if b.forwarding == nil {
+		b.forwarding = b.listener
 	}
-	b.serving.traffic = b.run.traffic
-	if b.second != nil {
-		b.balancingRole = newRole(b.id, b.c.IAM, roleSpec{
-			name: naming.BalancingRole, boundary: b.spec.Boundary, account: b.logGroup, needs: []graph.Finder{b.targets, b.second, b.serving},
-			permissions: func() []statement { return shiftStatements(b.serving.ID(), b.targets.ID(), b.second.ID()) },
+	b.forwarding.traffic = b.ecs.traffic
+	if b.secondTargets != nil {
+		b.balancingRole = newRole(b.ident, b.clients.IAM, roleSpec{
+			name: naming.BalancingRole, boundary: b.spec.Boundary, account: b.logGroup, needs: []graph.Finder{b.targets, b.secondTargets, b.forwarding},
+			permissions: func() []statement { return shiftStatements(b.forwarding.ID(), b.targets.ID(), b.secondTargets.ID()) },
 		})
 		b.balancingRole.forECS = true
-		b.shifters = []Resource{b.second, b.balancingRole}
+		b.shiftParts = []Resource{b.secondTargets, b.balancingRole}
 	}
 }
 
@@ -334,29 +334,29 @@ func (b *stackBuilder) httpsListener(zone *hostedZone) *Listener {
 	secure := listenerSpec{port: b.spec.HTTPSPort, protocol: elbtypes.ProtocolEnumHttps, certificate: func() string { return b.spec.Certificate }}
 	var needs []graph.Finder
 	if b.spec.Certificate == "" || b.spec.destroying {
-		b.certificate = newCertificate(b.id, b.c.ACM, b.c.EC2, zone, b.spec.Domain)
+		b.certificate = newCertificate(b.ident, b.clients.ACM, b.clients.EC2, zone, b.spec.Domain)
 		secure.certificate = b.certificate.ID
 		b.https, needs = append(b.https, b.certificate), append(needs, b.certificate)
 	}
-	listener := newListener(b.balance, secureListener, listenerNeeds{lb: b.balancer, targets: b.targets, second: b.second, more: needs}, secure)
+	listener := newListener(b.elb, secureListener, listenerNeeds{lb: b.balancer, targets: b.targets, second: b.secondTargets, more: needs}, secure)
 	b.https = append(b.https, listener)
 	return listener
 }
 
 // tasks creates the cluster, the task definition and the release command.
 func (b *stackBuilder) tasks() {
-	b.cluster = newCluster(b.run, b.ecsRole, b.spec.Spot)
-	b.definition = newTaskDefinition(b.run, taskDefinitionNeeds{
-		image: b.image, execution: b.executionRole, task: b.taskRole, secret: b.secret, logs: b.logGroup, database: b.db, targets: b.targets,
-	}, earlyTasks{database: b.db, allowed: b.spec.startEarly}, taskSpec{
+	b.cluster = newCluster(b.ecs, b.ecsRole, b.spec.Spot)
+	b.definition = newTaskDefinition(b.ecs, taskDefinitionNeeds{
+		image: b.image, execution: b.executionRole, task: b.taskRole, secret: b.secret, logs: b.logGroup, database: b.database, targets: b.targets,
+	}, earlyTasks{database: b.database, allowed: b.spec.startEarly}, taskSpec{
 		cpu: b.spec.CPU, memory: b.spec.Memory, storage: b.spec.EphemeralStorage, arch: b.spec.Arch, port: b.spec.ContainerPort, exec: b.spec.Exec, registrySecret: b.spec.RegistrySecret,
 		command: b.spec.Command, releaseCommand: b.spec.ReleaseCommand, user: b.spec.User, readOnly: b.spec.ReadOnlyRoot, stopTimeout: b.spec.StopTimeout,
 		healthCommand: b.spec.HealthCommand, healthGrace: b.spec.HealthGrace, settings: b.spec.Settings,
 	})
 	if b.spec.ReleaseCommand != "" && !b.spec.destroying {
 		words, _ := splitWords(b.spec.ReleaseCommand) // checked with the settings
-		b.release = newReleaseCommand(b.run, b.c.Logs, releaseCommandNeeds{
-			cluster: b.cluster, definition: b.definition, routes: b.net.routes, group: b.forTasks, subnets: b.net.public,
+		b.release = newReleaseCommand(b.ecs, b.clients.Logs, releaseCommandNeeds{
+			cluster: b.cluster, definition: b.definition, routes: b.network.routes, group: b.forTasks, subnets: b.network.public,
 		}, releaseCommandSpec{command: words, limit: time.Duration(b.spec.ReleaseTimeout) * time.Minute, watch: b.spec.Release})
 	}
 }
@@ -364,17 +364,17 @@ func (b *stackBuilder) tasks() {
 // alarming creates the alarms, and the topic that they notify. They come before the service,
 // which records who is notified.
 func (b *stackBuilder) alarming() {
-	b.notify = newAlarming(b.id, b.c, b.spec.Settings)
-	if !b.notify.wanted() && !b.spec.destroying && !b.spec.alarmed && !b.spec.Deployed.alarmed() {
+	b.alarmAccess = newAlarmAccess(b.ident, b.clients, b.spec.Settings)
+	if !b.alarmAccess.wanted() && !b.spec.destroying && !b.spec.alarmed && !b.spec.Deployed.alarmed() {
 		return
 	}
 	var watched *databaseSpec
 	if !b.spec.NoDatabase {
-		watched = &b.want
+		watched = &b.databaseSpec
 	}
-	b.topic = newAlarmTopic(b.notify)
-	b.failed = newReleaseAlarm(b.notify, b.topic)
-	b.alarms = newAlarms(b.notify, b.topic, b.balancer, b.targets, b.second, watched)
+	b.topic = newAlarmTopic(b.alarmAccess)
+	b.releaseAlarm = newReleaseAlarm(b.alarmAccess, b.topic)
+	b.alarms = newAlarms(b.alarmAccess, b.topic, b.balancer, b.targets, b.secondTargets, watched)
 }
 
 // services creates the service and its scaling.
@@ -384,61 +384,61 @@ func (b *stackBuilder) services() {
 		released = append(released, b.release)
 	}
 	if b.alarms != nil {
-		released = append(released, b.topic, b.failed, b.alarms)
+		released = append(released, b.topic, b.releaseAlarm, b.alarms)
 	}
-	if b.second != nil {
-		released = append(released, b.second, b.balancingRole, b.serving)
+	if b.secondTargets != nil {
+		released = append(released, b.secondTargets, b.balancingRole, b.forwarding)
 	}
 	var rollbackAlarms []string
-	if b.notify.wanted() {
-		rollbackAlarms = []string{b.id.names().Alarm(alarmErrors), b.id.names().Alarm(alarmHealthy)}
+	if b.alarmAccess.wanted() {
+		rollbackAlarms = []string{b.ident.names().Alarm(alarmErrors), b.ident.names().Alarm(alarmHealthy)}
 	}
 	limits := bounds{min: b.spec.Min, max: b.spec.Max}
-	b.service = newService(b.run, serviceNeeds{
-		cluster: b.cluster, definition: b.definition, listener: b.listener, routes: b.net.routes, targets: b.targets, group: b.forTasks, subnets: b.net.public, released: released,
+	b.service = newService(b.ecs, serviceNeeds{
+		cluster: b.cluster, definition: b.definition, listener: b.listener, routes: b.network.routes, targets: b.targets, group: b.forTasks, subnets: b.network.public, released: released,
 	}, serviceSpec{
 		count: b.spec.Count, bounds: limits, port: b.spec.ContainerPort, grace: b.spec.HealthGrace, exec: b.spec.Exec, paused: b.spec.Paused,
 		spot: b.spec.Spot, base: b.spec.SpotBase, deploy: b.spec.Strategy(), rollbackAlarms: rollbackAlarms,
 	}, b.spec.Wait)
-	b.scaling = newScaling(b.id, b.c.Scaling, scalingNeeds{
-		linked: b.scalingRole, service: b.service, lb: b.balancer, targets: b.targets, second: b.second,
+	b.scaling = newScaling(b.ident, b.clients.Scaling, scalingNeeds{
+		linked: b.scalingRole, service: b.service, lb: b.balancer, targets: b.targets, second: b.secondTargets,
 	}, limits, b.spec.Paused)
 }
 
-// connect gives resources what they ask of those that come after them.
-func (b *stackBuilder) connect() {
+// linkBack gives resources the later ones that they read.
+func (b *stackBuilder) linkBack() {
 	for _, g := range []*SecurityGroup{b.forBalancer, b.forTasks} {
-		g.ranges, g.serving = b.net.ranges, b.tasksAre
+		g.ranges, g.serving = b.network.ranges, b.whereTasksAre
 	}
-	b.forBalancer.toTasks, b.forTasks.toTasks = b.outOfBalancer, b.intoTasks
-	if b.net.given && !b.spec.destroying {
-		b.balancer.serving = b.tasksAre
+	b.forBalancer.toTasks, b.forTasks.toTasks = b.balancerEgress, b.taskIngress
+	if b.network.existing && !b.spec.destroying {
+		b.balancer.serving = b.whereTasksAre
 	}
 	b.service.balancer = b.balancer
-	b.service.shift.second, b.service.shift.front, b.service.shift.role = b.second, b.serving, b.balancingRole
+	b.service.shift.second, b.service.shift.front, b.service.shift.role = b.secondTargets, b.forwarding, b.balancingRole
 	b.service.reached, b.service.roles = []*SecurityGroup{b.forBalancer, b.forTasks}, []*Role{b.executionRole, b.taskRole}
 	b.service.inForce = b.scaling.inForce
 	if b.record != nil {
 		b.record.service = b.service
 	}
 	for _, g := range b.service.groups() {
-		g.inForce = b.run.checkInForce
+		g.inForce = b.ecs.checkInForce
 	}
 }
 
-// tasksAre returns where the tasks are that are registered as targets.
-func (b *stackBuilder) tasksAre(ctx context.Context) (serving, error) {
+// whereTasksAre returns where the tasks are that are registered as targets.
+func (b *stackBuilder) whereTasksAre(ctx context.Context) (serving, error) {
 	at, err := b.targets.registered(ctx)
-	if err == nil && b.second != nil {
+	if err == nil && b.secondTargets != nil {
 		var more []elbtypes.TargetDescription
-		more, err = b.second.registered(ctx)
+		more, err = b.secondTargets.registered(ctx)
 		at = append(at, more...)
 	}
-	if err != nil || !b.net.given {
+	if err != nil || !b.network.existing {
 		return newServing(at, nil, nil), err
 	}
-	subnets, err := b.run.taskSubnets(ctx)
-	return newServing(at, subnets, b.net.ranges()), err
+	subnets, err := b.ecs.taskSubnets(ctx)
+	return newServing(at, subnets, b.network.ranges()), err
 }
 
 // inOrder returns the resources of the stack, in dependency order.
@@ -448,22 +448,22 @@ func (b *stackBuilder) inOrder() []Resource {
 		releases = append(releases, b.release)
 	}
 	if b.alarms != nil {
-		releases = append(releases, b.topic, b.failed, b.alarms)
+		releases = append(releases, b.topic, b.releaseAlarm, b.alarms)
 	}
 	after := []Resource{b.service, b.scaling}
-	if b.notify.wanted() || b.spec.destroying { // else the alarms go
-		after = append(after, newAlarmActions(b.notify, b.alarms, b.service, !b.spec.Paused && !b.spec.destroying))
+	if b.alarmAccess.wanted() || b.spec.destroying { // else the alarms go
+		after = append(after, newAlarmActions(b.alarmAccess, b.alarms, b.service, !b.spec.Paused && !b.spec.destroying))
 	}
-	resources := slices.Concat(b.net.before, []Resource{b.forBalancer, b.forTasks, b.forDatabase}, b.net.after, []Resource{
+	resources := slices.Concat(b.network.before, []Resource{b.forBalancer, b.forTasks, b.forDatabase}, b.network.after, []Resource{
 		b.ecsRole, b.elbRole, b.rdsRole, b.scalingRole,
-		b.secret, b.dbSubnets, b.dbParameters, b.dbLogs, b.db, b.logGroup, b.repository, b.image, b.executionRole, b.taskRole,
+		b.secret, b.dbSubnets, b.dbParameters, b.dbLogs, b.database, b.logGroup, b.repository, b.image, b.executionRole, b.taskRole,
 		b.balancer, b.targets,
-	}, b.https, b.listening, b.shifters, []Resource{b.cluster, b.definition}, releases, after)
+	}, b.https, b.listening, b.shiftParts, []Resource{b.cluster, b.definition}, releases, after)
 	if b.environment != nil {
 		resources = append(resources, b.environment)
 	}
 	if b.upgraded != nil {
-		resources = slices.Insert(resources, slices.Index(resources, Resource(b.db)), Resource(b.upgraded))
+		resources = slices.Insert(resources, slices.Index(resources, Resource(b.database)), Resource(b.upgraded))
 	}
 	if b.copied != nil {
 		// KMS rejects a copy before anything else is created.
@@ -471,7 +471,7 @@ func (b *stackBuilder) inOrder() []Resource {
 		resources = slices.Insert(resources, 0, Resource(b.copied))
 	}
 	if b.spec.NoDatabase && !b.spec.destroying { // a destroy looks for all
-		dataParts := append(b.net.dataParts, b.forDatabase, b.rdsRole, b.secret, b.dbSubnets, b.dbParameters, b.dbLogs, b.db)
+		dataParts := append(b.network.dataParts, b.forDatabase, b.rdsRole, b.secret, b.dbSubnets, b.dbParameters, b.dbLogs, b.database)
 		resources = slices.DeleteFunc(resources, func(r Resource) bool { return slices.Contains(dataParts, r) })
 	}
 	return resources

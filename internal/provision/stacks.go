@@ -48,9 +48,9 @@ type Summary struct {
 	Denied string `json:"denied,omitempty" doc:"The IAM action that is not allowed, where the state is unknown."`
 }
 
-// unseen sets the state of a stack that the caller may not read; it reports whether that
-// was the error.
-func (s *Summary) unseen(err error) bool {
+// noteDenied sets the state to unknown if the error is that the caller may not read the stack. It
+// reports whether that was the error.
+func (s *Summary) noteDenied(err error) bool {
 	action, denied := Denied(err)
 	if denied {
 		s.State, s.Denied = "unknown", action
@@ -62,7 +62,7 @@ func (s *Summary) unseen(err error) bool {
 // of their VPC, which is made first and goes last, of the snapshots that outlive
 // them, and of the cluster and the secret, which are made alongside the VPC and may
 // be all there is. What lists the resources of all stacks is called once for all; see
-// neighbours. Costs says that Summary.There is needed whole, which takes one call
+// sharedReads. Costs says that Summary.Deployed is needed whole, which takes one call
 // for each stack.
 func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 	all := map[string]*Summary{}
@@ -75,26 +75,26 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 			return nil, fmt.Errorf("describe the stacks' VPCs: %w", err)
 		}
 		for _, v := range page.Vpcs {
-			if name := tagMap(v.Tags)[TagStack]; naming.CheckStack(name) == nil {
+			if name := fromEC2Tags(v.Tags)[TagStack]; naming.CheckStack(name) == nil {
 				all[name] = &Summary{Stack: name}
 			}
 		}
 	}
-	for _, name := range tagged(ctx, c.Tagging) {
+	for _, name := range stacksByTag(ctx, c.Tagging) {
 		if all[name] != nil {
 			continue
 		}
 		// The tagging API lists deleted resources, too.
 		found := &Summary{Stack: name}
 		there, secrets, err := FindRemains(ctx, c, name)
-		if err != nil && !found.unseen(err) {
+		if err != nil && !found.noteDenied(err) {
 			return nil, err
 		}
 		if there || secrets != nil || err != nil {
 			all[name] = found
 		}
 	}
-	near, err := readNeighbours(ctx, c, slices.Collect(maps.Keys(all)))
+	shared, err := newSharedReads(ctx, c, slices.Collect(maps.Keys(all)))
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +109,7 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 			if s.State != "" {
 				return nil // it may not be looked at
 			}
-			if err := s.read(ctx, c, near, costs); err != nil && !s.unseen(err) {
+			if err := s.read(ctx, c, shared, costs); err != nil && !s.noteDenied(err) {
 				return err
 			}
 			return nil
@@ -118,7 +118,7 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 	if err := each.Wait(); err != nil {
 		return nil, err
 	}
-	left, err := remains(ctx, c.RDS)
+	left, err := keptBackups(ctx, c.RDS)
 	if err != nil {
 		return nil, err
 	}
@@ -139,20 +139,20 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 	return out, nil
 }
 
-// remain is a snapshot or a backup that outlives its stack.
-type remain struct {
+// keptBackup is a snapshot or a backup that outlives its stack.
+type keptBackup struct {
 	stack string
 	gib   int32
 }
 
-// remains lists the snapshots that people and tools took of all stacks, those of AWS Backup,
+// keptBackups lists the snapshots that people and tools took of all stacks, those of AWS Backup,
 // and the automated backups that RDS retains of deleted instances. RDS can't filter by tag.
-func remains(ctx context.Context, client *rds.Client) ([]remain, error) {
+func keptBackups(ctx context.Context, client *rds.Client) ([]keptBackup, error) {
 	var (
 		reads     graph.Group
-		found     [2][]remain
-		retained  []remain
-		snapshots = func(of string) (out []remain, err error) {
+		found     [2][]keptBackup
+		retained  []keptBackup
+		snapshots = func(of string) (out []keptBackup, err error) {
 			pages := rds.NewDescribeDBSnapshotsPaginator(client, &rds.DescribeDBSnapshotsInput{SnapshotType: &of})
 			for pages.HasMorePages() {
 				page, err := pages.NextPage(ctx)
@@ -160,7 +160,7 @@ func remains(ctx context.Context, client *rds.Client) ([]remain, error) {
 					return nil, fmt.Errorf("describe the snapshots of all stacks: %w", err)
 				}
 				for _, x := range page.DBSnapshots {
-					out = append(out, remain{rdsTagMap(x.TagList)[TagStack], aws.ToInt32(x.AllocatedStorage)})
+					out = append(out, keptBackup{fromRDSTags(x.TagList)[TagStack], aws.ToInt32(x.AllocatedStorage)})
 				}
 			}
 			return out, nil
@@ -184,7 +184,7 @@ func remains(ctx context.Context, client *rds.Client) ([]remain, error) {
 			}
 			for _, b := range page.DBInstanceAutomatedBackups {
 				if aws.ToString(b.Status) == "retained" { // else it is part of its instance
-					retained = append(retained, remain{rdsTagMap(b.TagList)[TagStack], aws.ToInt32(b.AllocatedStorage)})
+					retained = append(retained, keptBackup{fromRDSTags(b.TagList)[TagStack], aws.ToInt32(b.AllocatedStorage)})
 				}
 			}
 		}
@@ -196,9 +196,9 @@ func remains(ctx context.Context, client *rds.Client) ([]remain, error) {
 	return slices.Concat(found[0], found[1], retained), nil
 }
 
-// tagged are the names of stacks that have a cluster or a secret, or had one recently. It
+// stacksByTag returns the names of stacks that have a cluster or a secret, or had one recently. It
 // is no failure if the tagging API can't be called: it only finds stacks without a VPC.
-func tagged(ctx context.Context, client *tagapi.Client) []string {
+func stacksByTag(ctx context.Context, client *tagapi.Client) []string {
 	var out []string
 	for _, tags := range taggedThings(ctx, client, tagtypes.TagFilter{Key: aws.String(TagStack)}, "ecs:cluster", "secretsmanager:secret") {
 		if name := tags[TagStack]; naming.CheckStack(name) == nil && !slices.Contains(out, name) {
@@ -208,22 +208,22 @@ func tagged(ctx context.Context, client *tagapi.Client) []string {
 	return out
 }
 
-// neighbours are the resources of all stacks that one call lists. If the caller may not
+// sharedReads are the resources of all stacks that one call lists. If the caller may not
 // list them, as with the policy of one stack, each stack is read by itself.
-type neighbours struct {
+type sharedReads struct {
 	clusters  map[string]ecstypes.Cluster
 	instances map[string]rdstypes.DBInstance
 	balancers map[string]bool
 }
 
-// readNeighbours reads the resources of several stacks.
-func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbours, error) {
+// newSharedReads reads the resources of several stacks.
+func newSharedReads(ctx context.Context, c Clients, stacks []string) (*sharedReads, error) {
 	var (
-		near neighbours
-		each graph.Group
+		shared sharedReads
+		each   graph.Group
 	)
 	if len(stacks) == 0 {
-		return &near, nil
+		return &shared, nil
 	}
 	unlessDenied := func(read func() error) {
 		each.Go(func() error {
@@ -247,7 +247,7 @@ func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbour
 				all[aws.ToString(x.ClusterName)] = x
 			}
 		}
-		near.clusters = all
+		shared.clusters = all
 		return nil
 	})
 	unlessDenied(func() error {
@@ -259,7 +259,7 @@ func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbour
 		for _, x := range found {
 			all[aws.ToString(x.DBInstanceIdentifier)] = x
 		}
-		near.instances = all
+		shared.instances = all
 		return nil
 	})
 	unlessDenied(func() error {
@@ -274,24 +274,24 @@ func readNeighbours(ctx context.Context, c Clients, stacks []string) (*neighbour
 				all[aws.ToString(x.LoadBalancerName)] = true
 			}
 		}
-		near.balancers = all
+		shared.balancers = all
 		return nil
 	})
-	return &near, each.Wait()
+	return &shared, each.Wait()
 }
 
-// atRest reads the settings of a stack's service from their copy on its cluster, if the
+// readStableService reads the settings of a stack's service from their copy on its cluster, if the
 // counts of the cluster show that the service is stable: one service, and as many running
 // tasks as it wants, with none pending. This saves a call for each stack, because ECS
 // describes services by cluster.
-func (n *neighbours) atRest(who identity, d *Deployed) bool {
-	if _, dated := n.instances[who.names().Database()]; !dated {
+func (n *sharedReads) readStableService(ident identity, d *Deployed) bool {
+	if _, dated := n.instances[ident.names().Database()]; !dated {
 		return false // only the service shows how old the stack is
 	}
-	cluster, ok := n.clusters[who.names().Cluster()]
-	tags := ecsTagMap(cluster.Tags)
+	cluster, ok := n.clusters[ident.names().Cluster()]
+	tags := fromECSTags(cluster.Tags)
 	count := number(tags[settingTag("count")])
-	if !ok || count == nil || aws.ToString(cluster.Status) != "ACTIVE" || tags[TagStack] != who.stack ||
+	if !ok || count == nil || aws.ToString(cluster.Status) != "ACTIVE" || tags[TagStack] != ident.stack ||
 		cluster.ActiveServicesCount != 1 || cluster.PendingTasksCount != 0 || cluster.RunningTasksCount != *count {
 		return false
 	}
@@ -306,7 +306,7 @@ func (n *neighbours) atRest(who identity, d *Deployed) bool {
 }
 
 // database returns the stack's instance, nil for none.
-func (n *neighbours) database(ctx context.Context, of rdsAccess) (*rdstypes.DBInstance, error) {
+func (n *sharedReads) database(ctx context.Context, of rdsAccess) (*rdstypes.DBInstance, error) {
 	if n.instances == nil {
 		return of.instance(ctx)
 	}
@@ -316,8 +316,8 @@ func (n *neighbours) database(ctx context.Context, of rdsAccess) (*rdstypes.DBIn
 	return nil, nil
 }
 
-// balanced reports whether there is a load balancer, whose name is the stack's own.
-func (n *neighbours) balanced(ctx context.Context, of elbAccess) (bool, error) {
+// hasLoadBalancer reports whether there is a load balancer, whose name is the stack's own.
+func (n *sharedReads) hasLoadBalancer(ctx context.Context, of elbAccess) (bool, error) {
 	if n.balancers != nil {
 		return n.balancers[of.names().LoadBalancer()], nil
 	}
@@ -326,52 +326,44 @@ func (n *neighbours) balanced(ctx context.Context, of elbAccess) (bool, error) {
 }
 
 // read sets the state of a stack, and its settings as far as they cost money.
-func (s *Summary) read(ctx context.Context, c Clients, near *neighbours, costs bool) error {
-	who := identity{stack: s.Stack, region: c.IAM.Options().Region}
+func (s *Summary) read(ctx context.Context, c Clients, shared *sharedReads, costs bool) error {
+	ident := identity{stack: s.Stack, region: c.IAM.Options().Region}
 	d := Deployed{Settings: DefaultSettings(), observation: &observation{}}
-	who.observation = d.observation
+	ident.observation = d.observation
 	ctx = graph.WhileObserving(ctx)
 	var service *ecstypes.Service
-	rest := near.atRest(who, &d)
+	rest := shared.readStableService(ident, &d)
 	if !rest {
-		write, err := readService(ctx, c, who, &d)
+		write, err := readService(ctx, c, ident, &d)
 		if err != nil {
 			return err
 		}
-		if write != nil {
-			write()
-		}
-		if service, err = (ecsAccess{identity: who, ecs: c.ECS}).service().describe(ctx); err != nil {
+		write.apply()
+		if service, err = (ecsAccess{identity: ident, ecs: c.ECS}).service().describe(ctx); err != nil {
 			return err
 		}
 	}
 	if costs {
-		write, err := readTask(ctx, c, who, &d)
+		write, err := readTask(ctx, c, ident, &d)
 		if err != nil {
 			return err
 		}
-		if write != nil {
-			write()
-		}
+		write.apply()
 	}
-	db, err := near.database(ctx, rdsAccess{identity: who, rds: c.RDS})
+	db, err := shared.database(ctx, rdsAccess{identity: ident, rds: c.RDS})
 	if err != nil {
 		return err
 	}
-	if write := noteDatabase(who, db, &d); write != nil {
-		write()
-	}
+	databaseWriter(ident, db, &d).apply()
 	if service != nil && db == nil {
 		// Only the roles record --no-database.
-		write, err := readRole(ctx, c, who, &d)
+		write, err := readRole(ctx, c, ident, &d)
 		if err != nil {
 			return err
 		}
-		if write != nil {
-			write()
-		}
+		write.apply()
 	}
-	if d.HasLoadBalancer, err = near.balanced(ctx, elbAccess{identity: who, elb: c.ELB}); err != nil {
+	if d.HasLoadBalancer, err = shared.hasLoadBalancer(ctx, elbAccess{identity: ident, elb: c.ELB}); err != nil {
 		return err
 	}
 	s.Deployed = d

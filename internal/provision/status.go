@@ -259,11 +259,11 @@ func (s *Stack) Happenings(ctx context.Context) (events []diagnosis.Event, along
 			return nil, nil, nil, err
 		}
 	}
-	running, err := s.service.besides(ctx, types.DesiredStatusRunning)
+	running, err := s.service.oneOffTasks(ctx, types.DesiredStatusRunning)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	others, err := s.service.besides(ctx, types.DesiredStatusStopped)
+	others, err := s.service.oneOffTasks(ctx, types.DesiredStatusStopped)
 	return events, asTasks(running), asTasks(append(ended, others...)), err
 }
 

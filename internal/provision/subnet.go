@@ -19,9 +19,9 @@ import (
 type Subnet struct {
 	graph.NodeOf[*liveSubnet]
 	ec2Access
-	vpc  *VPC
-	want subnetSpec
-	made string // in this run
+	vpc       *VPC
+	want      subnetSpec
+	createdID string // in this run
 }
 
 type subnetSpec struct {
@@ -82,14 +82,14 @@ func describeSubnet(sub *types.Subnet) *liveSubnet {
 			zone: aws.ToString(sub.AvailabilityZone),
 		},
 		zoneID: aws.ToString(sub.AvailabilityZoneId),
-		tags:   tagMap(sub.Tags),
+		tags:   fromEC2Tags(sub.Tags),
 		vpc:    aws.ToString(sub.VpcId),
 		public: aws.ToBool(sub.MapPublicIpOnLaunch),
 		acl:    vpcACL,
 	}
 }
 
-func (s *Subnet) addresses() string { return s.want.cidr }
+func (s *Subnet) cidr() string { return s.want.cidr }
 
 // Planned returns what would be made.
 func (s *Subnet) Planned() string { return s.want.cidr + " in " + s.want.zone }
@@ -160,16 +160,16 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create subnet %s in %s: %w", s.want.cidr, s.want.zone, err)
 	}
-	s.made = aws.ToString(out.Subnet.SubnetId)
+	s.createdID = aws.ToString(out.Subnet.SubnetId)
 	// One that is new is with the VPC's own network ACL:
 	// https://docs.aws.amazon.com/vpc/latest/userguide/nacl-basics.html
 	live := describeSubnet(out.Subnet)
 	if out.Subnet.State != types.SubnetStateAvailable || live.tags[TagStack] != s.stack {
 		s.Learn(live)
-		return s.made, nil
+		return s.createdID, nil
 	}
 	s.Answer(live, graph.State{Phase: graph.Ready, Owner: s.stack, Note: string(out.Subnet.State)})
-	return s.made, nil
+	return s.createdID, nil
 }
 
 // occupant finds the subnet that has the range, or some of it, already: ours,
@@ -188,7 +188,7 @@ func (s *Subnet) occupant(ctx context.Context, conflict error) (string, error) {
 		if err != nil || !have.Overlaps(want) {
 			continue
 		}
-		if tags := tagMap(live.Tags); tags[TagStack] != s.stack || tags[TagResource] != s.Name() {
+		if tags := fromEC2Tags(live.Tags); tags[TagStack] != s.stack || tags[TagResource] != s.Name() {
 			return "", fmt.Errorf("subnet %s, which has %s: %w", aws.ToString(live.SubnetId), have, graph.ErrUnmanaged)
 		}
 		return aws.ToString(live.SubnetId), nil
@@ -206,11 +206,11 @@ func (s *Subnet) keepPrivate(ctx context.Context, _ []graph.Change) error {
 }
 
 // ExpectDeleted returns the usual time until nothing is in it any more.
-func (s *Subnet) ExpectDeleted() time.Duration { return held }
+func (s *Subnet) ExpectDeleted() time.Duration { return interfacesGoneAfter }
 
 // Delete deletes the subnet.
 func (s *Subnet) Delete(ctx context.Context) error {
-	if err := s.free(ctx, s.vpc.ID(), func(b Blocker) bool { return b.Subnet == s.ID() }); err != nil {
+	if err := s.checkNotHeld(ctx, s.vpc.ID(), func(b networkInterface) bool { return b.Subnet == s.ID() }); err != nil {
 		return fmt.Errorf("delete %s: %w", s.ID(), err)
 	}
 	if _, err := s.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: aws.String(s.ID())}); err != nil && !notFound(err) {

@@ -12,14 +12,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/resourcegroupstaggingapi/types"
 )
 
-// PreloadTags lets the next look at the stack take the tags of many resources from one
-// call, where it would ask each service for each resource's. It is for a look that
-// nothing is changed upon, such as a status.
+// PreloadTags reads the tags of many resources with one call, so that the next read of the
+// stack does not ask each service for the tags of each resource. It is for reads that no change
+// follows, such as a status.
 //
 // The tagging API lags behind the services, and lists what is gone
-// (https://github.com/aws/aws-sdk/issues/676). So its word counts only where it
-// is that everything is as it should be: whatever it misses, or shows otherwise,
-// the service itself is asked. That it can't be asked at all is no failure.
+// (https://github.com/aws/aws-sdk/issues/676). So its tags are used only if
+// they are as they should be: else the service itself is asked. It is no failure if the
+// tagging API can't be called.
 func (d *Deployed) PreloadTags(ctx context.Context, client *tagapi.Client, stack string) {
 	d.hints = map[string]map[string]string{}
 	for arn, tags := range taggedThings(ctx, client, types.TagFilter{Key: aws.String(TagStack), Values: []string{stack}}) {
@@ -40,7 +40,7 @@ func taggedThings(ctx context.Context, client *tagapi.Client, filter types.TagFi
 				return
 			}
 			for _, r := range page.ResourceTagMappingList {
-				if !yield(aws.ToString(r.ResourceARN), readTags(r.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })) {
+				if !yield(aws.ToString(r.ResourceARN), toMap(r.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })) {
 					return
 				}
 			}
@@ -61,9 +61,9 @@ func newTagHints(read map[string]map[string]string) *tagHints {
 	return h
 }
 
-// madeWith notes tags that this run has given to a resource with the call that made it, or
+// rememberTags notes tags that this run has given to a resource with the call that made it, or
 // since.
-func (i identity) madeWith(arn string, tags map[string]string) {
+func (i identity) rememberTags(arn string, tags map[string]string) {
 	if i.hints == nil {
 		return
 	}

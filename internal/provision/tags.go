@@ -2,7 +2,6 @@ package provision
 
 import (
 	"maps"
-	"slices"
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/naming"
@@ -29,8 +28,8 @@ type identity struct {
 	// destroying reports whether the stack is only to be removed: what only shows how a resource
 	// differs need not be read.
 	destroying bool
-	// given are the tags that the user gave to everything of the stack.
-	given Pairs
+	// userTags are the tags that the user gave to everything of the stack.
+	userTags Pairs
 	// settings are further tags by resource: what the user chose for it.
 	settings map[string]map[string]string
 	// hints are tags that are known already; see PreloadTags. Nil is for none.
@@ -44,7 +43,7 @@ func (i identity) names() naming.Names { return naming.Names{Stack: i.stack, Reg
 
 // tags returns the tags of the resource called resource in the stack.
 func (i identity) tags(resource string) map[string]string {
-	tags := givenTags(i.given)
+	tags := tagsOfUser(i.userTags)
 	maps.Copy(tags, i.names().Tags(resource, i.version))
 	maps.Copy(tags, i.settings[resource])
 	return tags
@@ -97,26 +96,4 @@ func keyDrift(live, want map[string]string) []graph.Change {
 
 func sortChanges(changes []graph.Change) {
 	sorted.By(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
-}
-
-// readTags turns a service's own tag type into a map.
-func readTags[T any](tags []T, pair func(T) (key, value *string)) map[string]string {
-	out := make(map[string]string, len(tags))
-	for _, t := range tags {
-		k, v := pair(t)
-		if k != nil && v != nil {
-			out[*k] = *v
-		}
-	}
-	return out
-}
-
-// writeTags turns a map into a service's own tag type, sorted by key.
-func writeTags[T any](tags map[string]string, newTag func(key, value *string) T) []T {
-	var out []T
-	for _, k := range slices.Sorted(maps.Keys(tags)) {
-		v := tags[k]
-		out = append(out, newTag(&k, &v))
-	}
-	return out
 }

@@ -21,7 +21,7 @@ import (
 type TargetGroup struct {
 	graph.NodeOf[*liveTargetGroup]
 	elbAccess
-	vpc  home
+	vpc  anyVPC
 	want targetSpec
 	name string // in AWS
 	// inForce returns the check by which the registered tasks are to be judged; nil
@@ -58,17 +58,17 @@ type targets struct {
 	tags map[string]string
 }
 
-func newTargetGroup(b elbAccess, vpc home, want targetSpec) *TargetGroup {
+func newTargetGroup(b elbAccess, vpc anyVPC, want targetSpec) *TargetGroup {
 	return b.targetGroup("target-group", b.names().TargetGroup(), vpc, want)
 }
 
 // newSecondTargetGroup creates the group that takes turns with the first one, where a
 // release stands alongside the one before.
-func newSecondTargetGroup(b elbAccess, vpc home, want targetSpec) *TargetGroup {
+func newSecondTargetGroup(b elbAccess, vpc anyVPC, want targetSpec) *TargetGroup {
 	return b.targetGroup("target-group-b", b.names().SecondTargetGroup(), vpc, want)
 }
 
-func (b elbAccess) targetGroup(resource, name string, vpc home, want targetSpec) *TargetGroup {
+func (b elbAccess) targetGroup(resource, name string, vpc anyVPC, want targetSpec) *TargetGroup {
 	t := &TargetGroup{elbAccess: b, vpc: vpc, want: want, name: name}
 	t.NodeOf = graph.Of(t, resource, 10*time.Minute, vpc)
 	return t
@@ -166,7 +166,7 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 			"healthy-threshold":     decimal(tg.HealthyThresholdCount),
 			"unhealthy-threshold":   decimal(tg.UnhealthyThresholdCount),
 		},
-		attributes: readTags(attributes.Attributes, func(a types.TargetGroupAttribute) (*string, *string) { return a.Key, a.Value }),
+		attributes: toMap(attributes.Attributes, func(a types.TargetGroupAttribute) (*string, *string) { return a.Key, a.Value }),
 	}
 	if tg.Matcher != nil {
 		live.check[fieldCheckCodes] = aws.ToString(tg.Matcher.HttpCode)
@@ -187,9 +187,9 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 	return live, graph.State{Phase: graph.Ready, ID: arn, Owner: live.tags[TagStack]}, nil
 }
 
-// settled is the check that the group has when it is ready: that of the release that
+// checkWhenReady is the check that the group has when it is ready: that of the release that
 // serves. Another one comes with its release; see Service.setCheck.
-func (t *TargetGroup) settled(live *liveTargetGroup) checkSpec {
+func (t *TargetGroup) checkWhenReady(live *liveTargetGroup) checkSpec {
 	switch {
 	case live == nil || live.inForce == checkInForce{}:
 		return t.want.spec()
@@ -273,7 +273,7 @@ func (t *TargetGroup) Wanted(live *liveTargetGroup) *liveTargetGroup {
 	return &liveTargetGroup{
 		tags: t.tags(t.Name()), kind: string(types.TargetTypeEnumIp), vpc: t.vpc.ID(), protocol: string(types.ProtocolEnumHttp),
 		version: "HTTP1", addresses: string(types.TargetGroupIpAddressTypeEnumIpv4),
-		check: t.settled(live).fields(), attributes: attributes,
+		check: t.checkWhenReady(live).fields(), attributes: attributes,
 	}
 }
 
@@ -294,7 +294,7 @@ func (t *TargetGroup) Attributes() graph.Attributes[*liveTargetGroup] {
 		fixed("address-type", func(l *liveTargetGroup) string { return l.addresses }).
 			When(func(live, _ *liveTargetGroup) bool { return live.addresses != "" }),
 	}
-	check := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return t.setCheck(ctx, t.settled(t.Last())) })
+	check := graph.SetBy(func(ctx context.Context, _ []graph.Change) error { return t.setCheck(ctx, t.checkWhenReady(t.Last())) })
 	for _, key := range slices.Sorted(maps.Keys(t.want.check())) {
 		out = append(out, graph.Field(key, func(l *liveTargetGroup) string { return l.check[key] }, check))
 	}
@@ -324,13 +324,13 @@ func (t *TargetGroup) Create(ctx context.Context) (string, error) {
 		HealthCheckEnabled: aws.Bool(true), HealthCheckPath: aws.String(c[fieldCheckPath]), HealthCheckProtocol: types.ProtocolEnumHttp, HealthCheckPort: aws.String(c["health-check-port"]),
 		HealthCheckIntervalSeconds: number(c["health-check-interval"]), HealthCheckTimeoutSeconds: number(c["health-check-timeout"]),
 		HealthyThresholdCount: number(c["healthy-threshold"]), UnhealthyThresholdCount: number(c["unhealthy-threshold"]),
-		Matcher: &types.Matcher{HttpCode: aws.String(c[fieldCheckCodes])}, Tags: elbTags(tags),
+		Matcher: &types.Matcher{HttpCode: aws.String(c[fieldCheckCodes])}, Tags: toELBTags(tags),
 	})
 	if err != nil {
 		return "", fmt.Errorf("create target group %s: %w", t.groupName(), err)
 	}
 	arn := aws.ToString(out.TargetGroups[0].TargetGroupArn)
-	t.madeWith(arn, tags)
+	t.rememberTags(arn, tags)
 	live := t.Wanted(nil) // all that the call asked for
 	live.attributes = targetDefaults
 	t.Answer(live, graph.State{Phase: graph.Ready, Owner: t.stack})

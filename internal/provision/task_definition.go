@@ -336,8 +336,8 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 			},
 			SystemControls: t.want.systemControls(),
 			PortMappings:   []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
-			Environment:    writeTags(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
-			Secrets:        writeTags(secretVariables, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
+			Environment:    toPairs(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
+			Secrets:        toPairs(secretVariables, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
 			StopTimeout:    &t.want.stopTimeout,
 			HealthCheck:    t.healthCheck(),
 			LogConfiguration: &types.LogConfiguration{
@@ -505,7 +505,7 @@ func withoutUnset(v any) any {
 // environmentDrift compares a container's variables. Values of the user's are not shown.
 func environmentDrift(live, want []types.KeyValuePair, spec Settings) []graph.Change {
 	values := func(pairs []types.KeyValuePair) map[string]string {
-		return readTags(pairs, func(p types.KeyValuePair) (*string, *string) { return p.Name, p.Value })
+		return toMap(pairs, func(p types.KeyValuePair) (*string, *string) { return p.Name, p.Value })
 	}
 	have, wanted := values(live), values(want)
 	var out []graph.Change
@@ -534,7 +534,7 @@ func environmentDrift(live, want []types.KeyValuePair, spec Settings) []graph.Ch
 // secretDrift compares where a container's secret variables are from.
 func secretDrift(live, want []types.Secret) []graph.Change {
 	origins := func(all []types.Secret) map[string]string {
-		return readTags(all, func(s types.Secret) (*string, *string) { return s.Name, s.ValueFrom })
+		return toMap(all, func(s types.Secret) (*string, *string) { return s.Name, s.ValueFrom })
 	}
 	have, wanted := origins(live), origins(want)
 	var out []graph.Change
@@ -586,7 +586,7 @@ func (t *TaskDefinition) Create(ctx context.Context) (string, error) {
 	in := t.definition()
 	tags := t.tags(t.Name())
 	tags[tagSpec] = definitionDigest(in)
-	in.Tags = ecsTags(tags)
+	in.Tags = toECSTags(tags)
 	out, err := t.ecs.RegisterTaskDefinition(ctx, in, func(o *ecs.Options) { o.Retryer = onlyThrottles{o.Retryer} })
 	if err != nil {
 		return "", fmt.Errorf("register task definition %s: %w", t.family(), err)

@@ -178,7 +178,7 @@ func (t *TaskDefinition) describe(ctx context.Context, name string) (*types.Task
 	if out.TaskDefinition == nil || out.TaskDefinition.Status == types.TaskDefinitionStatusDeleteInProgress {
 		return nil, nil, nil
 	}
-	return out.TaskDefinition, ecsTagMap(out.Tags), nil
+	return out.TaskDefinition, fromECSTags(out.Tags), nil
 }
 
 // list returns the ARNs of the family's revisions, newest first.

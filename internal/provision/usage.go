@@ -32,7 +32,7 @@ func (d Deployed) Usage() pricing.Usage {
 	u.Tasks, u.LoadBalancer, u.Database = here.tasks, d.HasLoadBalancer, d.Database
 	if d.Database {
 		u.DBStopped = here.stopped
-		u.DBClass, u.DBStorage, u.DBMultiAZ, u.BackupDays = here.class, here.gib, here.multiAZ, here.backedUp
+		u.DBClass, u.DBStorage, u.DBMultiAZ, u.BackupDays = here.class, here.storage, here.multiAZ, here.backupDays
 	}
 	return u
 }

@@ -22,8 +22,8 @@ import (
 type VPC struct {
 	graph.NodeOf[*liveVPC]
 	ec2Access
-	cidr string
-	made string // in this run
+	cidr      string
+	createdID string // in this run
 }
 
 func newVPC(n ec2Access, cidr string) *VPC {
@@ -63,13 +63,13 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 		return nil, graph.State{}, err
 	}
 	ours := named(all, v.Name(), func(x types.Vpc) []types.Tag { return x.Tags })
-	vpc, bare, err := oneOf("VPCs", v.made, ours, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
+	vpc, bare, err := oneOf("VPCs", v.createdID, ours, func(x types.Vpc) string { return aws.ToString(x.VpcId) },
 		func(x types.Vpc) (bool, error) { return v.inhabited(ctx, x.VpcId) })
 	if vpc == nil || err != nil {
 		return nil, absent, err
 	}
 	id := aws.ToString(vpc.VpcId)
-	live := &liveVPC{tags: tagMap(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: "off", duplicates: bare}
+	live := &liveVPC{tags: fromEC2Tags(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: "off", duplicates: bare}
 	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
 	if vpc.State == types.VpcStatePending {
 		st.Phase = graph.Pending
@@ -84,7 +84,7 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	// One that was just made supports DNS, and has no DNS names:
 	// https://docs.aws.amazon.com/vpc/latest/userguide/AmazonDNS-concepts.html#vpc-dns-support
 	// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns-updating.html
-	fresh := v.made == id && last == nil
+	fresh := v.createdID == id && last == nil
 	if live.dnsSupport = fresh || last != nil && last.dnsSupport; !live.dnsSupport {
 		if live.dnsSupport, err = v.attribute(ctx, id, types.VpcAttributeNameEnableDnsSupport); err != nil {
 			return nil, graph.State{}, err
@@ -199,7 +199,7 @@ func (v *VPC) Attributes() graph.Attributes[*liveVPC] {
 	})
 	stays := func(live, _ *liveVPC) string { return live.around.aclStays }
 	return graph.Attributes[*liveVPC]{
-		duplicateAttribute(func(l *liveVPC) []string { return l.duplicates }, &v.made, func(ctx context.Context, other *string) error {
+		duplicateAttribute(func(l *liveVPC) []string { return l.duplicates }, &v.createdID, func(ctx context.Context, other *string) error {
 			_, err := v.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: other})
 			return err
 		}),
@@ -239,8 +239,8 @@ func (v *VPC) Create(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create VPC: %w", err)
 	}
-	v.made = aws.ToString(out.Vpc.VpcId)
-	return v.made, nil
+	v.createdID = aws.ToString(out.Vpc.VpcId)
+	return v.createdID, nil
 }
 
 // enable turns an attribute on. ModifyVpcAttribute takes one a call.

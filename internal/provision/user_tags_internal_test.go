@@ -19,13 +19,13 @@ func TestTagsAreReadAsTheyWereGiven(t *testing.T) {
 		"every character": {"a b_.:/=+-@é": "=:/=/ =", "==": "=", "/": ":"},
 		"long":            {strings.Repeat("k", mostTagKey): strings.Repeat("=", mostTagValue), "other": strings.Repeat("é", 200)},
 	} {
-		tags := identity{stack: "book", given: NewPairs(given)}.tags("vpc")
+		tags := identity{stack: "book", userTags: NewPairs(given)}.tags("vpc")
 		tags["by-hand"] = "theirs"
-		if got := readGiven(tags).Map(); !maps.Equal(got, given) {
+		if got := readUserTags(tags).Map(); !maps.Equal(got, given) {
 			t.Errorf("%s: given are %v, read are %v", name, given, got)
 		}
 		for key, value := range tags {
-			if len(key) > mostTagKey || len(value) > mostTagValue && isGiven(key) || !tagCharacters.MatchString(key+value) {
+			if len(key) > mostTagKey || len(value) > mostTagValue && isUserTagsKey(key) || !tagCharacters.MatchString(key+value) {
 				t.Errorf("%s: AWS takes no tag %s=%s", name, key, value)
 			}
 		}

@@ -59,7 +59,7 @@ func (s Settings) checkTags() error {
 		}
 		seen[lower] = key
 	}
-	if most := mostTagged - bookctlsTags; len(givenTags(s.Tags)) > most {
+	if most := mostTagged - bookctlsTags; len(tagsOfUser(s.Tags)) > most {
 		return hint.With(fmt.Errorf("%d tags: AWS allows %d for each resource, of which %d are left besides those that bookctl needs", len(all), mostTagged, most), "remove some with --untag")
 	}
 	return nil
@@ -90,52 +90,52 @@ func wrongTag(key, value string) string {
 	return ""
 }
 
-// Between a key and its value and behind that; see tagText, which never writes them.
+// tagsEquals is between a key and its value, and tagsEnd after the value; tagText never writes them.
 const (
-	givenIs  = "=:"
-	givenEnd = "=/"
+	tagsEquals = "=:"
+	tagsEnd    = "=/"
 )
 
-// givenTags are the tags that the user gave, and those that name them.
-func givenTags(p Pairs) map[string]string {
+// tagsOfUser are the tags that the user gave, and those that name them.
+func tagsOfUser(p Pairs) map[string]string {
 	out := p.Map()
 	var all strings.Builder
 	for _, key := range p.Names() {
-		all.WriteString(tagText(key) + givenIs + tagText(out[key]) + givenEnd)
+		all.WriteString(tagText(key) + tagsEquals + tagText(out[key]) + tagsEnd)
 	}
 	text := all.String()
 	for n := 1; text != ""; n++ {
 		part := text[:min(mostTagValue, len(text))]
-		out[givenKey(n)], text = part, text[len(part):]
+		out[userTagsKey(n)], text = part, text[len(part):]
 	}
 	return out
 }
 
-// givenKey is the key of the n-th tag that names what the user gave.
-func givenKey(n int) string {
+// userTagsKey is the key of the n-th tag that names what the user gave.
+func userTagsKey(n int) string {
 	if n == 1 {
 		return tagGiven
 	}
 	return tagGiven + "-" + strconv.Itoa(n)
 }
 
-// readGiven reads from a resource's tags what the user gave it when they were written.
-func readGiven(tags map[string]string) Pairs {
+// readUserTags reads from a resource's tags what the user gave it when they were written.
+func readUserTags(tags map[string]string) Pairs {
 	var text string
-	for n := 1; tags[givenKey(n)] != ""; n++ {
-		text += tags[givenKey(n)]
+	for n := 1; tags[userTagsKey(n)] != ""; n++ {
+		text += tags[userTagsKey(n)]
 	}
 	out := map[string]string{}
-	for pair := range strings.SplitSeq(text, givenEnd) {
-		if key, value, ok := strings.Cut(pair, givenIs); ok {
+	for pair := range strings.SplitSeq(text, tagsEnd) {
+		if key, value, ok := strings.Cut(pair, tagsEquals); ok {
 			out[fromTagText(key)] = fromTagText(value)
 		}
 	}
 	return NewPairs(out)
 }
 
-// isGiven reports whether a key is one that names what the user gave.
-func isGiven(key string) bool {
+// isUserTagsKey reports whether a key is one that names what the user gave.
+func isUserTagsKey(key string) bool {
 	n, numbered := strings.CutPrefix(key, tagGiven+"-")
 	return key == tagGiven || numbered && positive(n)
 }
@@ -144,11 +144,11 @@ func isGiven(key string) bool {
 func dropped(live, want map[string]string) []string {
 	var out []string
 	for key := range live {
-		if isGiven(key) {
+		if isUserTagsKey(key) {
 			out = append(out, key)
 		}
 	}
-	out = append(out, readGiven(live).Names()...)
+	out = append(out, readUserTags(live).Names()...)
 	out = slices.DeleteFunc(out, func(key string) bool {
 		_, there := live[key]
 		_, wanted := want[key]

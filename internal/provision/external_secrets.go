@@ -22,7 +22,7 @@ import (
 // deployed already are not asked for. It reads no values, so it does not see
 // whether a secret has the key that is to be read. The warnings are what could not be checked.
 func CheckSecrets(ctx context.Context, c Clients, account string, want, have Settings) (warnings []string, err error) {
-	g := givenSecrets{clients: c, account: account}
+	g := externalSecrets{clients: c, account: account}
 	deployed := have.Secrets.Map()
 	for name, from := range want.Secrets.Map() {
 		if from != deployed[name] && !isOwnOrigin(from) {
@@ -35,45 +35,45 @@ func CheckSecrets(ctx context.Context, c Clients, account string, want, have Set
 	return g.check(ctx)
 }
 
-// givenSecrets are secrets and parameters that somebody else keeps.
-type givenSecrets struct {
+// externalSecrets are secrets and parameters that somebody else keeps.
+type externalSecrets struct {
 	clients    Clients
 	account    string
-	secrets    []givenSecret
-	parameters []givenSecret
+	secrets    []externalSecret
+	parameters []externalSecret
 }
 
-// givenSecret is one of them, and what comes from it.
-type givenSecret struct {
+// externalSecret is one of the externalSecrets, and what comes from it.
+type externalSecret struct {
 	arn string
 	of  []string
 }
 
-func (s givenSecret) String() string {
+func (s externalSecret) String() string {
 	return s.arn + " (of " + strings.Join(slices.Sorted(slices.Values(s.of)), ", ") + ")"
 }
 
-func (g *givenSecrets) add(of, from string) {
+func (g *externalSecrets) add(of, from string) {
 	all, arn := &g.parameters, from
 	if m := secretFrom.FindStringSubmatch(from); m != nil {
 		all, arn = &g.secrets, m[1]
 	}
-	i := slices.IndexFunc(*all, func(s givenSecret) bool { return s.arn == arn })
+	i := slices.IndexFunc(*all, func(s externalSecret) bool { return s.arn == arn })
 	if i < 0 {
 		i = len(*all)
-		*all = append(*all, givenSecret{arn: arn})
+		*all = append(*all, externalSecret{arn: arn})
 	}
 	(*all)[i].of = append((*all)[i].of, of)
 }
 
-func (g *givenSecrets) check(ctx context.Context) (warnings []string, err error) {
-	byARN := func(x, y givenSecret) int { return strings.Compare(x.arn, y.arn) }
+func (g *externalSecrets) check(ctx context.Context) (warnings []string, err error) {
+	byARN := func(x, y externalSecret) int { return strings.Compare(x.arn, y.arn) }
 	sorted.By(g.secrets, byARN)
 	sorted.By(g.parameters, byARN)
-	warn := func(of givenSecret, why string) {
+	warn := func(of externalSecret, why string) {
 		warnings = append(warnings, fmt.Sprintf("whether there is %s can't be seen: %s", of, why))
 	}
-	elsewhere := func(s givenSecret) bool {
+	elsewhere := func(s externalSecret) bool {
 		part := strings.SplitN(s.arn, ":", 6) // arn, partition, service, region, account
 		if part[3] == g.clients.Secrets.Options().Region && part[4] == g.account {
 			return false
@@ -90,7 +90,7 @@ func (g *givenSecrets) check(ctx context.Context) (warnings []string, err error)
 	)
 	for i, s := range g.secrets {
 		reads.Go(func() error {
-			found[i] = describeGiven(ctx, g.clients.Secrets, s)
+			found[i] = describeExternal(ctx, g.clients.Secrets, s)
 			return nil
 		})
 	}
@@ -126,8 +126,8 @@ func (g *givenSecrets) check(ctx context.Context) (warnings []string, err error)
 	return warnings, errors.Join(errs...)
 }
 
-// describeGiven fails if a secret is not there, or about to be deleted.
-func describeGiven(ctx context.Context, c *secretsmanager.Client, s givenSecret) error {
+// describeExternal fails if a secret is not there, or about to be deleted.
+func describeExternal(ctx context.Context, c *secretsmanager.Client, s externalSecret) error {
 	out, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.arn})
 	switch {
 	case isCode(err, "ResourceNotFoundException"):
@@ -155,7 +155,7 @@ func parameterNames(arn string) []string {
 // listParameters returns which of the names of parameters there are. A page may be empty
 // although another one follows.
 // https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_DescribeParameters.html
-func listParameters(ctx context.Context, c *ssm.Client, all []givenSecret) (map[string]bool, error) {
+func listParameters(ctx context.Context, c *ssm.Client, all []externalSecret) (map[string]bool, error) {
 	there := map[string]bool{}
 	var names []string
 	for _, p := range all {

@@ -17,27 +17,27 @@ import (
 	"github.com/bookctl/bookctl/internal/sorted"
 )
 
-// home is the VPC that the resources of a stack are in: its own, or one that was given.
-type home interface {
+// anyVPC is the VPC that the resources of a stack are in: its own, or an existing one of the user.
+type anyVPC interface {
 	graph.Finder
 	ID() string
 }
 
-// subnetwork is a subnet that resources of the stack are in, its own or one that was given.
-type subnetwork interface {
+// anySubnet is a subnet that resources of the stack are in: its own, or an existing one of the user.
+type anySubnet interface {
 	graph.Finder
 	ID() string
 	Last() *liveSubnet
-	// addresses is its range, "" before that is known.
-	addresses() string
+	// cidr is its range, "" before that is known.
+	cidr() string
 }
 
-// given is the note of what the user gave a stack.
-const given = "given, not managed"
+// notManaged is the note of a resource that the user gave a stack.
+const notManaged = "given, not managed"
 
-// GivenNetwork is a VPC that is not the stack's, with its subnets, as far as a stack can
+// VPCInfo is a VPC that is not the stack's, with its subnets, as far as a stack can
 // be in it.
-type GivenNetwork struct {
+type VPCInfo struct {
 	VPC string
 	// Owner is the account of the VPC, "" if the endpoint does not say.
 	Owner string
@@ -45,11 +45,11 @@ type GivenNetwork struct {
 	DNSSupport, DNSHostnames bool
 	// Blocked is how the account keeps the internet out of it, "off" where it does not.
 	Blocked string
-	Subnets []GivenRange
+	Subnets []SubnetInfo
 }
 
-// GivenRange is a subnet of a GivenNetwork.
-type GivenRange struct {
+// SubnetInfo is a subnet of a VPCInfo.
+type SubnetInfo struct {
 	ID, CIDR string
 	// Zone is as the account calls it, and ZoneID as AWS calls it in all accounts.
 	Zone, ZoneID string
@@ -62,14 +62,14 @@ type GivenRange struct {
 // Public reports whether its default route leads to an internet gateway, which makes a subnet
 // public, whether it gives addresses by itself or not.
 // https://docs.aws.amazon.com/vpc/latest/userguide/configure-subnets.html
-func (r GivenRange) Public() bool { return isInternetGateway(r.Route) }
+func (r SubnetInfo) Public() bool { return isInternetGateway(r.Route) }
 
 func isInternetGateway(route string) bool {
 	return strings.HasPrefix(route, "igw-") && !strings.Contains(route, " ") // a blackhole says so
 }
 
-// networkReader are the calls by which a network that was given is looked at. It has no
-// others, so that nothing of it is ever changed.
+// networkReader are the calls that read an existing VPC. It has no others, so that bookctl
+// never changes such a VPC.
 type networkReader interface {
 	DescribeVpcs(context.Context, *ec2.DescribeVpcsInput, ...func(*ec2.Options)) (*ec2.DescribeVpcsOutput, error)
 	DescribeVpcAttribute(context.Context, *ec2.DescribeVpcAttributeInput, ...func(*ec2.Options)) (*ec2.DescribeVpcAttributeOutput, error)
@@ -77,10 +77,9 @@ type networkReader interface {
 	DescribeRouteTables(context.Context, *ec2.DescribeRouteTablesInput, ...func(*ec2.Options)) (*ec2.DescribeRouteTablesOutput, error)
 }
 
-// ReadGivenNetwork reads a VPC that a stack is given. Its error says so where there is
-// none.
-func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (GivenNetwork, error) {
-	g := GivenNetwork{VPC: vpc, Blocked: "off"}
+// ReadVPC reads an existing VPC. It fails if there is none.
+func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, error) {
+	g := VPCInfo{VPC: vpc, Blocked: "off"}
 	var (
 		vpcs    []types.Vpc
 		subnets []types.Subnet
@@ -129,7 +128,7 @@ func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (Gi
 		g.Blocked = string(b.InternetGatewayBlockMode)
 	}
 	for _, s := range subnets {
-		r := GivenRange{
+		r := SubnetInfo{
 			ID: aws.ToString(s.SubnetId), CIDR: aws.ToString(s.CidrBlock), Zone: aws.ToString(s.AvailabilityZone), ZoneID: aws.ToString(s.AvailabilityZoneId),
 			Free: aws.ToInt32(s.AvailableIpAddressCount),
 		}
@@ -138,7 +137,7 @@ func ReadGivenNetwork(ctx context.Context, client networkReader, vpc string) (Gi
 		}
 		g.Subnets = append(g.Subnets, r)
 	}
-	sorted.By(g.Subnets, func(a, b GivenRange) int { return cmp.Compare(a.ID, b.ID) })
+	sorted.By(g.Subnets, func(a, b SubnetInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return g, nil
 }
 
@@ -173,91 +172,91 @@ func vpcAttribute(ctx context.Context, client networkReader, id string, name typ
 	return false, nil
 }
 
-// givenParts is what the parts of the network that was given share.
-type givenParts struct {
+// existingVPCParts is what an existing VPC and its subnets share.
+type existingVPCParts struct {
 	identity
 	ec2 networkReader
 	vpc string
 }
 
 // network reads all of it, by one call for all parts.
-func (g givenParts) network(ctx context.Context) (GivenNetwork, error) {
-	return g.observed().given.readShared(ctx, func(ctx context.Context) (GivenNetwork, error) {
-		return ReadGivenNetwork(ctx, g.ec2, g.vpc)
+func (g existingVPCParts) network(ctx context.Context) (VPCInfo, error) {
+	return g.observed().existingVPC.readShared(ctx, func(ctx context.Context) (VPCInfo, error) {
+		return ReadVPC(ctx, g.ec2, g.vpc)
 	})
 }
 
-// GivenVPC is a VPC that the user gave the stack (--vpc). The stack makes security groups
+// ExistingVPC is a VPC that the user gave the stack (--vpc). The stack makes security groups
 // in it; itself it is only looked at. That it is not as a stack needs it refuses a run.
-type GivenVPC struct {
-	graph.NodeOf[*GivenNetwork]
-	givenParts
+type ExistingVPC struct {
+	graph.NodeOf[*VPCInfo]
+	existingVPCParts
 }
 
-func newGivenVPC(g givenParts) *GivenVPC {
-	v := &GivenVPC{givenParts: g}
+func newExistingVPC(g existingVPCParts) *ExistingVPC {
+	v := &ExistingVPC{existingVPCParts: g}
 	v.NodeOf = graph.Of(v, networkPart, 5*time.Minute)
 	return v
 }
 
-// Given says that it is not the stack's.
-func (*GivenVPC) Given() {}
+// Given marks it as not the stack's.
+func (*ExistingVPC) Given() {}
 
 // ID is the id of the VPC, which is known before it is looked at.
-func (v *GivenVPC) ID() string { return v.vpc }
+func (v *ExistingVPC) ID() string { return v.vpc }
 
 // Read looks at the VPC.
-func (v *GivenVPC) Read(ctx context.Context) (*GivenNetwork, graph.State, error) {
+func (v *ExistingVPC) Read(ctx context.Context) (*VPCInfo, graph.State, error) {
 	live, err := v.network(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
-	return &live, graph.State{Phase: graph.Ready, ID: v.vpc, Owner: v.stack, Note: given}, nil
+	return &live, graph.State{Phase: graph.Ready, ID: v.vpc, Owner: v.stack, Note: notManaged}, nil
 }
 
 // Wanted implements graph.Shape.
-func (v *GivenVPC) Wanted(*GivenNetwork) *GivenNetwork {
-	return &GivenNetwork{DNSSupport: true, Blocked: "off"}
+func (v *ExistingVPC) Wanted(*VPCInfo) *VPCInfo {
+	return &VPCInfo{DNSSupport: true, Blocked: "off"}
 }
 
 // Attributes implements graph.Shape.
-func (v *GivenVPC) Attributes() graph.Attributes[*GivenNetwork] {
-	return graph.Attributes[*GivenNetwork]{
+func (v *ExistingVPC) Attributes() graph.Attributes[*VPCInfo] {
+	return graph.Attributes[*VPCInfo]{
 		// Tasks find the database by its name.
 		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html
-		graph.Flag("dns-support", func(g *GivenNetwork) bool { return g.DNSSupport }, graph.Fixed("the VPC is not the stack's to change").
+		graph.Flag("dns-support", func(g *VPCInfo) bool { return g.DNSSupport }, graph.Fixed("the VPC is not the stack's to change").
 			Hint(hint.New("turn it on, if its owners agree: %s", hint.AWS("ec2", "modify-vpc-attribute", "--vpc-id", v.vpc, "--enable-dns-support")))),
-		graph.Field("public-access", func(g *GivenNetwork) string { return g.Blocked },
+		graph.Field("public-access", func(g *VPCInfo) string { return g.Blocked },
 			graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC from it")),
 	}
 }
 
 // Create is never called: Read fails where there is no VPC.
-func (v *GivenVPC) Create(context.Context) (string, error) {
+func (v *ExistingVPC) Create(context.Context) (string, error) {
 	return "", fmt.Errorf("VPC %s does not exist", v.vpc)
 }
 
-// GivenSubnet is a subnet of a GivenVPC, which is only looked at.
-type GivenSubnet struct {
+// ExistingSubnet is a subnet of a ExistingVPC, which is only looked at.
+type ExistingSubnet struct {
 	graph.NodeOf[*liveSubnet]
-	givenParts
+	existingVPCParts
 	id     string
 	public bool // it has to be
 }
 
-func newGivenSubnet(g givenParts, name, id string, public bool, vpc *GivenVPC) *GivenSubnet {
-	s := &GivenSubnet{givenParts: g, id: id, public: public}
+func newExistingSubnet(g existingVPCParts, name, id string, public bool, vpc *ExistingVPC) *ExistingSubnet {
+	s := &ExistingSubnet{existingVPCParts: g, id: id, public: public}
 	s.NodeOf = graph.Of(s, name, 5*time.Minute, vpc)
 	return s
 }
 
-// Given says that it is not the stack's.
-func (*GivenSubnet) Given() {}
+// Given marks it as not the stack's.
+func (*ExistingSubnet) Given() {}
 
 // ID is the id of the subnet, which is known before it is looked at.
-func (s *GivenSubnet) ID() string { return s.id }
+func (s *ExistingSubnet) ID() string { return s.id }
 
-func (s *GivenSubnet) addresses() string {
+func (s *ExistingSubnet) cidr() string {
 	if live := s.Last(); live != nil {
 		return live.cidr
 	}
@@ -265,7 +264,7 @@ func (s *GivenSubnet) addresses() string {
 }
 
 // Read looks at the subnet.
-func (s *GivenSubnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
+func (s *ExistingSubnet) Read(ctx context.Context) (*liveSubnet, graph.State, error) {
 	g, err := s.network(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
@@ -275,24 +274,24 @@ func (s *GivenSubnet) Read(ctx context.Context) (*liveSubnet, graph.State, error
 		return nil, graph.State{}, err
 	}
 	live := &liveSubnet{subnetSpec: subnetSpec{r.CIDR, r.Zone}, zoneID: r.ZoneID, vpc: s.vpc, route: r.Route}
-	return live, graph.State{Phase: graph.Ready, ID: s.id, Owner: s.stack, Note: given}, nil
+	return live, graph.State{Phase: graph.Ready, ID: s.id, Owner: s.stack, Note: notManaged}, nil
 }
 
 // Subnet is the subnet with that id.
-func (g GivenNetwork) Subnet(id string) (GivenRange, error) {
+func (g VPCInfo) Subnet(id string) (SubnetInfo, error) {
 	for _, r := range g.Subnets {
 		if r.ID == id {
 			return r, nil
 		}
 	}
-	return GivenRange{}, hint.With(fmt.Errorf("subnet %s does not exist in %s", id, g.VPC), "choose others with --subnets and --db-subnets")
+	return SubnetInfo{}, hint.With(fmt.Errorf("subnet %s does not exist in %s", id, g.VPC), "choose others with --subnets and --db-subnets")
 }
 
 // Wanted implements graph.Shape.
-func (s *GivenSubnet) Wanted(live *liveSubnet) *liveSubnet { return live }
+func (s *ExistingSubnet) Wanted(live *liveSubnet) *liveSubnet { return live }
 
 // Attributes implements graph.Shape.
-func (s *GivenSubnet) Attributes() graph.Attributes[*liveSubnet] {
+func (s *ExistingSubnet) Attributes() graph.Attributes[*liveSubnet] {
 	return graph.Attributes[*liveSubnet]{
 		graph.Compared("default-route", func(live, _ *liveSubnet) (have, want string, differ bool) {
 			return live.route, "an internet gateway", s.public && !isInternetGateway(live.route)
@@ -301,7 +300,7 @@ func (s *GivenSubnet) Attributes() graph.Attributes[*liveSubnet] {
 }
 
 // Create is never called: Read fails where there is no subnet.
-func (s *GivenSubnet) Create(context.Context) (string, error) {
+func (s *ExistingSubnet) Create(context.Context) (string, error) {
 	return "", fmt.Errorf("subnet %s does not exist", s.id)
 }
 
