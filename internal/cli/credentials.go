@@ -202,7 +202,7 @@ func explainCredentials(err error) diagnosis.Explanation {
 	var (
 		text     = err.Error()
 		profile  = profileName()
-		api      smithy.APIError
+		apiErr   smithy.APIError
 		call     *smithy.OperationError
 		process  *processcreds.ProviderError
 		sso      *ssocreds.InvalidTokenError
@@ -216,8 +216,8 @@ func explainCredentials(err error) diagnosis.Explanation {
 		}
 		return hint.AWS(words...)
 	}
-	if errors.As(err, &api) {
-		awsError = api.ErrorCode() + prefixed(": ", sentence(api.ErrorMessage()), "")
+	if errors.As(err, &apiErr) {
+		awsError = apiErr.ErrorCode() + prefixed(": ", sentence(apiErr.ErrorMessage()), "")
 	}
 	operation := ""
 	if errors.As(err, &call) {

@@ -84,7 +84,7 @@ func outcomeOf(err error) outcome {
 		usage   usageError
 		lock    *runlock.LockedError
 		changed changedError
-		api     smithy.APIError
+		apiErr  smithy.APIError
 		profile config.SharedConfigProfileNotExistError
 		auth    authError
 	)
@@ -100,7 +100,7 @@ func outcomeOf(err error) outcome {
 		v.next = lock.Next()
 	case errors.As(err, &changed):
 		v.code = exitLocked
-	case errors.As(err, &api) && denied(api.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
+	case errors.As(err, &apiErr) && denied(apiErr.ErrorCode()), errors.As(err, &profile), errors.As(err, &auth), noCredentials(cause):
 		v.code = exitAuth // explainError says what to do
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, graph.ErrTimeout):
 		if v.next.Empty() {

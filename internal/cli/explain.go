@@ -142,7 +142,7 @@ func explanationOf(d diagnosis.Evidence, err error, again hint.Message) diagnosi
 // explainCall explains the error that a call returned. Doing is what the call was for.
 func explainCall(err error, doing string) diagnosis.Explanation {
 	var (
-		api     smithy.APIError
+		apiErr  smithy.APIError
 		unknown *net.DNSError
 		profile config.SharedConfigProfileNotExistError
 		fault   *graph.Panic
@@ -171,10 +171,10 @@ func explainCall(err error, doing string) diagnosis.Explanation {
 		return explanation(fmt.Sprintf("The endpoint lacks the call %s %s%s (it answered 501)", service, operation, during(doing))+endpointMessage(err)+".",
 			hint.New("use a newer version of that endpoint, or another one (AWS_ENDPOINT_URL); %s needs none", hint.Command("up", "--local")))
 	}
-	if !errors.As(err, &api) {
+	if !errors.As(err, &apiErr) {
 		return diagnosis.Explanation{}
 	}
-	code, message := api.ErrorCode(), strings.TrimSpace(api.ErrorMessage())
+	code, message := apiErr.ErrorCode(), strings.TrimSpace(apiErr.ErrorMessage())
 	if _, denied := provision.Denied(err); denied {
 		return explainDenial(err, message, doing)
 	}
@@ -217,11 +217,11 @@ func explainCall(err error, doing string) diagnosis.Explanation {
 
 // endpointMessage is the message of an endpoint's error, if there is one.
 func endpointMessage(err error) string {
-	var api smithy.APIError
-	if !errors.As(err, &api) {
+	var apiErr smithy.APIError
+	if !errors.As(err, &apiErr) {
 		return ""
 	}
-	return prefixed(": ", strings.TrimRight(strings.TrimSpace(api.ErrorMessage()), "."), "")
+	return prefixed(": ", strings.TrimRight(strings.TrimSpace(apiErr.ErrorMessage()), "."), "")
 }
 
 // explainClock explains a rejection because of this machine's clock: AWS rejects a signature
