@@ -280,6 +280,26 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 		arch = types.CPUArchitectureArm64
 	}
 	cpu, memory := strconv.Itoa(int(t.want.cpu)), strconv.Itoa(int(t.want.memory))
+	var storage *types.EphemeralStorage
+	if t.want.storage > freeStorage {
+		storage = &types.EphemeralStorage{SizeInGiB: t.want.storage}
+	}
+	return &ecs.RegisterTaskDefinitionInput{
+		Family:                  aws.String(t.family()),
+		NetworkMode:             types.NetworkModeAwsvpc,
+		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate},
+		Cpu:                     &cpu,
+		Memory:                  &memory,
+		EphemeralStorage:        storage,
+		RuntimePlatform:         &types.RuntimePlatform{CpuArchitecture: arch, OperatingSystemFamily: types.OSFamilyLinux},
+		ExecutionRoleArn:        aws.String(t.execution.ID()),
+		TaskRoleArn:             aws.String(t.task.ID()),
+		ContainerDefinitions:    []types.ContainerDefinition{t.containerDefinition(cpu, memory)},
+	}
+}
+
+// containerDefinition is the one container of the wanted revision.
+func (t *TaskDefinition) containerDefinition(cpu, memory string) types.ContainerDefinition {
 	env := t.want.settings.Env.Map()
 	maps.Copy(env, map[string]string{
 		"PORT":        strconv.Itoa(int(t.want.port)),
@@ -300,53 +320,38 @@ func (t *TaskDefinition) definition() *ecs.RegisterTaskDefinitionInput {
 	if t.want.user != "" {
 		user = &t.want.user
 	}
-	var storage *types.EphemeralStorage
-	if t.want.storage > freeStorage {
-		storage = &types.EphemeralStorage{SizeInGiB: t.want.storage}
-	}
 	var labels map[string]string
 	if t.want.releaseCommand != "" {
 		labels = map[string]string{labelRelease: t.want.releaseCommand}
 	}
-	return &ecs.RegisterTaskDefinitionInput{
-		Family:                  aws.String(t.family()),
-		NetworkMode:             types.NetworkModeAwsvpc,
-		RequiresCompatibilities: []types.Compatibility{types.CompatibilityFargate},
-		Cpu:                     &cpu,
-		Memory:                  &memory,
-		EphemeralStorage:        storage,
-		RuntimePlatform:         &types.RuntimePlatform{CpuArchitecture: arch, OperatingSystemFamily: types.OSFamilyLinux},
-		ExecutionRoleArn:        aws.String(t.execution.ID()),
-		TaskRoleArn:             aws.String(t.task.ID()),
-		ContainerDefinitions: []types.ContainerDefinition{{
-			Name:      &t.container,
-			Image:     aws.String(t.image.ID()),
-			Essential: aws.Bool(true),
+	return types.ContainerDefinition{
+		Name:      &t.container,
+		Image:     aws.String(t.image.ID()),
+		Essential: aws.Bool(true),
 
-			RepositoryCredentials: login,
-			Command:               command,
-			DockerLabels:          labels,
-			User:                  user,
-			// The agent behind ECS Exec writes to the root file system:
-			// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
-			ReadonlyRootFilesystem: aws.Bool(t.want.readOnly && !t.want.exec),
-			LinuxParameters: &types.LinuxParameters{
-				InitProcessEnabled: aws.Bool(t.want.exec),
-				Capabilities:       t.want.capabilities(),
+		RepositoryCredentials: login,
+		Command:               command,
+		DockerLabels:          labels,
+		User:                  user,
+		// The agent behind ECS Exec writes to the root file system:
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html
+		ReadonlyRootFilesystem: aws.Bool(t.want.readOnly && !t.want.exec),
+		LinuxParameters: &types.LinuxParameters{
+			InitProcessEnabled: aws.Bool(t.want.exec),
+			Capabilities:       t.want.capabilities(),
+		},
+		SystemControls: t.want.systemControls(),
+		PortMappings:   []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
+		Environment:    toPairs(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
+		Secrets:        toPairs(secretVariables, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
+		StopTimeout:    &t.want.stopTimeout,
+		HealthCheck:    t.healthCheck(),
+		LogConfiguration: &types.LogConfiguration{
+			LogDriver: types.LogDriverAwslogs,
+			Options: map[string]string{
+				"awslogs-group": t.logs.groupName(), "awslogs-region": t.region, "awslogs-stream-prefix": t.container,
 			},
-			SystemControls: t.want.systemControls(),
-			PortMappings:   []types.PortMapping{{ContainerPort: &t.want.port, HostPort: &t.want.port, Protocol: types.TransportProtocolTcp}},
-			Environment:    toPairs(env, func(k, v *string) types.KeyValuePair { return types.KeyValuePair{Name: k, Value: v} }),
-			Secrets:        toPairs(secretVariables, func(k, v *string) types.Secret { return types.Secret{Name: k, ValueFrom: v} }),
-			StopTimeout:    &t.want.stopTimeout,
-			HealthCheck:    t.healthCheck(),
-			LogConfiguration: &types.LogConfiguration{
-				LogDriver: types.LogDriverAwslogs,
-				Options: map[string]string{
-					"awslogs-group": t.logs.groupName(), "awslogs-region": t.region, "awslogs-stream-prefix": t.container,
-				},
-			},
-		}},
+		},
 	}
 }
 
