@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // Rows that the tables of several resources have.
@@ -36,4 +37,18 @@ func surplus(have map[string]string) []graph.Change {
 // inAnyOrder is the text of a list whose order means nothing.
 func inAnyOrder(list []string) string {
 	return strings.Join(slices.Sorted(slices.Values(list)), " ")
+}
+
+var absent = graph.State{Phase: graph.Absent}
+
+func hasTagDrift(changes []graph.Change) bool {
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldTag) })
+}
+
+func hasField(changes []graph.Change, field string) bool {
+	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == field })
+}
+
+func sortChanges(changes []graph.Change) {
+	sorted.By(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
 }

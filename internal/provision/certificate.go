@@ -89,7 +89,7 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		own = all[i] // whatever became of it
 	}
 	if c.destroying {
-		live := &liveCertificate{tags: own.tags, domain: own.domain, domains: collect(all, func(x ownCertificate) string { return x.domain })}
+		live := &liveCertificate{tags: own.tags, domain: own.domain, domains: mapped(all, func(x ownCertificate) string { return x.domain })}
 		return live, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
 	}
 	detail, err := c.describe(ctx, own.arn)
@@ -317,7 +317,7 @@ func (c *Certificate) forget(ctx context.Context, x ownCertificate) error {
 
 func (c *Certificate) retag(ctx context.Context, changes []graph.Change) error {
 	if drop := c.toDrop(c.Name(), changes); drop != nil {
-		keys := collect(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
+		keys := mapped(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
 		if _, err := c.acm.RemoveTagsFromCertificate(ctx, &acm.RemoveTagsFromCertificateInput{CertificateArn: aws.String(c.ID()), Tags: keys}); err != nil {
 			return fmt.Errorf("untag certificate %s: %w", c.ID(), err)
 		}
@@ -562,6 +562,6 @@ func listCertificates(ctx context.Context, client *acm.Client, options ...func(*
 func (i identity) certificateKind(client *acm.Client) inventory.Kind {
 	return inventory.Kind{Service: "acm", Type: "certificate", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
 		all, err := i.ownCertificates(ctx, client)
-		return collect(all, func(c ownCertificate) inventory.Item { return inventory.Item{ID: c.arn} }), err
+		return mapped(all, func(c ownCertificate) inventory.Item { return inventory.Item{ID: c.arn} }), err
 	}}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"strings"
 	"time"
 
@@ -483,36 +482,10 @@ func (d *Database) AdjustPhase(live *liveDatabase, st graph.State) graph.State {
 	return st
 }
 
-// portOfItsOwn reports whether a database answers at an address of its own. One on this
-// machine is an emulator's, and has whichever port was free.
-func portOfItsOwn(e *types.Endpoint) bool {
-	if e == nil || aws.ToString(e.Address) == "" || aws.ToInt32(e.Port) == 0 {
-		return false
-	}
-	address, err := netip.ParseAddr(*e.Address)
-	return *e.Address != "localhost" && (err != nil || !address.IsLoopback())
-}
-
 // filled returns what puts a password into the secret.
 func (s *Secret) filled(in passwordSource) hint.Message {
 	return hint.New("put a password into it, plain or as JSON: %s reads it from %s",
 		hint.AWS("secretsmanager", "put-secret-value", "--secret-id", s.secretName(), "--secret-string", in.argument), in.from)
-}
-
-// hasRun reports whether RDS ever had an instance: one that it could not create has no time of
-// its creation.
-func hasRun(db *types.DBInstance) bool {
-	return db.InstanceCreateTime != nil || db.LatestRestorableTime != nil
-}
-
-// unlocked returns what comes before a restore of an instance whose key is lost; otherwise it is
-// empty. Snapshots and backups have the same key.
-// https://repost.aws/knowledge-center/rds-aurora-inaccessible-state
-func unlocked(db *types.DBInstance) hint.Message {
-	if aws.ToString(db.DBInstanceStatus) != keyLost {
-		return hint.Message{}
-	}
-	return hint.New("enable its KMS key, without which no snapshot or backup of it can be restored")
 }
 
 // UpdatesSynchronously implements graph.UpdatesSynchronously: what the secret says of the database is what this
@@ -520,27 +493,6 @@ func unlocked(db *types.DBInstance) hint.Message {
 func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 	live := d.Last()
 	return live != nil && live.serves && len(changes) == 1 && changes[0].Field == addressInSecret
-}
-
-// refusal is the error of a call that RDS refuses while the instance is to be removed. What it
-// refuses because of a state that does not pass is not wrapped, or it would be taken for an
-// temporary error.
-func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
-	if stuck := d.stuck(db, what, err); stuck != nil {
-		return stuck
-	}
-	status := aws.ToString(db.DBInstanceStatus)
-	if !isCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	next := d.remedy(db, "")
-	if status == noCapacity { // it has run: what never has is not removable
-		next = hint.New("AWS has no such instance free now: run the same command again some hours later")
-	}
-	if !d.options.skipSnapshot && status != dbStopped {
-		next = hint.New("%s; or %s", next, deletedWithAll())
-	}
-	return hint.Add(fmt.Errorf("%s, which is %s: %s", what, status, err.Error()), next)
 }
 
 // mostRefused is how long RDS may refuse calls for an instance that it shows as available, as it
@@ -563,42 +515,4 @@ func (d *Database) stuck(db *types.DBInstance, what string, err error) error {
 	}
 	return hint.With(fmt.Errorf("%s, which is available: %s", what, err.Error()),
 		"something holds the database, which RDS's words or %s name: end that, and run the same command again", d.events())
-}
-
-// deletedWithAll returns how an instance that leaves no snapshot is deleted with all that is left
-// of its data.
-func deletedWithAll() hint.Message {
-	return hint.New("%s deletes it with every snapshot and backup of the stack", hint.Command("destroy", "--purge-snapshots"))
-}
-
-// CheckDestroy says, before anything is touched, why a stack must not be
-// destroyed: its database, load balancer or a log group is protected (ErrProtected), or the
-// database could leave no final snapshot although one is wanted
-// (ErrWouldLoseData), or a secret has replicas or is one. What is not this stack's is no reason: it is left alone.
-// What was just read of the stack is not asked for again; the zero Deployed is fine.
-func CheckDestroy(ctx context.Context, c Clients, stack string, have Deployed, skipSnapshot bool) error {
-	ctx = graph.WhileObserving(ctx)
-	ident := identity{stack: stack, observation: have.observation}
-	d := rdsAccess{identity: ident, rds: c.RDS}
-	db, err := d.instance(ctx)
-	if err != nil {
-		return err
-	}
-	if db != nil && fromRDSTags(db.TagList)[TagStack] == stack {
-		if err := d.removable(db, skipSnapshot); err != nil {
-			return err
-		}
-	}
-	l := &LoadBalancer{elbAccess: elbAccess{identity: ident, elb: c.ELB}}
-	b, err := l.describe(ctx)
-	if err != nil {
-		return err
-	}
-	if err := l.removable(ctx, b); err != nil {
-		return err
-	}
-	if err := (logsAccess{identity: ident, logs: c.Logs}).removable(ctx); err != nil {
-		return err
-	}
-	return ident.checkSecrets(ctx, c.Secrets)
 }

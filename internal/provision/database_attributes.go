@@ -156,17 +156,6 @@ func downtime(c graph.Change, live liveDatabase) string {
 	return ""
 }
 
-func gib(n int32) string { return strconv.Itoa(int(n)) + " GiB" }
-
-func days(n int32) string { return strconv.Itoa(int(n)) + " days" }
-
-func limit(n int32) string {
-	if n == 0 {
-		return ""
-	}
-	return gib(n)
-}
-
 // retagged writes the tags, but for that of storage which RDS has not taken yet.
 func (d *Database) retagged(ctx context.Context, changes []graph.Change) error {
 	tags := d.tags(d.Name())

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -177,4 +178,57 @@ func (d *Database) adoptFinal(ctx context.Context, resource string) error {
 		}
 	}
 	return nil
+}
+
+// portOfItsOwn reports whether a database answers at an address of its own. One on this
+// machine is an emulator's, and has whichever port was free.
+func portOfItsOwn(e *types.Endpoint) bool {
+	if e == nil || aws.ToString(e.Address) == "" || aws.ToInt32(e.Port) == 0 {
+		return false
+	}
+	address, err := netip.ParseAddr(*e.Address)
+	return *e.Address != "localhost" && (err != nil || !address.IsLoopback())
+}
+
+// hasRun reports whether RDS ever had an instance: one that it could not create has no time of
+// its creation.
+func hasRun(db *types.DBInstance) bool {
+	return db.InstanceCreateTime != nil || db.LatestRestorableTime != nil
+}
+
+// unlocked returns what comes before a restore of an instance whose key is lost; otherwise it is
+// empty. Snapshots and backups have the same key.
+// https://repost.aws/knowledge-center/rds-aurora-inaccessible-state
+func unlocked(db *types.DBInstance) hint.Message {
+	if aws.ToString(db.DBInstanceStatus) != keyLost {
+		return hint.Message{}
+	}
+	return hint.New("enable its KMS key, without which no snapshot or backup of it can be restored")
+}
+
+// refusal is the error of a call that RDS refuses while the instance is to be removed. What it
+// refuses because of a state that does not pass is not wrapped, or it would be taken for an
+// temporary error.
+func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
+	if stuck := d.stuck(db, what, err); stuck != nil {
+		return stuck
+	}
+	status := aws.ToString(db.DBInstanceStatus)
+	if !isCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	next := d.remedy(db, "")
+	if status == noCapacity { // it has run: what never has is not removable
+		next = hint.New("AWS has no such instance free now: run the same command again some hours later")
+	}
+	if !d.options.skipSnapshot && status != dbStopped {
+		next = hint.New("%s; or %s", next, deletedWithAll())
+	}
+	return hint.Add(fmt.Errorf("%s, which is %s: %s", what, status, err.Error()), next)
+}
+
+// deletedWithAll returns how an instance that leaves no snapshot is deleted with all that is left
+// of its data.
+func deletedWithAll() hint.Message {
+	return hint.New("%s deletes it with every snapshot and backup of the stack", hint.Command("destroy", "--purge-snapshots"))
 }

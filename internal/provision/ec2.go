@@ -99,7 +99,7 @@ func (n ec2Access) onCreate(t types.ResourceType, resource string) []types.TagSp
 // retag writes the tags of a resource.
 func (n ec2Access) retag(ctx context.Context, id, resource string, changes []graph.Change) error {
 	if drop := n.toDrop(resource, changes); drop != nil {
-		keys := collect(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
+		keys := mapped(drop, func(key string) types.Tag { return types.Tag{Key: &key} })
 		if _, err := n.ec2.DeleteTags(ctx, &ec2.DeleteTagsInput{Resources: []string{id}, Tags: keys}); err != nil {
 			return fmt.Errorf("untag %s: %w", id, err)
 		}
@@ -183,7 +183,7 @@ const duplicateField = "duplicate: "
 // what is in use after all.
 func duplicateAttribute[L any](others func(L) []string, made *string, remove func(ctx context.Context, id *string) error) graph.Attribute[L] {
 	return graph.Many(duplicateField, func(live, _ L) []graph.Change {
-		return collect(others(live), func(id string) graph.Change { return graph.Change{Field: id, Have: id} })
+		return mapped(others(live), func(id string) graph.Change { return graph.Change{Field: id, Have: id} })
 	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		for _, c := range changes {
 			id := strings.TrimPrefix(c.Field, duplicateField)
@@ -196,16 +196,6 @@ func duplicateAttribute[L any](others func(L) []string, made *string, remove fun
 		}
 		return nil
 	}))
-}
-
-var absent = graph.State{Phase: graph.Absent}
-
-func hasTagDrift(changes []graph.Change) bool {
-	return slices.ContainsFunc(changes, func(c graph.Change) bool { return strings.HasPrefix(c.Field, fieldTag) })
-}
-
-func hasField(changes []graph.Change, field string) bool {
-	return slices.ContainsFunc(changes, func(c graph.Change) bool { return c.Field == field })
 }
 
 // kind is a kind of resource in the network, by how the ids of the stack's are listed,
@@ -226,14 +216,4 @@ func (n ec2Access) kind(name, plural string, list func(context.Context) ([]*stri
 		},
 		Delete: func(ctx context.Context, id string) error { return remove(ctx, &id) },
 	}
-}
-
-// collect returns what some resources have in common, such as their ids, and the error
-// that they came with.
-func collect[T, U any](things []T, of func(T) U) []U {
-	var out []U
-	for _, t := range things {
-		out = append(out, of(t))
-	}
-	return out
 }

@@ -212,7 +212,7 @@ func valuesOf(r *types.ResourceRecordSet) []string {
 	if r == nil {
 		return nil
 	}
-	return collect(r.ResourceRecords, func(v types.ResourceRecord) string { return strings.TrimSuffix(aws.ToString(v.Value), ".") })
+	return mapped(r.ResourceRecords, func(v types.ResourceRecord) string { return strings.TrimSuffix(aws.ToString(v.Value), ".") })
 }
 
 // record returns the record of that name and type, or nil.

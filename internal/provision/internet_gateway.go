@@ -188,7 +188,7 @@ func (n ec2Access) internetGatewayKind() inventory.Kind {
 		if err != nil {
 			return nil, err
 		}
-		return collect(out.InternetGateways, func(x types.InternetGateway) *string { return x.InternetGatewayId }), nil
+		return mapped(out.InternetGateways, func(x types.InternetGateway) *string { return x.InternetGatewayId }), nil
 	}, func(ctx context.Context, id *string) error {
 		if err := n.detach(ctx, *id, ""); err != nil {
 			return err

@@ -174,7 +174,7 @@ func (l *LoadBalancer) formerSubnets(ctx context.Context, zones []types.Availabi
 	zones = slices.DeleteFunc(zones, func(z types.AvailabilityZone) bool {
 		return !slices.ContainsFunc(now.ranges, func(r SubnetInfo) bool { return r.Zone == aws.ToString(z.ZoneName) })
 	})
-	return collect(zones, func(z types.AvailabilityZone) string { return aws.ToString(z.SubnetId) }), nil
+	return mapped(zones, func(z types.AvailabilityZone) string { return aws.ToString(z.SubnetId) }), nil
 }
 
 // formerLast are the liveLoadBalancer.former that were last read.

@@ -30,7 +30,7 @@ func (p networkParts) unknownRanges(subnets []anySubnet) []graph.Finder {
 	if !p.existing {
 		return nil
 	}
-	return collect(subnets, func(s anySubnet) graph.Finder { return s })
+	return mapped(subnets, func(s anySubnet) graph.Finder { return s })
 }
 
 // newOwnNetwork is a VPC of the stack's own.

@@ -75,7 +75,7 @@ func portsText(text string) string {
 	if err != nil || text == allPorts {
 		return text
 	}
-	return strings.Join(collect(all, portRange.String), ",")
+	return strings.Join(mapped(all, portRange.String), ",")
 }
 
 // outgoing are the rules by which tasks connect to anywhere.

@@ -150,11 +150,11 @@ func (s *Service) alone(ctx context.Context) error {
 	}
 	var running []string
 	for _, t := range tasks {
-		id := short(aws.ToString(t.TaskArn))
-		running = append(running, fmt.Sprintf("task %s of %s, started by %s", id, short(aws.ToString(t.TaskDefinitionArn)), cmp.Or(aws.ToString(t.StartedBy), "hand")))
+		id := revisionName(aws.ToString(t.TaskArn))
+		running = append(running, fmt.Sprintf("task %s of %s, started by %s", id, revisionName(aws.ToString(t.TaskDefinitionArn)), cmp.Or(aws.ToString(t.StartedBy), "hand")))
 	}
 	return hint.With(fmt.Errorf("a pause would stop the database of what runs alongside the service, and nothing was touched: %s", strings.Join(running, "; ")),
-		"run the same command again when it has ended; or stop it: %s", hint.AWS("ecs", "stop-task", "--cluster", s.cluster.clusterName(), "--task", short(aws.ToString(tasks[0].TaskArn))))
+		"run the same command again when it has ended; or stop it: %s", hint.AWS("ecs", "stop-task", "--cluster", s.cluster.clusterName(), "--task", revisionName(aws.ToString(tasks[0].TaskArn))))
 }
 
 // note writes since when the stack is paused, unless that is written.

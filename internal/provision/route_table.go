@@ -302,7 +302,7 @@ func (n ec2Access) routeTableKind() inventory.Kind {
 		if err != nil {
 			return nil, err
 		}
-		return collect(out.RouteTables, func(x types.RouteTable) *string { return x.RouteTableId }), nil
+		return mapped(out.RouteTables, func(x types.RouteTable) *string { return x.RouteTableId }), nil
 	}, func(ctx context.Context, id *string) error {
 		out, err := n.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{RouteTableIds: []string{*id}})
 		if err != nil {

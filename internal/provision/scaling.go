@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -452,19 +451,12 @@ func (s *Scaling) Delete(ctx context.Context) error {
 	return nil
 }
 
-func plural(n int32, one string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return strconv.Itoa(int(n)) + " " + one + "s"
-}
-
 // scalableTargetKind lists the scaling of the stack's service. It has a name that
 // only the stack's service can have.
 func (i identity) scalableTargetKind(client *scaling.Client) inventory.Kind {
 	return inventory.Kind{Service: "application-autoscaling", Type: "scaling target", Late: true, List: func(ctx context.Context) ([]inventory.Item, error) {
 		targets, err := i.scalableTargets(ctx, client)
-		return collect(targets, func(types.ScalableTarget) inventory.Item { return inventory.Item{ID: i.names().ScalableTarget()} }), err
+		return mapped(targets, func(types.ScalableTarget) inventory.Item { return inventory.Item{ID: i.names().ScalableTarget()} }), err
 	}}
 }
 

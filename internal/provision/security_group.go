@@ -126,7 +126,7 @@ func (g *SecurityGroup) leaveFormer(ctx context.Context) error {
 	if len(rules) == 0 {
 		return nil
 	}
-	changes := collect(rules, func(r liveRule) graph.Change { return graph.Change{Field: extraRule + r.String()} })
+	changes := mapped(rules, func(r liveRule) graph.Change { return graph.Change{Field: extraRule + r.String()} })
 	if err := g.revokeExtra(ctx, g.ID(), changes); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (g *SecurityGroup) leaveFormer(ctx context.Context) error {
 
 // Wanted implements graph.Shape.
 func (g *SecurityGroup) Wanted(*liveGroup) *liveGroup {
-	return &liveGroup{tags: g.tags(g.Name()), rules: collect(g.rules(), func(r rule) liveRule { return liveRule{rule: r} })}
+	return &liveGroup{tags: g.tags(g.Name()), rules: mapped(g.rules(), func(r rule) liveRule { return liveRule{rule: r} })}
 }
 
 // Attributes implements graph.Shape. The missing rules are added before those too many
@@ -147,7 +147,7 @@ func (g *SecurityGroup) Attributes() graph.Attributes[*liveGroup] {
 	return graph.Attributes[*liveGroup]{
 		tagAttribute(func(l *liveGroup) map[string]string { return l.tags }, g.retagging(g.Node)),
 		graph.Many(missingRule, func(live, want *liveGroup) []graph.Change {
-			return collect(without(want.rules, live.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Want: r.String()} })
+			return mapped(without(want.rules, live.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Want: r.String()} })
 		}, graph.SetBy(g.authorizeMissing)),
 		g.extraRules(g.Node),
 	}
@@ -156,7 +156,7 @@ func (g *SecurityGroup) Attributes() graph.Attributes[*liveGroup] {
 // extraRules is the attribute of the rules that a group has and should not have.
 func (n ec2Access) extraRules(group graph.Node) graph.Attribute[*liveGroup] {
 	return graph.Many(extraRule, func(live, want *liveGroup) []graph.Change {
-		return collect(without(without(live.rules, live.former), want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
+		return mapped(without(without(live.rules, live.former), want.rules), func(r liveRule) graph.Change { return graph.Change{Field: r.String(), Have: r.String()} })
 	}, graph.SetBy(func(ctx context.Context, changes []graph.Change) error {
 		return n.revokeExtra(ctx, group.ID(), changes)
 	}))
@@ -415,7 +415,7 @@ func (r rule) permission() types.IpPermission {
 
 // authorize adds rules of one direction.
 func (g *SecurityGroup) authorize(ctx context.Context, egress bool, rules ...rule) error {
-	id, ps := aws.String(g.ID()), collect(rules, rule.permission)
+	id, ps := aws.String(g.ID()), mapped(rules, rule.permission)
 	var err error
 	if egress {
 		_, err = g.ec2.AuthorizeSecurityGroupEgress(ctx, &ec2.AuthorizeSecurityGroupEgressInput{GroupId: id, IpPermissions: ps})
@@ -491,7 +491,7 @@ func (n ec2Access) securityGroupKind() inventory.Kind {
 		}
 		// The default group goes with its VPC.
 		out.SecurityGroups = slices.DeleteFunc(out.SecurityGroups, func(g types.SecurityGroup) bool { return aws.ToString(g.GroupName) == defaultGroup })
-		return collect(out.SecurityGroups, func(x types.SecurityGroup) *string { return x.GroupId }), nil
+		return mapped(out.SecurityGroups, func(x types.SecurityGroup) *string { return x.GroupId }), nil
 	}, func(ctx context.Context, id *string) error {
 		// Groups that name each other would hold each other.
 		out, err := n.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{GroupIds: []string{*id}})

@@ -92,9 +92,9 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
 		switch {
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
-			return graph.Unrecoverable, "rolled back to " + short(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
+			return graph.Unrecoverable, "rolled back to " + revisionName(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
 		case own != nil || time.Since(s.startedAt) > rolloutUnseenTime:
-			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + short(aws.ToString(primary.TaskDefinition)), ""
+			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + revisionName(aws.ToString(primary.TaskDefinition)), ""
 		}
 		return graph.Pending, note, "" // not visible yet
 	}
@@ -166,16 +166,6 @@ func lastEvent(live *types.Service) string {
 // with names where it has ARNs.
 func plainEvent(message string) string {
 	return eventARN.ReplaceAllString(eventService.ReplaceAllString(message, ""), "$1")
-}
-
-// short is a task definition's ARN without all that is the same for all.
-func short(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
-
-func lowerFirst(s string) string {
-	if strings.HasPrefix(s, "ECS ") || s == "" {
-		return s
-	}
-	return strings.ToLower(s[:1]) + s[1:]
 }
 
 func (s *Service) setRollout(id string) {

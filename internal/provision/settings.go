@@ -279,13 +279,9 @@ func (m memorySizes) allow(n int32) bool {
 
 func (m memorySizes) String() string {
 	if m.list != nil {
-		return joined(m.list)
+		return listText(m.list)
 	}
 	return fmt.Sprintf("%d to %d in steps of %d", m.min, m.max, m.step)
-}
-
-func joined(numbers []int32) string {
-	return strings.Join(texts(numbers), ", ")
 }
 
 var (

@@ -23,7 +23,7 @@ func containerSettings() []Setting {
 			Costs:   []string{"tasks"},
 			uses:    func(s Settings, u *pricing.Usage) { u.CPU = s.CPU },
 			check: func(s Settings, refuse refusal) {
-				refuse("cpu", fargate[s.CPU].none(), "cpu %d: Fargate takes %s", s.CPU, joined(slices.Sorted(maps.Keys(fargate))))
+				refuse("cpu", fargate[s.CPU].none(), "cpu %d: Fargate takes %s", s.CPU, listText(slices.Sorted(maps.Keys(fargate))))
 			},
 			recorded: inDefinition,
 			live: func(p parts, s *Settings) {

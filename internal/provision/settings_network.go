@@ -15,7 +15,7 @@ func networkSettings() []Setting {
 			Choices: texts(logRetentions),
 			Drives:  []ResourceField{{"log-group", "retention"}, {"db-log-group", "retention"}},
 			check: func(s Settings, refuse refusal) {
-				refuse("log-days", !slices.Contains(logRetentions, s.LogDays), "log retention %d days: CloudWatch Logs takes %s", s.LogDays, joined(logRetentions))
+				refuse("log-days", !slices.Contains(logRetentions, s.LogDays), "log retention %d days: CloudWatch Logs takes %s", s.LogDays, listText(logRetentions))
 			},
 			recorded: onService, // the groups are ready before it
 			taken: func(recorded string, _ Settings) bool {

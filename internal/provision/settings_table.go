@@ -2,7 +2,6 @@ package provision
 
 import (
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -436,15 +435,6 @@ func operationSettings() []Setting {
 			live:     func(p parts, s *Settings) { s.Boundary = boundaryOf(p.role) },
 		},
 	}
-}
-
-// texts are numbers as flags take them.
-func texts(numbers []int32) []string {
-	var out []string
-	for _, n := range numbers {
-		out = append(out, strconv.Itoa(int(n)))
-	}
-	return out
 }
 
 // unlessNone is a text, or empty where that is "none".

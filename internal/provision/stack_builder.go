@@ -128,8 +128,8 @@ func newStackBuilder(c Clients, spec Spec) *stackBuilder {
 // balancerEgress returns the rules by which the load balancer reaches tasks on a port: in its
 // subnets, and in others.
 func (b *stackBuilder) balancerEgress(port int32, also []SubnetInfo) []rule {
-	return append(collect(b.network.public, func(s anySubnet) rule { return rule{egress: true, port: port, peer: s.cidr()} }),
-		collect(also, func(r SubnetInfo) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
+	return append(mapped(b.network.public, func(s anySubnet) rule { return rule{egress: true, port: port, peer: s.cidr()} }),
+		mapped(also, func(r SubnetInfo) rule { return rule{egress: true, port: port, peer: r.CIDR} })...)
 }
 
 // taskIngress returns the rule by which the load balancer reaches the tasks.
@@ -166,7 +166,7 @@ func (b *stackBuilder) securityGroups() {
 		if b.spec.NoDatabase {
 			return rules
 		}
-		return append(rules, collect(b.network.data, func(s anySubnet) rule { return rule{egress: true, port: postgresPort, peer: s.cidr()} })...)
+		return append(rules, mapped(b.network.data, func(s anySubnet) rule { return rule{egress: true, port: postgresPort, peer: s.cidr()} })...)
 	})
 	b.forDatabase = newSecurityGroup(n, "sg-database", "Database of the stack", b.network.vpc, []graph.Finder{b.forTasks}, func() []rule {
 		return []rule{{port: postgresPort, peer: b.forTasks.ID()}}

@@ -238,7 +238,7 @@ func newSharedReads(ctx context.Context, c Clients, stacks []string) (*sharedRea
 		all := map[string]ecstypes.Cluster{}
 		// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DescribeClusters.html
 		const mostClusters = 100
-		for some := range slices.Chunk(collect(stacks, func(stack string) string { return naming.Names{Stack: stack}.Cluster() }), mostClusters) {
+		for some := range slices.Chunk(mapped(stacks, func(stack string) string { return naming.Names{Stack: stack}.Cluster() }), mostClusters) {
 			out, err := c.ECS.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: some, Include: []ecstypes.ClusterField{ecstypes.ClusterFieldTags}})
 			if err != nil {
 				return fmt.Errorf("describe the stacks' clusters: %w", err)

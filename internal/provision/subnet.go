@@ -229,7 +229,7 @@ func (n ec2Access) subnetKind() inventory.Kind {
 		if err != nil {
 			return nil, err
 		}
-		return collect(out.Subnets, func(x types.Subnet) *string { return x.SubnetId }), nil
+		return mapped(out.Subnets, func(x types.Subnet) *string { return x.SubnetId }), nil
 	}, func(ctx context.Context, id *string) error {
 		_, err := n.ec2.DeleteSubnet(ctx, &ec2.DeleteSubnetInput{SubnetId: id})
 		return err

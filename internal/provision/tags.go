@@ -2,11 +2,9 @@ package provision
 
 import (
 	"maps"
-	"strings"
 
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
-	"github.com/bookctl/bookctl/internal/sorted"
 )
 
 // The tags that every resource of a stack carries; package naming says what each
@@ -92,8 +90,4 @@ func keyDrift(live, want map[string]string) []graph.Change {
 	}
 	sortChanges(out)
 	return out
-}
-
-func sortChanges(changes []graph.Change) {
-	sorted.By(changes, func(a, b graph.Change) int { return strings.Compare(a.Field, b.Field) })
 }

@@ -256,16 +256,6 @@ func (t *TargetGroup) registered(ctx context.Context) ([]types.TargetDescription
 	return all, nil
 }
 
-func decimal(n *int32) string { return strconv.Itoa(int(aws.ToInt32(n))) }
-
-func number(s string) *int32 {
-	n, err := strconv.ParseInt(s, 10, 32)
-	if err != nil {
-		return nil
-	}
-	return aws.Int32(int32(n))
-}
-
 // Wanted implements graph.Shape.
 func (t *TargetGroup) Wanted(live *liveTargetGroup) *liveTargetGroup {
 	attributes := maps.Clone(targetDefaults)

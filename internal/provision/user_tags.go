@@ -160,7 +160,7 @@ func dropped(live, want map[string]string) []string {
 
 // droppedDrift compares the live tags with those that are not to be there any more.
 func droppedDrift(live, want map[string]string) []graph.Change {
-	return collect(dropped(live, want), func(key string) graph.Change { return graph.Change{Field: key, Have: live[key]} })
+	return mapped(dropped(live, want), func(key string) graph.Change { return graph.Change{Field: key, Have: live[key]} })
 }
 
 // toDrop are the keys of the tags among changes that are to go. They go before the rest
