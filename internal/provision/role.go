@@ -125,6 +125,10 @@ func (i identity) ownerOfRole(tags map[string]string) string {
 	return tags[TagStack]
 }
 
+func fromRoleTags(r *types.Role) map[string]string {
+	return toMap(r.Tags, func(t types.Tag) (*string, *string) { return t.Key, t.Value })
+}
+
 func boundaryOf(r *types.Role) string {
 	if b := r.PermissionsBoundary; b != nil {
 		return aws.ToString(b.PermissionsBoundaryArn)

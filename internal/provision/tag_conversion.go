@@ -87,10 +87,6 @@ func toECRTags(tags map[string]string) []ecrtypes.Tag {
 	return toPairs(tags, func(k, v *string) ecrtypes.Tag { return ecrtypes.Tag{Key: k, Value: v} })
 }
 
-func fromRoleTags(r *iamtypes.Role) map[string]string {
-	return toMap(r.Tags, func(t iamtypes.Tag) (*string, *string) { return t.Key, t.Value })
-}
-
 func toIAMTags(tags map[string]string) []iamtypes.Tag {
 	return toPairs(tags, func(k, v *string) iamtypes.Tag { return iamtypes.Tag{Key: k, Value: v} })
 }
