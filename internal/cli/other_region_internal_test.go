@@ -25,7 +25,7 @@ func TestWhatIsSaidOfABackupOfAnotherRegion(t *testing.T) {
 	if said := nextWithSnapshots([]provision.Snapshot{disaster, backup}).String(); !strings.Contains(said, byHand) || !strings.Contains(said, "'aws rds delete-db-snapshot …'") {
 		t.Errorf("of a backup and a snapshot: %s", said)
 	}
-	if said := destroyQuestion(&globals{stack: "book"}, &target{place: "here"}, []provision.Snapshot{disaster}, provision.AutomatedBackups{}, nil, true); strings.Contains(said, "no snapshot") || !strings.Contains(said, "These stay") {
+	if said := (&destroyFacts{snapshots: []provision.Snapshot{disaster}}).question(&globals{stack: "book"}, &target{place: "here"}, true); strings.Contains(said, "no snapshot") || !strings.Contains(said, "These stay") {
 		t.Errorf("the question: %s", said)
 	}
 }
@@ -58,7 +58,7 @@ func TestADestroySaysWhatAWSBackupKeeps(t *testing.T) {
 	daily := provision.Snapshot{ID: "rds:book-database-1", Kind: provision.AutomatedSnapshot, Status: "available"}
 	held := provision.AutomatedBackups{Snapshots: []provision.Snapshot{daily}, Latest: time.Now(), RecoveryPoint: "arn:aws:backup:us-east-1:000000000000:recovery-point:continuous:x"}
 	for _, purge := range []bool{false, true} {
-		said := destroyQuestion(&globals{stack: "book"}, &target{place: "here"}, held.Snapshots, held, nil, purge)
+		said := (&destroyFacts{snapshots: held.Snapshots, automatedBackups: held}).question(&globals{stack: "book"}, &target{place: "here"}, purge)
 		if !strings.Contains(said, "AWS Backup keeps the automated backups of the database, and alone deletes them:\n  "+held.RecoveryPoint) ||
 			strings.Contains(said, "no earlier state") || strings.Contains(said, daily.ID) || strings.Contains(said, "no backup is kept") {
 			t.Errorf("the question, purging %t: %s", purge, said)
