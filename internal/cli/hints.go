@@ -129,3 +129,43 @@ func (g *globals) note(s streams, format string, args ...any) {
 		fmt.Fprintln(s.err, g.format(format, args...))
 	}
 }
+
+// lineReplacing is the command line with another word in place of a mistyped one.
+func (g *globals) lineReplacing(typed, meant string) []string {
+	words := slices.Clone(g.args)
+	for i, w := range words {
+		if w == typed {
+			words[i] = meant
+			break
+		}
+		if value, is := strings.CutPrefix(w, typed+"="); is {
+			words[i] = meant + "=" + value
+			break
+		}
+	}
+	return shellWords(words)
+}
+
+// lineWith is the command line with one word more.
+func (g *globals) lineWith(word string) []string {
+	return shellWords(append(slices.Clone(g.args), word))
+}
+
+// shellWords are the words of a command line as they are typed, but for the values of
+// variables.
+func shellWords(words []string) []string {
+	quoted := make([]string, len(words))
+	for i, w := range words {
+		if i > 0 && words[i-1] == "--env" {
+			w = "--env=" + w
+		}
+		if name, value, found := strings.Cut(strings.TrimPrefix(w, "--env="), "="); strings.HasPrefix(w, "--env=") && found && value != "" {
+			w = "--env=" + name + "=…"
+		}
+		if i > 0 && words[i-1] == "--env" {
+			w = strings.TrimPrefix(w, "--env=")
+		}
+		quoted[i] = shellWord(w)
+	}
+	return quoted
+}

@@ -1,206 +1,129 @@
-// Package cli is bookctl's command line.
-//
-// One file is one command. What they share: root.go (flags), target.go (which
-// cloud), report.go (what is printed while it runs) and exit.go (what an error
-// means to a person and to a script).
 package cli
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
-	"os/signal"
 	"strings"
-	"sync"
-	"sync/atomic"
-	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/bookctl/bookctl/internal/provision/graph"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/provision"
 )
 
-// errInterrupted is the cause of a run that the user stopped.
-var errInterrupted = errors.New("interrupted")
+func newRunCommand(s streams, g *globals) *cobra.Command {
+	var detach bool
+	cmd := &cobra.Command{
+		Use:   "run [flags] -- COMMAND [ARGUMENT]...",
+		Short: "Run a command in a new task",
+		Long: `Run a command in a new task, print its output, and exit with its exit code. The
+task has the image, environment, secrets, network and roles of the release that
+serves. The command replaces the CMD of the image, and is passed to the image's
+entry point. Its standard input is empty.
 
-// endedByUser is the result of a command that runs until it is interrupted: an interrupt is
-// then no failure, and --timeout is.
-func endedByUser(ctx context.Context) error {
-	if errors.Is(context.Cause(ctx), errInterrupted) {
-		return nil
+Ctrl-C and --timeout stop the task. The command is visible in ECS and CloudTrail,
+so do not put secrets in it.`,
+		Example: `  bookctl run -- version   # a command of the books API
+  bookctl run -- python manage.py migrate
+  bookctl run --detach -- ./report --month 2026-11`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: within(g, func(ctx context.Context, args []string) error {
+			t, err := openStack(ctx, s, g, requirements{notPaused: true})
+			if err != nil {
+				return err
+			}
+			task, err := provision.StartOneOff(ctx, t.clients, g.stack, version(), args)
+			if err != nil {
+				return notDeployed(ctx, t.target, g, err, hint.New("%s shows the state of the service", hint.Command("status")))
+			}
+			if detach {
+				g.note(s, "task %s of %s is started; %s prints what it writes", shortID(task.ID), task.Revision, hint.Command("logs", "--task", shortID(task.ID)))
+				return runResult(s, g, task, nil)
+			}
+			return followTask(ctx, s, t.target, g, task)
+		}),
 	}
-	return context.Cause(ctx)
+	cmd.Flags().BoolVarP(&detach, "detach", "d", false, "print the id of the task, and don't wait until it ends")
+	return cmd
 }
 
-// Main runs the command line args, which lacks the program's name, with the
-// process's own streams and signals, and returns the exit code. A second signal
-// ends the process at once. A program that is lent the terminal has the interrupts.
-//
-// That the terminal goes away, as with an SSH connection, interrupts like Ctrl-C, so that the
-// lock is released and nothing is left at work. The shell and the kernel both say so, and
-// therefore it never counts as a second signal.
-func Main(args []string) int {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
-		signal.Notify(signals, syscall.SIGHUP)
+const (
+	// lateLines is how long to wait for the last lines of a task after its end.
+	lateLines = 4 * time.Second
+	// mostStopTimeout is the longest that a task on Fargate may take to stop
+	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContainerDefinition.html),
+	// and some time for ECS to notice.
+	mostStopTimeout = 120*time.Second + time.Minute
+)
+
+// followTask prints what a one-off task writes, and ends with its exit code. When ctx
+// ends it stops the task, and waits until that has happened.
+func followTask(ctx context.Context, s streams, t *target, g *globals, task *provision.OneOffTask) error {
+	late := lateLines
+	if t.local {
+		late = 0 // a line is there before the task has stopped
 	}
-	keyboard := &interrupts{}
-	graph.Start(func() error {
-		keyboard.wait(signals)
-		cancel(errInterrupted)
-		for keyboard.wait(signals) == syscall.SIGHUP { // the second one of another kind ends it at once
+	line := func(l provision.OutputLine) error {
+		if g.output == "json" {
+			return encode(s.out, logDocument{headOf("log"), l})
 		}
-		os.Exit(exitCancelled)
-		return nil
-	})
-	return run(ctx, args, streams{in: os.Stdin, out: os.Stdout, err: os.Stderr, interrupts: keyboard})
-}
-
-// interrupts decides who a Ctrl-C is for: a terminal sends it to every process in the
-// foreground, and so also to the programs that bookctl runs. A nil one decides nothing.
-type interrupts struct{ lent atomic.Int32 }
-
-// lend leaves them to a program until back is called. A terminal that goes away, or Ctrl-\,
-// ends the program, too, and this process cleans up behind it.
-func (i *interrupts) lend() (back func()) {
-	taken := make(chan os.Signal, 1)
-	signal.Notify(taken, append(endings(), os.Interrupt)...)
-	if i != nil {
-		i.lent.Add(1)
+		_, err := fmt.Fprintln(s.out, l.Text)
+		return err
 	}
-	return func() {
-		signal.Stop(taken)
-		if i != nil {
-			i.lent.Add(-1)
+	changed := func(now provision.OneOffState) {
+		g.note(s, "task %s of %s: %s", shortID(task.ID), task.Revision, strings.ToLower(now.Status))
+	}
+	end, err := task.Wait(ctx, late, line, changed)
+	if ctx.Err() != nil {
+		cause := context.Cause(ctx)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mostStopTimeout)
+		defer cancel()
+		left := hint.New("the task may still run: stop it with 'aws ecs stop-task', or its command ends it")
+		if err := task.Stop(ctx, "bookctl run was interrupted"); err != nil {
+			return hint.Add(errors.Join(cause, err), left)
 		}
-	}
-}
-
-// endings are the signals, besides the interrupt, by which a terminal ends its programs. That
-// it goes away is none if this process ignores the signal, as under nohup.
-func endings() []os.Signal {
-	if signal.Ignored(syscall.SIGHUP) {
-		return []os.Signal{syscall.SIGQUIT}
-	}
-	return []os.Signal{syscall.SIGQUIT, syscall.SIGHUP}
-}
-
-// untilTerminalEnds is a context that is interrupted also by the end of the terminal, until
-// stop is called: for what is out of the terminal's reach, and must not stay.
-func untilTerminalEnds(ctx context.Context) (_ context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, endings()...)
-	graph.Start(func() error {
-		select {
-		case <-signals:
-			cancel(errInterrupted)
-		case <-ctx.Done():
+		if _, err := task.Wait(ctx, late, line, changed); err != nil {
+			return hint.Add(errors.Join(cause, err), left)
 		}
-		return nil
-	})
-	return ctx, func() {
-		signal.Stop(signals)
-		cancel(nil)
+		return hint.With(fmt.Errorf("task %s was stopped: %w", shortID(task.ID), cause), "give it more time with --timeout")
 	}
-}
-
-// wait waits for a signal that is for bookctl. What ends a program that is lent the terminal is
-// not, and this process goes on when that has ended.
-func (i *interrupts) wait(signals <-chan os.Signal) os.Signal {
-	for s := range signals {
-		if s == syscall.SIGTERM || i.lent.Load() == 0 {
-			return s
-		}
+	if err != nil {
+		return hint.With(err, "the task may still run; %s prints what it writes", hint.Command("logs", "--task", shortID(task.ID)))
+	}
+	if end.Exit == nil {
+		return hint.With(fmt.Errorf("task %s of %s did not run the command: %s", shortID(task.ID), task.Revision, end.Reason),
+			"%s shows what ECS reports", hint.Command("events"))
+	}
+	if err := runResult(s, g, task, &end); err != nil {
+		return err
+	}
+	if *end.Exit != 0 {
+		g.note(s, "task %s of %s: exit code %d%s", shortID(task.ID), task.Revision, *end.Exit, prefixed(", ", notable(end.Reason), ""))
+		return exitError{int(*end.Exit)}
 	}
 	return nil
 }
 
-// outliveReaders has the process go on when a program that read its output has ended, as tee does
-// at a Ctrl-C: what is written then fails, and a change of a stack does not stop for that. Go
-// otherwise ends the process by SIGPIPE. Programs that it runs are not affected.
-func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
-
-// streams are where a command reads and writes. Results go to out and
-// everything else to err.
-type streams struct {
-	in         io.Reader
-	out        io.Writer
-	err        io.Writer
-	interrupts *interrupts // nil for a command line that no terminal is behind
+// notable is why a task stopped, without that its container ended, which goes without saying.
+func notable(reason string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(reason, "Essential container in task exited"), ": ")
 }
 
-// cutOff is the error of an interrupted run, with what else failed. Calls and waits that
-// the interrupt ended are no failures.
-func cutOff(err error) error {
-	interrupted := func(err error) bool { return errors.Is(err, context.Canceled) || errors.Is(err, errInterrupted) }
-	if !interrupted(err) || errors.Is(err, errUntouched) {
-		return err
-	}
-	var at []string
-	var failed []error
-	for _, f := range graph.Failures(err) {
-		if interrupted(f) {
-			at = append(at, f.Node)
-		} else {
-			failed = append(failed, f)
+// runResult prints what a script wants to know: the task's id where it goes on, and
+// as JSON the exit code as well.
+func runResult(s streams, g *globals, task *provision.OneOffTask, end *provision.OneOffState) error {
+	if g.output == "json" {
+		out := runDocument{head: headOf("run"), Stack: g.stack, Task: task.ID, Release: task.Revision}
+		if end != nil {
+			out.Exit, out.Reason = end.Exit, end.Reason
 		}
+		return encode(s.out, out)
 	}
-	if at == nil {
-		return errors.Join(append([]error{errInterrupted}, failed...)...)
+	if end != nil {
+		return nil
 	}
-	return errors.Join(append([]error{fmt.Errorf("%w while at work on %s", errInterrupted, strings.Join(at, ", "))}, failed...)...)
-}
-
-// run runs one command line and returns the exit code.
-func run(ctx context.Context, args []string, s streams) int {
-	return runWith(ctx, &globals{args: args}, s)
-}
-
-// sharedWriter lets goroutines of a run write lines to one stream: calls that wait
-// for an answer say so while the run goes on.
-type sharedWriter struct {
-	mu sync.Mutex
-	to io.Writer
-}
-
-func (w *sharedWriter) Write(p []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.to.Write(p)
-}
-
-func runWith(ctx context.Context, g *globals, s streams) int {
-	if _, file := s.err.(*os.File); !file { // a file takes lines of several goroutines by itself
-		s.err = &sharedWriter{to: s.err}
-	}
-	root := newRoot(s, g)
-	root.SetArgs(g.args)
-	if len(g.args) > 0 && (g.args[0] == cobra.ShellCompRequestCmd || g.args[0] == cobra.ShellCompNoDescRequestCmd) {
-		completeEverything(root, g)
-		nameEnvironment(root)
-	}
-	cmd, err := execute(ctx, root)
-	if err == nil {
-		return exitOK
-	}
-	if errors.Is(context.Cause(ctx), errInterrupted) {
-		err = cutOff(err)
-	}
-	return explain(s, g, cmd, err)
-}
-
-// execute runs the command. A panic becomes an error: Go would exit with 2, which means
-// that a plan has changes.
-func execute(ctx context.Context, root *cobra.Command) (*cobra.Command, error) {
-	cmd := root
-	err := graph.Guarded(func() (err error) {
-		cmd, err = root.ExecuteContextC(ctx)
-		return err
-	})
-	return cmd, err
+	_, err := fmt.Fprintln(s.out, task.ID)
+	return err
 }

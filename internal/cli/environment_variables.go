@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -9,32 +8,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
-
-func newMan(s streams, g *globals) *cobra.Command {
-	return &cobra.Command{
-		Use:     "man DIR",
-		Short:   "Write the manual pages",
-		Long:    "Write a manual page for each command into a directory, which is created if it is missing.",
-		Example: "  bookctl man man1 && man ./man1/bookctl-up.1",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := os.MkdirAll(args[0], 0o755); err != nil {
-				return fmt.Errorf("make the directory for the manual pages: %w", err)
-			}
-			nameEnvironment(cmd.Root())
-			if err := writeManual(cmd.Root(), args[0], manualDate()); err != nil {
-				return fmt.Errorf("write the manual pages: %w", err)
-			}
-			if g.output == "json" {
-				return encode(s.out, manualDocument{headOf("manual"), args[0]})
-			}
-			if !g.quiet {
-				fmt.Fprintf(s.err, "manual pages written to %s\n", args[0])
-			}
-			return nil
-		},
-	}
-}
 
 // environmentName is the environment variable for a flag. For a flag of a subcommand it
 // contains the name of its group: the port of 'local start' is not the port of 'up'.
