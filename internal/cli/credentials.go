@@ -217,7 +217,7 @@ func explainCredentials(err error) diagnosis.Explanation {
 		return hint.AWS(words...)
 	}
 	if errors.As(err, &apiErr) {
-		awsError = apiErr.ErrorCode() + prefixed(": ", sentence(apiErr.ErrorMessage()), "")
+		awsError = apiErr.ErrorCode() + wrapIfAny(": ", sentence(apiErr.ErrorMessage()), "")
 	}
 	operation := ""
 	if errors.As(err, &call) {
@@ -272,15 +272,15 @@ func explainCredentials(err error) diagnosis.Explanation {
 		return explanation("There are no AWS credentials: neither the environment nor the profile gives any, and this EC2 instance has no role.",
 			hint.New("give the instance a role (instance profile), or set AWS_PROFILE; %s needs no account", hint.Command("up", "--local")))
 	case has("EC2 IMDS"):
-		return explanation("The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: "+sentence(cmp.Or(awsError, cut(lastCause(text), longestQuote)))+".",
+		return explanation("The metadata service (IMDS) of this EC2 instance does not give the credentials of its role: "+sentence(cmp.Or(awsError, shorten(lastCause(text), longestQuote)))+".",
 			hint.New("try again; then check the instance's role and AWS_EC2_METADATA_SERVICE_ENDPOINT"))
 	case has("failed to load credentials"):
-		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(awsError, cut(lastCause(text), longestQuote)))+".",
+		return explanation("The credentials endpoint of this container (AWS_CONTAINER_CREDENTIALS_FULL_URI or …_RELATIVE_URI) gives none: "+sentence(cmp.Or(awsError, shorten(lastCause(text), longestQuote)))+".",
 			hint.New("check the task's role, or unset the variable"))
 	case errors.Is(err, context.DeadlineExceeded):
 		return explanation("The AWS credentials did not come within "+provision.SignInTimeout.String()+".", hint.New("check the network, and what AWS_PROFILE names"))
 	default:
-		return explanation("The AWS credentials can't be loaded: "+sentence(cut(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
+		return explanation("The AWS credentials can't be loaded: "+sentence(shorten(strings.TrimPrefix(text, "failed to refresh cached credentials, "), 2*longestQuote))+".",
 			hint.New("check AWS_PROFILE and ~/.aws/config; %s asks the same", hint.AWS("sts", "get-caller-identity")))
 	}
 	return explanation("There are no AWS credentials: neither the environment, nor the profile, nor this machine gives any.",

@@ -313,22 +313,6 @@ func snapshotLines(snapshots []provision.Snapshot) string {
 	return strings.Join(lines, "\n")
 }
 
-// ago formats how long ago something was.
-func ago(t time.Time) string {
-	switch d := time.Since(t); {
-	case t.IsZero():
-		return "time unknown"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%d s ago", max(int(d.Seconds()), 0))
-	case d < 2*time.Hour:
-		return fmt.Sprintf("%d minutes ago", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d hours ago", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%d days ago", int(d.Hours()/24))
-	}
-}
-
 // destroyResult is the result of a destroy.
 type destroyResult struct {
 	provision.Removal

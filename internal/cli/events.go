@@ -48,7 +48,7 @@ func printEvents(ctx context.Context, s streams, g *globals) error {
 		if g.output == "json" {
 			err = encode(s.out, happeningDocument{headOf("happening"), e.Time.UTC(), e.Message})
 		} else {
-			_, err = fmt.Fprintf(s.out, "%s %s\n", e.Time.UTC().Format(time.RFC3339), brief(e.Message))
+			_, err = fmt.Fprintf(s.out, "%s %s\n", e.Time.UTC().Format(time.RFC3339), shortenIDs(e.Message))
 		}
 		if err != nil {
 			return err

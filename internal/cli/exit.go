@@ -152,7 +152,7 @@ type overtime struct {
 }
 
 func (o overtime) Error() string {
-	return fmt.Sprintf("--timeout %s is over%s", o.after, prefixed(": ", o.doing, ""))
+	return fmt.Sprintf("--timeout %s is over%s", o.after, wrapIfAny(": ", o.doing, ""))
 }
 
 func (o overtime) Unwrap() error { return context.DeadlineExceeded }

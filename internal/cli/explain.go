@@ -221,7 +221,7 @@ func endpointMessage(err error) string {
 	if !errors.As(err, &apiErr) {
 		return ""
 	}
-	return prefixed(": ", strings.TrimRight(strings.TrimSpace(apiErr.ErrorMessage()), "."), "")
+	return wrapIfAny(": ", strings.TrimRight(strings.TrimSpace(apiErr.ErrorMessage()), "."), "")
 }
 
 // explainClock explains a rejection because of this machine's clock: AWS rejects a signature
@@ -347,6 +347,3 @@ func explanation(text string, next hint.Message) diagnosis.Explanation {
 
 // longestQuote is the longest quote from other programs.
 const longestQuote = 200
-
-// sentence is text that a full stop can follow.
-func sentence(text string) string { return strings.TrimRight(strings.TrimSpace(text), ". ") }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"text/tabwriter"
-	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
 
@@ -127,20 +126,4 @@ func kept(s provision.Summary) string {
 		return "-"
 	}
 	return fmt.Sprintf("%d, %d GiB", s.Snapshots, s.GiB)
-}
-
-// age formats how old something is, in one unit.
-func age(t time.Time) string {
-	switch d := time.Since(t); {
-	case t.IsZero():
-		return "-"
-	case d < 2*time.Minute:
-		return fmt.Sprintf("%ds", max(int(d.Seconds()), 0))
-	case d < time.Hour:
-		return fmt.Sprintf("%dm", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%dh", int(d.Hours()))
-	default:
-		return fmt.Sprintf("%dd", int(d.Hours()/24))
-	}
 }

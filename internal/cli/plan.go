@@ -318,7 +318,7 @@ func planResource(r graph.Maker, f graph.Finding, g *globals) planned {
 	case f.Owner != g.stack:
 		p.Action, p.Note, p.Changes = planBlocked, graph.ErrUnmanaged.Error(), nil // it is not to be like ours
 	case f.Phase == graph.Unrecoverable:
-		p.Action, p.Note, p.stops = planBlocked, "failed: "+f.Note+prefixed("; ", f.Next.Show(g.showCommand), ""), true
+		p.Action, p.Note, p.stops = planBlocked, "failed: "+f.Note+wrapIfAny("; ", f.Next.Show(g.showCommand), ""), true
 	case len(f.Drift) == 0:
 		p.Note = f.Note
 		p.retained = retainedText(f.Retained)

@@ -167,26 +167,6 @@ func (p *progress) heartbeat(now time.Time) string {
 	return fmt.Sprintf("%s. %s.", text, p.whole(now))
 }
 
-func usually(d time.Duration) string {
-	if d == 0 {
-		return ""
-	}
-	return " (usually about " + minutes(d) + ")"
-}
-
-// listed joins a few names, and counts the rest.
-func listed(names []string) string {
-	const most = 3
-	if n := len(names); n > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), n-most)
-	} else if n > 1 {
-		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
-	}
-	return names[0]
-}
-
-func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
-
 // longestNews is the longest text of AWS in a line of the report. Failures are printed in
 // full at the end.
 const longestNews = 160
@@ -197,7 +177,7 @@ func failure(err error) string {
 	if errors.As(err, &of) {
 		err = of.Err
 	}
-	return cut(brief(strings.TrimPrefix(firstLine(err.Error()), graph.ErrUnrecoverable.Error()+": ")), longestNews)
+	return shorten(shortenIDs(strings.TrimPrefix(firstLine(err.Error()), graph.ErrUnrecoverable.Error()+": ")), longestNews)
 }
 
 // describe is an event in words, or "" for one without news.
@@ -223,15 +203,15 @@ func (p *progress) describe(e graph.Event) string {
 		if e.Note == "" || e.Progress { // which the heartbeat shows
 			return ""
 		}
-		return "waiting: " + cut(e.Note, longestNews)
+		return "waiting: " + shorten(e.Note, longestNews)
 	case graph.Done:
-		return "done" + prefixed(" in ", took, "")
+		return "done" + wrapIfAny(" in ", took, "")
 	case graph.Failed:
 		return "failed: " + failure(e.Err)
 	case graph.Skipped: // by the end of the run; lines reports the others in one
 		return "not started"
 	case graph.Stopped:
-		return "stopped in progress" + prefixed(" after ", took, "") + prefixed(": ", e.Note, "")
+		return "stopped in progress" + wrapIfAny(" after ", took, "") + wrapIfAny(": ", e.Note, "")
 	}
 	return ""
 }

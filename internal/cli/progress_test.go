@@ -100,7 +100,7 @@ func TestWhatAWSSaysAtLengthIsShortened(t *testing.T) {
 		"task definition arn:aws:ecs:us-east-1:000000000000:task-definition/book-app:3.":                                                                    "task definition book-app:3.",
 		"image 000000000000.dkr.ecr.us-east-1.amazonaws.com/book/app@sha256:3c5f5d077da2b48e9b0beffc8063c1b9efa299d6bdc7df07afb5a722d4705c87 can't be read": "image 000000000000.dkr.ecr.us-east-1.amazonaws.com/book/app@sha256:3c5f5d077da2 can't be read",
 	} {
-		if got := brief(long); got != want {
+		if got := shortenIDs(long); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

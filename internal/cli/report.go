@@ -11,7 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bookctl/bookctl/internal/pattern"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -69,7 +68,7 @@ func (w hintReporter) close() {
 
 func (w hintReporter) event(e graph.Event) {
 	if e.Changes = w.g.withHints(e.Changes); w.g.output != "json" {
-		e.Note = brief(e.Note)
+		e.Note = shortenIDs(e.Note)
 	}
 	w.reporter.event(e)
 }
@@ -273,48 +272,4 @@ func changesText(changes []graph.Change) string {
 		}
 	}
 	return strings.Join(kinds, ", ")
-}
-
-var (
-	longID = pattern.New(`\b[0-9a-f]{32}\b`)
-	arn    = pattern.New(`\barn:[a-z-]+:[a-z0-9-]+:[a-z0-9-]*:[0-9]*:(?:[a-z-]+[/:])?([^\s,;)]*[^\s,;).:])`)
-	digest = pattern.New(`\bsha256:[0-9a-f]{64}\b`)
-	suffix = pattern.New(`/[0-9a-f]{16}\b`) // of load balancers and target groups
-	number = pattern.New(`\b(ecs-svc/\d{8})\d+`)
-)
-
-// brief shortens texts of AWS: ids of tasks to shortID, and ARNs to the name of the
-// resource.
-func brief(text string) string {
-	text = number.ReplaceAllString(suffix.ReplaceAllString(arn.ReplaceAllString(text, "$1"), ""), "$1")
-	text = digest.ReplaceAllStringFunc(text, func(d string) string { return d[:len("sha256:")+12] })
-	return longID.ReplaceAllStringFunc(text, shortID)
-}
-
-// cut is the beginning of a text, at most that many characters.
-func cut(text string, most int) string {
-	if r := []rune(text); len(r) > most {
-		return string(r[:most-1]) + "…"
-	}
-	return text
-}
-
-// rounded formats a duration: 340ms, 4.2s, 3m10s.
-func rounded(d time.Duration) string {
-	switch {
-	case d < time.Second:
-		return d.Round(10 * time.Millisecond).String()
-	case d < time.Minute:
-		return d.Round(100 * time.Millisecond).String()
-	}
-	return minutes(d)
-}
-
-// minutes formats a duration whose fractions of a second do not matter: 7s, 3m10s, 6m.
-func minutes(d time.Duration) string {
-	text := d.Round(time.Second).String()
-	if strings.HasSuffix(text, "m0s") {
-		return strings.TrimSuffix(text, "0s")
-	}
-	return text
 }

@@ -178,7 +178,7 @@ func (r *rollbackRun) roll(ctx context.Context, serving, release provision.Relea
 	p.spec.Settings, p.spec.Wait, p.spec.Release = settings, true, watchRelease(r.rep)
 	p.spec.RolledBackFrom, p.spec.Repeats, p.spec.Released = left, cmp.Or(release.Repeats, release.Revision), release.Served || release.Serving
 	r.rep.note("stack %s in %s: from revision %d to the release of revision %d, made %s, image %s", r.g.stack, r.t.place,
-		serving.Revision, release.Revision, ago(release.Created), brief(digestOf(release.Image)))
+		serving.Revision, release.Revision, ago(release.Created), shortenIDs(digestOf(release.Image)))
 	for _, c := range changes {
 		if c.Field != "image" { // the line above has it
 			r.rep.note("  %s", c)
@@ -242,5 +242,5 @@ func (r *rollbackRun) printJSON(result rollbackResult) error {
 // digestOf is the part of an image's reference that distinguishes it from others.
 func digestOf(reference string) string {
 	_, digest, _ := strings.Cut(reference, "@")
-	return firstOf(digest, reference)
+	return firstReason(digest, reference)
 }

@@ -100,7 +100,7 @@ func followTask(ctx context.Context, s streams, t *target, g *globals, task *pro
 		return err
 	}
 	if *end.Exit != 0 {
-		g.note(s, "task %s of %s: exit code %d%s", shortID(task.ID), task.Revision, *end.Exit, prefixed(", ", notable(end.Reason), ""))
+		g.note(s, "task %s of %s: exit code %d%s", shortID(task.ID), task.Revision, *end.Exit, wrapIfAny(", ", notable(end.Reason), ""))
 		return exitError{int(*end.Exit)}
 	}
 	return nil

@@ -2,7 +2,6 @@ package cli
 
 import (
 	"fmt"
-	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/pricing"
@@ -17,7 +16,7 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 		return nil
 	}
 	takes := strategy.Takes()
-	text := fmt.Sprintf("a release by %s takes %s beyond the start of its tasks, with up to twice the tasks meanwhile", strategy, plainTime(takes))
+	text := fmt.Sprintf("a release by %s takes %s beyond the start of its tasks, with up to twice the tasks meanwhile", strategy, hoursAndMinutes(takes))
 	usage := want.Usage()
 	doubled := usage
 	doubled.Tasks *= 2
@@ -41,15 +40,3 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 
 // monthHours are those of the months that prices are of.
 const monthHours = 730
-
-// plainTime formats whole minutes.
-func plainTime(d time.Duration) string {
-	switch hours, minutes := d/time.Hour, d%time.Hour/time.Minute; {
-	case hours == 0:
-		return fmt.Sprintf("%d min", minutes)
-	case minutes == 0:
-		return fmt.Sprintf("%d h", hours)
-	default:
-		return fmt.Sprintf("%d h %d min", hours, minutes)
-	}
-}

@@ -38,7 +38,7 @@ func (o *statusOutput) resourceProblems(found []graph.Finding, g *globals) (data
 			continue // serviceProblems reports it, with what it means
 		case f.Phase == graph.Absent && !f.Unwanted:
 			o.partial = true
-			o.problem("%s is missing%s", f.Name, prefixed(": ", f.Note, ""))
+			o.problem("%s is missing%s", f.Name, wrapIfAny(": ", f.Note, ""))
 			if f.Note == "" {
 				o.missing = append(o.missing, f.Name)
 			}
@@ -52,7 +52,7 @@ func (o *statusOutput) resourceProblems(found []graph.Finding, g *globals) (data
 			o.problem("%s is being deleted", f.Name)
 		case f.Phase == graph.Unrecoverable:
 			o.broken, databaseFailed = true, databaseFailed || f.Name == "database"
-			o.problem("%s failed: %s%s", f.Name, f.Note, prefixed("; ", f.Next.Show(g.showCommand), ""))
+			o.problem("%s failed: %s%s", f.Name, f.Note, wrapIfAny("; ", f.Next.Show(g.showCommand), ""))
 		}
 		if changes := o.unreleased(f); len(changes) > 0 {
 			o.Drift = append(o.Drift, drifted{f.Name, g.withHints(changes)})
@@ -84,7 +84,7 @@ func (o *statusOutput) serviceProblems() {
 		case "healthy":
 			healthy++
 		case "unhealthy":
-			o.problem("the load balancer finds %s unhealthy: %s", t.Address, firstOf(t.Description, t.Reason))
+			o.problem("the load balancer finds %s unhealthy: %s", t.Address, firstReason(t.Description, t.Reason))
 		}
 	}
 	if healthy == 0 && s.Desired > 0 && o.Paused.IsZero() {

@@ -14,18 +14,6 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-func firstOf(texts ...string) string {
-	for _, t := range texts {
-		if t != "" {
-			return t
-		}
-	}
-	return "no reason given"
-}
-
-// shortID is the beginning of a task's id, as short as people need it.
-func shortID(id string) string { return id[:min(8, len(id))] }
-
 // show prints the status and returns the summary as exit code.
 func (o *statusOutput) show(w io.Writer, g *globals) error {
 	var err error
@@ -167,7 +155,7 @@ func (o *statusOutput) allRows(row rowPrinter) {
 	}
 	for i, e := range o.Service.Events {
 		if i < 3 {
-			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), brief(e.Message))
+			row(label(i, "Events"), "%s %s", e.Time.UTC().Format("15:04:05Z"), shortenIDs(e.Message))
 		}
 	}
 }
@@ -245,7 +233,7 @@ func (o *statusOutput) taskRows(row rowPrinter) {
 func (o *statusOutput) targetRows(row rowPrinter) {
 	for i, t := range o.Targets {
 		text := t.Address + " " + t.Health
-		if reason := firstOf(t.Description, t.Reason, "-"); reason != "-" {
+		if reason := firstReason(t.Description, t.Reason, "-"); reason != "-" {
 			text += ": " + reason
 		}
 		row(label(i, "Targets"), "%s", text)
@@ -283,7 +271,7 @@ func (o *statusOutput) databaseRows(row rowPrinter) {
 	if !d.Restorable.IsZero() {
 		restorable = ", restorable up to " + ago(d.Restorable)
 	}
-	row("Backups", "kept %d days%s%s", d.BackupDays, prefixed(", made at ", d.BackupWindow, " UTC"), restorable)
+	row("Backups", "kept %d days%s%s", d.BackupDays, wrapIfAny(", made at ", d.BackupWindow, " UTC"), restorable)
 }
 
 func (o *statusOutput) alarmRows(row rowPrinter) {
@@ -303,7 +291,7 @@ func (o *statusOutput) alarmRows(row rowPrinter) {
 
 func (o *statusOutput) networkRow(row rowPrinter) {
 	if n := o.Given; n != nil {
-		row("Network", "%s, given and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), prefixed(", database in ", strings.Join(n.DBSubnets, ", "), ""))
+		row("Network", "%s, given and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), wrapIfAny(", database in ", strings.Join(n.DBSubnets, ", "), ""))
 	}
 }
 
@@ -369,11 +357,4 @@ func (o *statusOutput) health(t diagnosis.Task) string {
 		return "no health command"
 	}
 	return "not checked yet"
-}
-
-func prefixed(before, text, after string) string {
-	if text == "" {
-		return ""
-	}
-	return before + text + after
 }

@@ -234,16 +234,11 @@ func (j *journal) record(service, operation string, took time.Duration, err erro
 	var apiErr smithy.APIError
 	switch { // the error's text, never the input: inputs hold passwords
 	case errors.As(err, &apiErr):
-		result = "  " + apiErr.ErrorCode() + prefixed(": ", firstLine(apiErr.ErrorMessage()), "")
+		result = "  " + apiErr.ErrorCode() + wrapIfAny(": ", firstLine(apiErr.ErrorMessage()), "")
 	case err != nil:
 		result = "  " + firstLine(err.Error())
 	}
 	fmt.Fprintf(j.trace, "%s aws %s %s %s%s\n", time.Now().Format(time.TimeOnly), service, operation, rounded(took), result)
-}
-
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
 }
 
 // counts are the calls so far.

@@ -207,7 +207,7 @@ func (o *statusOutput) fill(seen *ui.Stack, t *target, g *globals) {
 	seen.Deployments, seen.Tasks, seen.Targets = o.Service.Deployments, o.Tasks, o.Targets
 	events := make([]diagnosis.Event, len(seen.Events))
 	for i, e := range seen.Events {
-		events[i] = diagnosis.Event{Time: e.Time, Message: brief(e.Message)}
+		events[i] = diagnosis.Event{Time: e.Time, Message: shortenIDs(e.Message)}
 	}
 	seen.Events, seen.Costs = events, o.costs
 	switch date, _, err := pricing.Source(); {
