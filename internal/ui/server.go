@@ -50,12 +50,13 @@ func New(source Source, every time.Duration, version string) *Server {
 // Path is the path of the page, which nobody can guess.
 func (s *Server) Path() string { return "/" + s.secret + "/" }
 
-// Serve serves the page until ctx ends.
+// Serve serves the page until ctx ends, and then waits for the end of a look that is under way.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	server := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	watching := graph.Start(func() error { return s.watcher.run(ctx) })
+	watched := make(chan struct{})
+	watching := graph.Start(func() error { defer close(watched); return s.watcher.run(ctx) })
+	defer func() { cancel(); <-watched }()
 	serving := graph.Start(func() error { return server.Serve(l) })
 	var err error
 	select {

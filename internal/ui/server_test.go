@@ -375,6 +375,35 @@ func TestAStackIsReadOnceForAllPagesAndOnlyWhileOneIsOpen(t *testing.T) {
 	}
 }
 
+// lasting is a source whose look goes on for a moment after it is to end.
+type lasting struct {
+	source
+	begun, ended chan struct{}
+}
+
+func (l *lasting) Look(ctx context.Context) (ui.Stack, error) {
+	close(l.begun)
+	<-ctx.Done()
+	time.Sleep(pace)
+	close(l.ended)
+	return ui.Stack{}, ctx.Err()
+}
+
+// TestNoLookOutlivesTheServer ends it in the middle of a look.
+func TestNoLookOutlivesTheServer(t *testing.T) {
+	t.Parallel()
+	s := &lasting{begun: make(chan struct{}), ended: make(chan struct{})}
+	at, path, end := serve(t, s)
+	stream(t, at, path, "")
+	<-s.begun
+	end()
+	select {
+	case <-s.ended:
+	default:
+		t.Error("the server has ended before the look")
+	}
+}
+
 func TestOnlyWhatChangesIsSentAndLinesGoOnWhereTheyWereLeft(t *testing.T) {
 	t.Parallel()
 	line := func(n int) ui.Line {
