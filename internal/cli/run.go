@@ -34,7 +34,7 @@ so do not put secrets in it.`,
 			if err != nil {
 				return err
 			}
-			task, err := provision.StartOneOff(ctx, t.clients, g.stack, version(), args)
+			task, err := provision.StartOneOff(ctx, t.clients, g.stack, version(), args, func(note string) { g.note(s, "%s", note) })
 			if err != nil {
 				return notDeployed(ctx, t.target, g, err, hint.New("%s shows the state of the service", hint.Command("status")))
 			}
@@ -72,9 +72,7 @@ func followTask(ctx context.Context, s streams, t *target, g *globals, task *pro
 		_, err := fmt.Fprintln(s.out, l.Text)
 		return err
 	}
-	changed := func(now provision.OneOffState) {
-		g.note(s, "task %s of %s: %s", shortID(task.ID), task.Revision, strings.ToLower(now.Status))
-	}
+	changed := func(now string) { g.note(s, "task %s of %s: %s", shortID(task.ID), task.Revision, now) }
 	end, err := task.Wait(ctx, late, line, changed)
 	if ctx.Err() != nil {
 		cause := context.Cause(ctx)

@@ -105,3 +105,48 @@ func TestACommandRunsInATaskOfItsOwn(t *testing.T) {
 		t.Errorf("destroy alongside a task of its own: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }
+
+// TestACommandWaitsForNewRoles runs one while ECS can't assume the roles yet, which the 'up' before
+// it has just created.
+func TestACommandWaitsForNewRoles(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.must("up", "--local", "--no-database", "--wait=false", "--image", ownService(t))
+	h.faults(map[string]any{"roleSeconds": 3600})
+	c := s.begin(t, "run", "--local", "--", "say", "hello")
+	until(t, "it waits, or has failed", func() bool {
+		return strings.Contains(c.err.String(), "the role is not known everywhere yet") || strings.Contains(c.err.String(), "bookctl: ")
+	})
+	h.faults(map[string]any{})
+	if r := c.end(t); r.code != 0 || r.out != "hello\n" {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+// TestACommandGoesOnWithoutAnswers has ECS fail while a command runs.
+func TestACommandGoesOnWithoutAnswers(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up("--no-database", "--image", ownService(t))
+	c := s.begin(t, "run", "--local", "--", "wait")
+	until(t, "the command runs", func() bool { return c.out.String() == "waiting\n" })
+	h.faults(map[string]any{"only": []string{"ecs:DescribeTasks"}, "serverErrors": 1})
+	until(t, "it has no answer", func() bool {
+		return strings.Contains(c.err.String(), "no answer from ECS") || strings.Contains(c.err.String(), "bookctl: ")
+	})
+	h.faults(map[string]any{})
+	if err := c.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if r := c.end(t); r.code != 130 || r.out != "waiting\nstopping\n" || !strings.Contains(r.err, "bookctl: interrupted") {
+		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}

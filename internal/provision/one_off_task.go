@@ -11,8 +11,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/aws/smithy-go"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
@@ -43,7 +45,10 @@ const oneOffStarter = "bookctl-run"
 //
 // A lost answer starts no second task: the SDK sends a client token, and repeats it
 // (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/ECS_Idempotency.html).
-func StartOneOff(ctx context.Context, c Clients, stack, version string, command []string) (*OneOffTask, error) {
+//
+// An earlier run may have created the roles seconds ago. Progress is called with what is waited
+// for then.
+func StartOneOff(ctx context.Context, c Clients, stack, version string, command []string, progress func(string)) (*OneOffTask, error) {
 	in := ecsAccess{identity: identity{stack: stack, version: version}, ecs: c.ECS}
 	live, err := in.service().describe(ctx)
 	if err != nil {
@@ -67,7 +72,39 @@ func StartOneOff(ctx context.Context, c Clients, stack, version string, command 
 	if shift != nil && shift.Before > 0 {
 		definition = fmt.Sprintf("%s:%d", definition[:strings.LastIndex(definition, ":")], shift.Before)
 	}
-	return in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, definition, oneOffStarter, command)
+	for begun, said := time.Now(), ""; ; {
+		task, err := in.startOneOff(ctx, c.Logs, live.NetworkConfiguration, definition, oneOffStarter, command)
+		reason, passes := Propagating(err, []string{naming.TaskRole})
+		if !passes || time.Since(begun) > rolePropagation || !in.hasNewRole(ctx, c.IAM, definition) {
+			return task, err
+		}
+		if reason != said {
+			progress(reason)
+			said = reason
+		}
+		if err := graph.Sleep(ctx, oneOffLook); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// rolePropagation is how long ECS may not know a new role.
+const rolePropagation = 2 * time.Minute
+
+// hasNewRole reports whether ECS may not know a role of the definition yet. A role that can't be
+// read is not new: the error of the call that it failed says more.
+func (c ecsAccess) hasNewRole(ctx context.Context, roles *iam.Client, definition string) bool {
+	def, _, err := (&TaskDefinition{ecsAccess: c}).describe(ctx, definition)
+	if def == nil || err != nil {
+		return false
+	}
+	for _, arn := range []*string{def.ExecutionRoleArn, def.TaskRoleArn} {
+		name := revisionName(aws.ToString(arn))
+		if out, err := roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name}); err == nil && time.Since(aws.ToTime(out.Role.CreateDate)) < rolePropagation {
+			return true
+		}
+	}
+	return false
 }
 
 // servedDefinition is the task definition of the serving release: the one whose rollout is
@@ -212,37 +249,50 @@ const (
 	// DescribeTasks is eventually consistent
 	// (https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_RunTask.html).
 	oneOffUnseen = time.Minute
+	// longestSilence is how long AWS may not answer while a task runs. Each call is repeated for
+	// a minute before that counts as no answer.
+	longestSilence = 10 * time.Minute
 )
 
 // Wait waits for the end of the task. It calls line for each line that the task writes, and
-// changed for each change of its state; either may be nil. Late is how long after the end
-// lines may still appear: CloudWatch shows them some seconds later.
-func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(OutputLine) error, changed func(OneOffState)) (OneOffState, error) {
+// changed with its new status, and with what does not answer; either may be nil. Late is how long
+// after the end lines may still appear: CloudWatch shows them some seconds later. A read that gets
+// no answer is repeated: the task runs on without it.
+func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(OutputLine) error, changed func(string)) (OneOffState, error) {
 	var (
-		last  OneOffState
-		ended time.Time
+		last         OneOffState
+		ended, since time.Time // since when there is no answer
 	)
 	for {
 		now, err := t.read(ctx)
-		switch {
-		case err != nil:
-			return last, err
-		case now.Status == "" && last.Status != "":
-			return last, fmt.Errorf("task %s is gone: ECS no longer lists it", t.ID)
-		case now.Status == "" && time.Since(t.began) > oneOffUnseen:
-			return last, fmt.Errorf("task %s: ECS started it, and does not list it", t.ID)
-		}
-		if now.Status != last.Status && changed != nil {
-			changed(now)
-		}
-		last = now
 		wrote := false
-		if line != nil {
-			if err := t.output.Next(ctx, func(l OutputLine) error { wrote = true; return line(l) }); err != nil {
-				return last, err
+		if err == nil {
+			switch {
+			case now.Status == "" && last.Status != "":
+				return last, fmt.Errorf("task %s is gone: ECS no longer lists it", t.ID)
+			case now.Status == "" && time.Since(t.began) > oneOffUnseen:
+				return last, fmt.Errorf("task %s: ECS started it, and does not list it", t.ID)
+			}
+			if now.Status != last.Status && changed != nil {
+				changed(strings.ToLower(now.Status))
+			}
+			last = now
+			if line != nil {
+				err = t.output.Next(ctx, func(l OutputLine) error { wrote = true; return line(l) })
 			}
 		}
-		if now.Stopped {
+		switch silence := unanswered(err); {
+		case err == nil:
+			since = time.Time{}
+		case silence == "" || !since.IsZero() && time.Since(since) > longestSilence:
+			return last, err
+		case since.IsZero():
+			since = time.Now()
+			if changed != nil {
+				changed(silence)
+			}
+		}
+		if err == nil && now.Stopped {
 			if ended.IsZero() || wrote {
 				ended = time.Now()
 			}

@@ -349,7 +349,7 @@ func TestAPauseLeavesTheDatabaseToAOneOffTask(t *testing.T) {
 		if _, err := paused(t, loading); err == nil || !strings.Contains(err.Error(), `database book-database is "storage-initialization"`) {
 			t.Errorf("a database that loads its data: %v", err)
 		}
-		task, err := provision.StartOneOff(t.Context(), c, "book", "test", []string{"migrate"})
+		task, err := provision.StartOneOff(t.Context(), c, "book", "test", []string{"migrate"}, func(string) {})
 		if err != nil {
 			t.Fatal(err)
 		}
