@@ -150,9 +150,9 @@ func misconfigured(err error) error {
 	return hint.With(fmt.Errorf("read the AWS configuration: %w", err), "fix what it names, in the environment (AWS_…) or in ~/.aws/config")
 }
 
-// askForCode asks for the code of a device that a profile's mfa_serial names. A
-// code is worthless after its use, so it may be seen while it is typed. Note, unless it is
-// nil, prints a line where what is drawn of a run does not paint it over.
+// askForCode asks for the code of the device that a profile's mfa_serial names. The code is shown
+// while it is typed, because it is worthless after its use. If note is not nil, it prints a line above
+// the live view of a run.
 func askForCode(s streams, serial string, note *func(string, ...any)) (string, error) {
 	if !isTerminal(s.in) {
 		return "", errNoTerminal

@@ -25,10 +25,9 @@ func localEnvironment(info localcloud.Info) []string {
 	}
 }
 
-// otherwise lists the variables of an environment that would lead an AWS tool
-// elsewhere than localEnvironment does: a profile wins over keys in the AWS CLI
-// and in SDKs, a token goes with other keys, and an endpoint of one service wins
-// over the one of all
+// otherwise lists the variables that have to be unset, because with them an AWS tool would not use
+// localEnvironment. A profile takes precedence over keys, in the AWS CLI and in SDKs. A session token
+// belongs to other keys. The endpoint of one service takes precedence over the general one
 // (https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html).
 func otherwise(environment []string) []string {
 	names := []string{"AWS_DEFAULT_PROFILE", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_USE_DUALSTACK_ENDPOINT", "AWS_USE_FIPS_ENDPOINT"}

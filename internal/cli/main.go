@@ -36,11 +36,11 @@ func endedByUser(ctx context.Context) error {
 
 // Main runs the command line args, which lacks the program's name, with the
 // process's own streams and signals, and returns the exit code. A second signal
-// ends the process at once. A program that is lent the terminal has the interrupts.
+// ends the process at once. While another program has the terminal, interrupts are for that one.
 //
-// That the terminal goes away, as with an SSH connection, interrupts like Ctrl-C, so that the
-// lock is released and nothing is left at work. The shell and the kernel both say so, and
-// therefore it never counts as a second signal.
+// If the terminal goes away, for example because an SSH connection ends, the run is interrupted as
+// by Ctrl-C. The lock is then released. The shell and the kernel both send SIGHUP, so it never
+// counts as a second signal.
 func Main(args []string) int {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 4)
@@ -80,8 +80,8 @@ func (i *interrupts) lend() (back func()) {
 	}
 }
 
-// endings are the signals, besides the interrupt, by which a terminal ends its programs. That
-// it goes away is none if this process ignores the signal, as under nohup.
+// endings are the signals, other than the interrupt, by which a terminal ends its programs. SIGHUP
+// is not one of them if this process ignores it, as under nohup.
 func endings() []os.Signal {
 	if signal.Ignored(syscall.SIGHUP) {
 		return []os.Signal{syscall.SIGQUIT}
@@ -89,8 +89,8 @@ func endings() []os.Signal {
 	return []os.Signal{syscall.SIGQUIT, syscall.SIGHUP}
 }
 
-// untilTerminalEnds is a context that is interrupted also by the end of the terminal, until
-// stop is called: for what is out of the terminal's reach, and must not stay.
+// untilTerminalEnds is a context that is also interrupted when the terminal ends, until stop is
+// called. It is for programs that the terminal does not end, and that must not go on alone.
 func untilTerminalEnds(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 1)
@@ -109,8 +109,8 @@ func untilTerminalEnds(ctx context.Context) (_ context.Context, stop func()) {
 	}
 }
 
-// wait waits for a signal that is for bookctl. What ends a program that is lent the terminal is
-// not, and this process goes on when that has ended.
+// wait waits for a signal that is for bookctl. While another program has the terminal, only SIGTERM
+// is; bookctl goes on when that program has ended.
 func (i *interrupts) wait(signals <-chan os.Signal) os.Signal {
 	for s := range signals {
 		if s == syscall.SIGTERM || i.lent.Load() == 0 {

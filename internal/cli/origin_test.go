@@ -172,7 +172,7 @@ func TestWhatPeopleHaveIsDeployed(t *testing.T) {
 		says []string
 	}{
 		{[]string{"--image", "docker-archive:" + both}, 1, []string{"it holds 2 images: ", "shop:1", "shop:2", "next: choose one by its name, as in --image docker-archive:" + both + ":"}},
-		{[]string{"--image", "docker-archive:" + save(t, map[string]v1.Image{"shop:1": elsewhere})}, 1, []string{"it is for " + other + " and the tasks are " + runtime.GOARCH, "next: say --arch " + other}},
+		{[]string{"--image", "docker-archive:" + save(t, map[string]v1.Image{"shop:1": elsewhere})}, 1, []string{"it is for " + other + " and the tasks are " + runtime.GOARCH, "next: use --arch " + other}},
 		{[]string{"--image", "oci:" + bare}, 1, []string{"it is not an OCI layout"}},
 		{[]string{"--image", "docker-archive:" + bare + "/none.tar"}, 1, []string{"file does not exist"}},
 		{[]string{"--source", several}, 1, []string{"has 2 main packages: ./cmd/other, ./cmd/server", "next: choose one with --package"}},

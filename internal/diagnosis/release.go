@@ -213,7 +213,7 @@ func (s *explainer) unplaced(event string) {
 	switch {
 	case unserved != nil:
 		s.say("Fargate does not serve zone %s.", strings.Join(unserved, " and "))
-		s.next = hint.New("make the stack anew, in zones that Fargate serves: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
+		s.next = hint.New("create the stack again, in zones that Fargate serves: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 	case zones != nil:
 		s.say("The tasks are to run in %s.", strings.Join(zones, " and "))
 		s.next = hint.New("try again later; where it stays so, ask AWS Support whether Fargate serves these zones")

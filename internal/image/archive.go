@@ -176,7 +176,7 @@ func otherArch(have []string, arch string) error {
 	next := "give an image for " + arch
 	for _, other := range have {
 		if other == "amd64" || other == "arm64" { // what Fargate has
-			next = fmt.Sprintf("say --arch %s, or %s", other, next)
+			next = fmt.Sprintf("use --arch %s, or %s", other, next)
 		}
 	}
 	return hint.With(&ArchError{have, arch}, "%s", next)

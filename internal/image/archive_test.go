@@ -248,7 +248,7 @@ func TestAnArchiveThatCantBeMeantIsRefused(t *testing.T) {
 		"both are named":       {"docker-archive:" + two, "app:1", ""},
 		"the other one too":    {"docker-archive:" + two, "other:2", ""},
 		"none of that name":    {"docker-archive:" + two + ":third", "it holds no third, but ", "give one of these names"},
-		"arm64 alone":          {"docker-archive:" + saved(t, map[string]v1.Image{"app:1": arm}), "it is for arm64 and the tasks are amd64", "say --arch arm64, or give an image for amd64"},
+		"arm64 alone":          {"docker-archive:" + saved(t, map[string]v1.Image{"app:1": arm}), "it is for arm64 and the tasks are amd64", "use --arch arm64, or give an image for amd64"},
 		"arm64 alone, layout":  {"oci:" + layoutOf(t, func(p layout.Path) error { return p.AppendImage(arm) }), "it is for arm64 and the tasks are amd64", "--arch arm64"},
 		"windows":              {"oci:" + layoutOf(t, func(p layout.Path) error { return p.AppendImage(example(t, "windows/amd64", "no")) }), "it is for windows/amd64 and the tasks are amd64", "give an image for amd64"},
 		"an empty layout":      {"oci:" + layoutOf(t, func(layout.Path) error { return nil }), "it holds none", ""},

@@ -180,7 +180,7 @@ func balancingSettings() []Setting {
 				refuse("sticky deploy", s.Sticky && s.Strategy().Shifts(),
 					"--sticky and --deploy %s: a load balancer refuses sticky sessions where requests are divided between two target groups, as every strategy but rolling does; turn one off, by --sticky=false or --deploy rolling", s.Deploy)
 				refuse("sticky", s.Sticky && s.TwoTargetGroups && !s.Strategy().Shifts(),
-					"--sticky: the stack's releases were shifted before, so that it keeps two target groups, between which a load balancer refuses sticky sessions; turn it off by --sticky=false, or create the stack anew")
+					"--sticky: the stack's releases were shifted before, so that it keeps two target groups, between which a load balancer refuses sticky sessions; turn it off by --sticky=false, or create the stack again")
 			},
 			recorded: onService, // the group is ready before it
 		},

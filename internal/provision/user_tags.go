@@ -60,7 +60,7 @@ func (s Settings) checkTags() error {
 		seen[lower] = key
 	}
 	if most := mostTagged - bookctlsTags; len(tagsOfUser(s.Tags)) > most {
-		return hint.With(fmt.Errorf("%d tags: AWS allows %d for each resource, of which %d are left besides those that bookctl needs", len(all), mostTagged, most), "remove some with --untag")
+		return hint.With(fmt.Errorf("%d tags: AWS allows %d for each resource, of which %d are left in addition to those that bookctl needs", len(all), mostTagged, most), "remove some with --untag")
 	}
 	return nil
 }

@@ -34,7 +34,7 @@ type watcher struct {
 	tried   time.Time     // when the last read of the logs ended
 	read    time.Time     // when the last read of the logs ended that did not fail
 	viewers int           // how many pages are open
-	changed chan struct{} // closed when there is news, and made anew
+	changed chan struct{} // closed when there is news, and then replaced
 }
 
 func newWatcher(source Source, every time.Duration) *watcher {
