@@ -268,7 +268,7 @@ func TestAWSEmulator(t *testing.T) {
 		t.Fatal(err)
 	}
 	to(again)
-	if r := s.run("list"); r.code != 1 || !strings.Contains(r.err, "is not the AWS Emulator that wrote") || !strings.Contains(r.err, "next: start the emulator anew") {
+	if r := s.run("list"); r.code != 1 || !strings.Contains(r.err, "is not the AWS Emulator that wrote") || !strings.Contains(r.err, "next: restart the emulator") {
 		t.Errorf("list with another's certificate: %d\n%s", r.code, r.err)
 	}
 }

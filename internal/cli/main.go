@@ -122,8 +122,13 @@ func (i *interrupts) wait(signals <-chan os.Signal) os.Signal {
 
 // outliveReaders has the process go on when a program that read its output has ended, as tee does
 // at a Ctrl-C: what is written then fails, and a change of a stack does not stop for that. Go
-// otherwise ends the process by SIGPIPE. Programs that it runs are not affected.
-func outliveReaders() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+// otherwise ends the process by SIGPIPE. Programs that it runs are not affected. A nil one leaves
+// the signal to the program that bookctl is part of.
+func (i *interrupts) outliveReaders() {
+	if i != nil {
+		signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
+	}
+}
 
 // streams are where a command reads and writes. Results go to out and
 // everything else to err.

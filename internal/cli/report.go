@@ -40,7 +40,7 @@ func stopping(ctx context.Context) string {
 // newReporter chooses how a run is reported: as JSON, not at all, live on a terminal, or
 // line by line. It reports the end of ctx too.
 func newReporter(ctx context.Context, s streams, g *globals) reporter {
-	outliveReaders()
+	s.interrupts.outliveReaders()
 	w := hintReporter{chooseReporter(ctx, s, g), g}
 	g.answerGuard.Slow = unanswered(w.note)
 	if _, drawn := w.reporter.(*liveReporter); drawn {

@@ -17,7 +17,7 @@ const (
 	freePlan   = "The free plan of this account does not allow it"
 	restricted = "AWS restricts this account"
 	upgrade    = "upgrade the account's plan in the console, under Billing and Cost Management"
-	toSupport  = "open a case with AWS Support (Account and billing), which is free, and run the same command again; until then %s deletes what was created, which is billed"
+	toSupport  = "open a case with AWS Support (Account and billing), which is free, and run the same command again; what exists meanwhile is billed"
 )
 
 // answers are errors of AWS whose own words do not say what to do, by their code and a part
@@ -30,9 +30,9 @@ var answers = []struct {
 	{"FreeTierRestrictionError", "backup retention period", freePlan, "%s keeps backups for the day that the free plan allows; or " + upgrade, []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--backup-days", "1"}}}},
 	{"FreeTierRestrictionError", "instance size", freePlan, "%s takes the default class, and some accounts have only db.t3.micro; or " + upgrade, []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--db-class", "db.t4g.micro"}}}},
 	{"FreeTierRestrictionError", "", freePlan, upgrade, nil},
-	{"", "does not support creating load balancers", restricted, toSupport, toDestroy},
-	{"", accountBlocked, restricted, toSupport, toDestroy},
-	{"BlockedException", "", restricted, toSupport, toDestroy},
+	{"", "does not support creating load balancers", restricted, toSupport, nil},
+	{"", accountBlocked, restricted, toSupport, nil},
+	{"BlockedException", "", restricted, toSupport, nil},
 	{"", noCapacity, "AWS has no capacity for its tasks now", "try again later, or with another --arch or a smaller --cpu", nil},
 	{"", "new ARN and resource ID format must be enabled", "ECS gives the caller's resources names of the old form, which can't be tagged", "turn the new form on, as whom bookctl runs: %s and %s", []hint.Invocation{
 		{Program: "aws", Words: []string{"ecs", "put-account-setting", "--name", "serviceLongArnFormat", "--value", "enabled"}},
@@ -41,8 +41,6 @@ var answers = []struct {
 	{"", "certificates in the last year", `The account's quota "ACM certificates created in last 365 days" is reached`, "certificates that are deleted count too: use one that is there with %s, or ask for more in the console under Service Quotas",
 		[]hint.Invocation{{Program: "bookctl", Words: []string{"up", "--certificate", "ARN"}}}},
 }
-
-var toDestroy = []hint.Invocation{{Program: "bookctl", Words: []string{"destroy"}}}
 
 // OfAnswer explains an error of AWS by its code and message; either may be "". It is the
 // zero Explanation for an error that is not known.

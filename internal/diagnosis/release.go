@@ -229,7 +229,7 @@ var (
 	deniedAction = pattern.New(`not authorized to perform: (\S+)(?: on resource: (\S+))?`)
 	// unreached matches a registry that did not answer. missingKey matches a secret without the key that
 	// a container takes.
-	unreached  = pattern.New(`i/o timeout|context deadline exceeded|dial tcp|request canceled`)
+	unreached  = pattern.New(`i/o timeout|context deadline exceeded|request canceled`)
 	missingKey = pattern.New(`did not contain json key (\S+)`)
 	secretARN  = pattern.New(`:secret:(\S+?)(-\w{6})?(\s|$)`)
 )

@@ -110,11 +110,17 @@ type support struct {
 
 // support returns what the class has with a version, in the open zones. RDS withdraws minor
 // versions and upgrades databases to newer ones: one that the data has outgrown need not be
-// offered.
+// offered. What counts then is the version of the data, or its major version if RDS has
+// withdrawn that, too.
 // https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/PostgreSQL.Concepts.General.DBVersions.html
 func (o offers) support(version, present string, open []string) (has support) {
 	if provision.MajorVersion(present) == provision.MajorVersion(version) && provision.CompareVersions(present, version) >= 0 {
-		version = provision.MajorVersion(version)
+		version = present
+		if !slices.ContainsFunc(o.options, func(x rdstypes.OrderableDBInstanceOption) bool {
+			return isVersion(aws.ToString(x.EngineVersion), version)
+		}) {
+			version = provision.MajorVersion(present)
+		}
 	}
 	for _, x := range o.options {
 		if !isVersion(aws.ToString(x.EngineVersion), version) || aws.ToString(x.StorageType) != "gp3" && o.has("gp3") {

@@ -442,10 +442,10 @@ func (d *Database) oldParameters(ctx context.Context, live, want *liveDatabase) 
 		switch {
 		case err != nil:
 			return nil, nil, err
-		case why != "":
-			keep(name, why+"; it costs nothing, and goes with the first up after that")
 		case lost != "":
 			keep(name, lost)
+		case why != "":
+			keep(name, why+"; it costs nothing, and goes with the first up after that")
 		default:
 			free = append(free, name)
 		}

@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/aws/aws-sdk-go-v2/service/rds/types"
 
-	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -261,8 +260,8 @@ func (g *DBParameterGroup) lacks(ctx context.Context, other string) (string, err
 	if err != nil || len(theirs) == 0 {
 		return "", err
 	}
-	return fmt.Sprintf("%s has no %s, which somebody has set in this one: set it there too, or delete this one with %s; it costs nothing",
-		g.groupName(), strings.Join(theirs, ", "), hint.AWS("rds", "delete-db-parameter-group", "--db-parameter-group-name", other)), nil
+	return fmt.Sprintf("%s has no %s, which somebody has set in this one: set it there too; this one costs nothing, and can be deleted by hand",
+		g.groupName(), strings.Join(theirs, ", ")), nil
 }
 
 // deleteOthers removes the stack's groups of other families that are in free, which the database

@@ -236,7 +236,7 @@ func (v *ExistingVPC) Create(context.Context) (string, error) {
 	return "", fmt.Errorf("VPC %s does not exist", v.vpc)
 }
 
-// ExistingSubnet is a subnet of a ExistingVPC, which is only looked at.
+// ExistingSubnet is a subnet of an ExistingVPC, which is only looked at.
 type ExistingSubnet struct {
 	graph.NodeOf[*liveSubnet]
 	existingVPCParts

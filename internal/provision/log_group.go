@@ -118,13 +118,14 @@ func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error)
 	}
 	live := &liveLogGroup{tags: tags, days: aws.ToInt32(all[at].RetentionInDays), class: all[at].LogGroupClass}
 	st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
-	if st.Owner == "" && l.writer != nil && !l.destroying {
+	if untouched := len(tags) == 0 && all[at].RetentionInDays == nil && all[at].KmsKeyId == nil; untouched && l.writer != nil && !l.destroying {
 		db, err := l.writer.instance(ctx)
 		if err != nil {
 			return nil, graph.State{}, err
 		}
 		// RDS has created the group: again, after somebody deleted it, or for the last lines of a
-		// database that was deleted. The name is the stack's, unless another database has it.
+		// database that was deleted. RDS sets nothing of it, so one that has more is somebody's. The
+		// name is the stack's, unless another database has it.
 		if db == nil || fromRDSTags(db.TagList)[TagStack] == l.stack {
 			st.Owner, st.Note = l.stack, "created by RDS, without tags"
 		}
