@@ -63,8 +63,6 @@ type identified interface {
 	ID() string
 }
 
-// newRole creates a role. It needs a resource whose ARN has the account, and whatever else
-// its permissions name.
 // roleSpec is a role as it is wanted, and what it waits for.
 type roleSpec struct {
 	name, boundary string
@@ -73,6 +71,8 @@ type roleSpec struct {
 	permissions    func() []statement
 }
 
+// newRole creates a role. It needs a resource whose ARN has the account, and whatever else
+// its permissions name.
 func newRole(i identity, client *iam.Client, want roleSpec) *Role {
 	r := &Role{identity: i, iam: client, name: want.name, boundary: want.boundary, account: want.account, permissions: want.permissions}
 	r.NodeOf = graph.Of(r, want.name, 5*time.Minute, append([]graph.Finder{want.account}, want.needs...)...)

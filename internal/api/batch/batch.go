@@ -89,16 +89,16 @@ func (b *Batcher[In, Out]) work() {
 }
 
 // dropExpired refuses the calls that have waited longer than MaxWait, and returns the others.
-func (b *Batcher[In, Out]) dropExpired(calls []*call[In, Out]) (dropExpired []*call[In, Out]) {
+func (b *Batcher[In, Out]) dropExpired(calls []*call[In, Out]) (kept []*call[In, Out]) {
 	for _, c := range calls {
 		if time.Since(c.queuedAt) <= b.MaxWait {
-			dropExpired = append(dropExpired, c)
+			kept = append(kept, c)
 			continue
 		}
 		c.err = b.Overloaded
 		close(c.done)
 	}
-	return dropExpired
+	return kept
 }
 
 // span is that of a batch: it is part of the first trace that one of the calls

@@ -340,9 +340,11 @@ func ownTagging(actions map[string]string) rule {
 // (https://github.com/cloudposse/terraform-aws-cicd/issues/33).
 func logGroup(of ...keysOf) rule {
 	return func(a *collector) {
-		name := a.text("LogGroupName")
-		if a.has("LogGroupIdentifier") && name == "" {
-			name = a.text("LogGroupIdentifier")
+		var name string // or its ARN
+		for _, field := range []string{"LogGroupName", "LogGroupIdentifier"} {
+			if a.has(field) && name == "" {
+				name = a.text(field)
+			}
 		}
 		arn := strings.TrimSuffix(a.arn("logs", "log-group:", name), ":*")
 		a.addOwnAction(arn, gather(a, of))
