@@ -290,6 +290,10 @@ func explainDenial(err error, message, doing string) diagnosis.Explanation {
 			next = controlPolicyHint(action, encoded)
 		}
 		next = hint.Join(". ", next, demanded(action))
+		// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_examples_aws_my-sec-creds-self-manage.html
+		if strings.Contains(message, "explicit deny in an identity-based policy") {
+			next = hint.Join(". ", next, hint.New("Where it wants an MFA device (aws:MultiFactorAuthPresent in the policy), sign in with one"))
+		}
 	}
 	return explanation(text+": "+message, next)
 }

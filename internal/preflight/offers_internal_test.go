@@ -48,6 +48,7 @@ func TestVersionAndZonesAreChosenFromWhatIsOffered(t *testing.T) {
 		"no such minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", err: "not offered"},
 		"a minor that was outgrown": {offered: []string{"17.9 gp3 a b"}, want: "17.4", present: "17.9", zones: [2]string{"r-1a", "r-1b"}, version: "17.4"},
 		"a minor that is withdrawn": {offered: []string{"17.9 gp3 a b"}, want: "17.4", present: "17.4", zones: [2]string{"r-1a", "r-1b"}, version: "17.4"},
+		"the data's own minor":      {offered: []string{"17.4 gp3 a", "17.9 gp3 a b"}, want: "17.4", present: "17.4", err: "one zone"},
 		"a newer minor":             {offered: []string{"17.4 gp3 a b"}, want: "17.9", present: "17.4", err: "not offered"},
 		"another major version":     {offered: []string{"17.4 gp3 a b"}, want: "18.1", present: "17.4", err: "not offered"},
 		"zones of a deployed stack": {offered: []string{"17.4 gp3 a b"}, have: [2]string{"r-1b", "r-1c"}, zones: [2]string{"r-1b", "r-1c"}, version: "17"},

@@ -107,6 +107,16 @@ func TestALogGroupThatRDSMadeIsTakenOver(t *testing.T) {
 			t.Fatal(err)
 		}
 		again()
+		if _, err := c.Logs.PutRetentionPolicy(ctx, &logs.PutRetentionPolicyInput{LogGroupName: name, RetentionInDays: aws.Int32(3653)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.up(ctx, &wire{}); err == nil || !strings.Contains(err.Error(), "not managed by this stack") {
+			t.Errorf("with a group that somebody has given a retention: %v", err)
+		}
+		if _, err := c.Logs.DeleteLogGroup(ctx, &logs.DeleteLogGroupInput{LogGroupName: name}); err != nil {
+			t.Fatal(err)
+		}
+		again()
 		time.Sleep(time.Minute)
 		same(a.up(ctx, &wire{}))
 	})
