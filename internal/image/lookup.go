@@ -291,15 +291,11 @@ func configOf(got *remote.Descriptor, arch string) (*v1.ConfigFile, error) {
 		}
 		return image.ConfigFile()
 	}
-	index, err := got.ImageIndex()
+	index, parts, err := indexOf(got)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, part := range manifest.Manifests {
+	for _, part := range parts {
 		if part.Platform == nil || part.Platform.OS != "linux" || part.Platform.Architecture != arch {
 			continue
 		}
@@ -310,6 +306,19 @@ func configOf(got *remote.Descriptor, arch string) (*v1.ConfigFile, error) {
 		return image.ConfigFile()
 	}
 	return nil, nil
+}
+
+// indexOf reads an index and what it lists.
+func indexOf(got *remote.Descriptor) (v1.ImageIndex, []v1.Descriptor, error) {
+	index, err := got.ImageIndex()
+	if err != nil {
+		return nil, nil, err
+	}
+	manifest, err := index.IndexManifest()
+	if err != nil {
+		return nil, nil, err
+	}
+	return index, manifest.Manifests, nil
 }
 
 // platforms are those of an index' images, or of the image.
@@ -333,15 +342,11 @@ func platforms(got *remote.Descriptor) ([]v1.Platform, error) {
 		}
 		return append(out, v1.Platform{OS: config.OS, Architecture: config.Architecture}), nil
 	}
-	index, err := got.ImageIndex()
+	_, parts, err := indexOf(got)
 	if err != nil {
 		return nil, err
 	}
-	manifest, err := index.IndexManifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, part := range manifest.Manifests {
+	for _, part := range parts {
 		switch {
 		case part.Platform != nil:
 			out = append(out, *part.Platform)

@@ -55,6 +55,22 @@ func notFound(err error) bool {
 	return strings.HasPrefix(c, "Invalid") && strings.HasSuffix(c, ".NotFound")
 }
 
+// refusals is since when AWS has refused a call for a reason that is temporary as a rule; zero for
+// not. Nobody knows of such a reason that it lasts but by its duration.
+type refusals struct{ since time.Time }
+
+// last reports whether AWS has refused the call for as long as most. The error must not be wrapped
+// then: the engine would take it for a temporary one.
+func (r *refusals) last(most time.Duration, now time.Time) bool {
+	if r.since.IsZero() {
+		r.since = now
+	}
+	return now.Sub(r.since) >= most
+}
+
+// end notes that AWS does not refuse the call any more, or for another reason.
+func (r *refusals) end() { *r = refusals{} }
+
 // temporaryErrors are the errors that are temporary in every run. Each is an exact code, and
 // where the code says too little, words of its message: an error that is not
 // known to be temporary is a failure. Throttling is not here, since the SDK retries it. Without a

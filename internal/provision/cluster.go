@@ -176,7 +176,7 @@ func (c *Cluster) copyDrift(by string) []graph.Change {
 // no call if the number of services says that there are none.
 func (c ecsAccess) otherServices(ctx context.Context, live *types.Cluster) ([]string, error) {
 	own := int32(0)
-	if s := c.observed().service.observedValue(); s != nil && aws.ToString(s.Status) == "ACTIVE" {
+	if s := c.observed().service.observedValue(); s != nil && aws.ToString(s.Status) == "ACTIVE" && c.ownsService() {
 		own = 1
 	}
 	if live.ActiveServicesCount <= own {
@@ -190,12 +190,19 @@ func (c ecsAccess) otherServices(ctx context.Context, live *types.Cluster) ([]st
 			return nil, fmt.Errorf("list the services of cluster %s: %w", aws.ToString(live.ClusterName), err)
 		}
 		for _, arn := range page.ServiceArns {
-			if name := arn[strings.LastIndex(arn, "/")+1:]; name != c.names().Service() {
+			if name := nameInARN(arn); name != c.names().Service() || !c.ownsService() {
 				out = append(out, name)
 			}
 		}
 	}
 	return out, nil
+}
+
+// ownsService reports whether the service that has the stack's name for it is the stack's, as far as
+// this run has read it: somebody may have created it, or removed its tag.
+func (c ecsAccess) ownsService() bool {
+	s := c.observed().service.observedValue()
+	return s == nil || aws.ToString(s.Status) == "INACTIVE" || fromECSTags(s.Tags)[TagStack] == c.stack
 }
 
 // Delete stops what somebody started in the cluster by hand, which would hold
@@ -207,7 +214,7 @@ func (c *Cluster) Delete(ctx context.Context) error {
 		return err
 	}
 	for _, t := range tasks {
-		if name, kept := strings.CutPrefix(aws.ToString(t.Group), "service:"); kept && name != c.names().Service() {
+		if name, kept := strings.CutPrefix(aws.ToString(t.Group), "service:"); kept && (name != c.names().Service() || !c.ownsService()) {
 			continue
 		}
 		arn := aws.ToString(t.TaskArn)

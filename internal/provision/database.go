@@ -58,8 +58,8 @@ type databaseSent struct {
 	// counts as gone only when that is complete. Finished says that it is.
 	final    string
 	finished bool
-	// refused is since when RDS refuses calls although it shows the instance as available.
-	refused time.Time
+	// refused are the refusals of calls although RDS shows the instance as available.
+	refused refusals
 	// going reports whether this run has seen it being deleted.
 	going bool
 }
@@ -211,7 +211,7 @@ func (d *Database) Read(ctx context.Context) (*liveDatabase, graph.State, error)
 	live := liveDatabaseOf(db, d.secretVersion())
 	status := aws.ToString(db.DBInstanceStatus)
 	if status != "available" {
-		d.sent.refused = time.Time{}
+		d.sent.refused.end()
 	}
 	d.sent.going = d.sent.going || databasePhase(status) == graph.Terminating && live.tags[TagStack] == d.stack
 	st := graph.State{
@@ -500,19 +500,16 @@ func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 // integration or a blue/green deployment.
 const mostRefused = 10 * time.Minute
 
-// stuck is the error of a call that RDS refuses for longer than that, and otherwise nil. It wraps
-// nothing, or it would be taken for a temporary error.
-func (d *Database) stuck(db *types.DBInstance, what string, err error) error {
+// persistent returns the error of a call to RDS, nil too, as it is. Once RDS has refused calls for
+// mostRefused, it is one that says so.
+func (d rdsAccess) persistent(refused *refusals, db *types.DBInstance, err error) error {
 	switch {
 	case !isCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":
-		d.sent.refused = time.Time{}
-		return nil
-	case d.sent.refused.IsZero():
-		d.sent.refused = d.now()
+		refused.end()
+		return err
+	case !refused.last(mostRefused, time.Now()):
+		return err
 	}
-	if d.now().Sub(d.sent.refused) < mostRefused {
-		return nil
-	}
-	return hint.With(fmt.Errorf("%s, which is available: %s", what, err.Error()),
+	return hint.With(fmt.Errorf("RDS shows the database as available, and refuses for %s to %s", mostRefused, err.Error()),
 		"something holds the database, which RDS's words or %s name: end that, and run the same command again", d.events())
 }

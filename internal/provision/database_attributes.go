@@ -106,7 +106,7 @@ func (d *Database) Attributes() graph.Attributes[*liveDatabase] {
 			return cmp.Or(live.password, "that of another version of the secret"), "the secret's",
 				live.unusable != "" || want.secretVersion != "" && live.secretVersion != want.secretVersion
 		}, graph.SetBy(func(ctx context.Context, _ []graph.Change) error {
-			return d.setPassword(ctx, d.secrets, d.secret.secretName(), d.ID())
+			return d.persistent(&d.sent.refused, d.lastInstance(), d.setPassword(ctx, d.secrets, d.secret.secretName(), d.ID()))
 		})).FixedIf(func(live, _ *liveDatabase) graph.Remedy { return graph.Fixed(live.unusable) }),
 		tagAttribute(func(l *liveDatabase) map[string]string { return l.tags }, graph.SetBy(d.retagged)),
 	}
@@ -180,12 +180,11 @@ func (d *Database) modify(ctx context.Context, in *rds.ModifyDBInstanceInput, ch
 			_, err = d.rds.ModifyDBInstance(ctx, in)
 		}
 	}
-	what := fmt.Sprintf("modify %s of database %s", graph.Fields(changes), *d.identifier())
-	if stuck := d.stuck(d.lastInstance(), what, err); stuck != nil {
-		return stuck
-	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
+		err = fmt.Errorf("modify %s of database %s: %w", graph.Fields(changes), *d.identifier(), err)
+	}
+	if err := d.persistent(&d.sent.refused, d.lastInstance(), err); err != nil {
+		return err
 	}
 	if aws.ToBool(in.ApplyImmediately) && (more || d.sent.busy == "") {
 		d.sent.changed = true

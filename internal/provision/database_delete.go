@@ -207,15 +207,12 @@ func unlocked(db *types.DBInstance) hint.Message {
 }
 
 // refusal is the error of a call that RDS refuses while the instance is to be removed. What it
-// refuses because of a state that does not pass is not wrapped, or it would be taken for an
+// refuses because of a state that does not pass is not wrapped, or it would be taken for a
 // temporary error.
 func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
-	if stuck := d.stuck(db, what, err); stuck != nil {
-		return stuck
-	}
 	status := aws.ToString(db.DBInstanceStatus)
 	if !isCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
-		return fmt.Errorf("%s: %w", what, err)
+		return d.persistent(&d.sent.refused, db, fmt.Errorf("%s: %w", what, err))
 	}
 	next := d.remedy(db, "")
 	if status == noCapacity { // it has run: what never has is not removable

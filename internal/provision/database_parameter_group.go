@@ -100,21 +100,32 @@ func (g *DBParameterGroup) Read(ctx context.Context) (*liveParameters, graph.Sta
 	if g.destroying {
 		return found, st, nil
 	}
-	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{
+	set, err := g.list(ctx, &rds.DescribeDBParametersInput{
 		DBParameterGroupName: &name, Filters: []types.Filter{{Name: aws.String("parameter-name"), Values: []string{forceTLS}}},
 	})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if err != nil {
-			return nil, graph.State{}, fmt.Errorf("describe the parameters of %s: %w", name, err)
-		}
-		for _, p := range page.Parameters {
-			if aws.ToString(p.ParameterName) == forceTLS {
-				found.forceTLS = aws.ToString(p.ParameterValue)
-			}
+	if err != nil {
+		return nil, graph.State{}, err
+	}
+	for _, p := range set {
+		if aws.ToString(p.ParameterName) == forceTLS {
+			found.forceTLS = aws.ToString(p.ParameterValue)
 		}
 	}
 	return found, st, nil
+}
+
+// list lists the parameters of a group that in asks for.
+func (g *DBParameterGroup) list(ctx context.Context, in *rds.DescribeDBParametersInput) ([]types.Parameter, error) {
+	var out []types.Parameter
+	pages := rds.NewDescribeDBParametersPaginator(g.rds, in)
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("describe the parameters of %s: %w", aws.ToString(in.DBParameterGroupName), err)
+		}
+		out = append(out, page.Parameters...)
+	}
+	return out, nil
 }
 
 // groups are those that can be the stack's by their names.
@@ -226,19 +237,16 @@ func (g *DBParameterGroup) changedIn(ctx context.Context, name string) (found []
 	if found, read := g.changed[name]; read {
 		return found, nil
 	}
-	pages := rds.NewDescribeDBParametersPaginator(g.rds, &rds.DescribeDBParametersInput{DBParameterGroupName: &name, Source: aws.String("user")})
-	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
-		if isCode(err, "DBParameterGroupNotFound") {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("describe the parameters of %s: %w", name, err)
-		}
-		for _, p := range page.Parameters {
-			if set := aws.ToString(p.ParameterName); set != forceTLS {
-				found = append(found, set)
-			}
+	set, err := g.list(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: &name, Source: aws.String("user")})
+	if isCode(err, "DBParameterGroupNotFound") {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range set {
+		if name := aws.ToString(p.ParameterName); name != forceTLS {
+			found = append(found, name)
 		}
 	}
 	if g.changed == nil {

@@ -27,7 +27,8 @@ type UpgradeSnapshot struct {
 	version string // that the database is to have
 	now     func() time.Time
 	// asked is the name of the one that this run has asked for.
-	asked string
+	asked   string
+	refused refusals // of it, although RDS shows the instance as available
 }
 
 type liveSnapshot struct{ tags map[string]string }
@@ -116,7 +117,7 @@ func (s *UpgradeSnapshot) Create(ctx context.Context) (string, error) {
 		err = nil
 	}
 	if err != nil {
-		return "", fmt.Errorf("take snapshot %s: %w", s.asked, err)
+		return "", s.persistent(&s.refused, db, fmt.Errorf("take snapshot %s: %w", s.asked, err))
 	}
 	return s.asked, nil
 }

@@ -44,7 +44,7 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 	d.Events = lastEvents(live, diagnosedEvents)
 	d.HealthPath = s.spec.HealthPath
 	d.User, d.Port, d.ReadOnly = s.spec.User, s.spec.ContainerPort, s.spec.ReadOnlyRoot && !s.spec.Exec
-	d.Wanted = revisionName(s.service.definition.ID())
+	d.Wanted = nameInARN(s.service.definition.ID())
 	if live != nil {
 		for _, c := range live.CapacityProviderStrategy {
 			if aws.ToString(c.CapacityProvider) == onSpot {
@@ -53,15 +53,15 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 				d.OnDemand = true
 			}
 		}
-		d.Complete = d.Wanted != "" && revisionName(completed(live)) == d.Wanted
+		d.Complete = d.Wanted != "" && nameInARN(completed(live)) == d.Wanted
 		// What happened before the rollout is no reason of it.
-		if own := deployment(live, func(p types.Deployment) bool { return revisionName(aws.ToString(p.TaskDefinition)) == d.Wanted }); own != nil && own.CreatedAt != nil {
+		if own := deployment(live, func(p types.Deployment) bool { return nameInARN(aws.ToString(p.TaskDefinition)) == d.Wanted }); own != nil && own.CreatedAt != nil {
 			d.Events = slices.DeleteFunc(d.Events, func(e diagnosis.Event) bool { return e.Time.Before(*own.CreatedAt) })
 		}
 		if old := deployment(live, func(p types.Deployment) bool {
-			return p.RunningCount > 0 && revisionName(aws.ToString(p.TaskDefinition)) != d.Wanted
+			return p.RunningCount > 0 && nameInARN(aws.ToString(p.TaskDefinition)) != d.Wanted
 		}); old != nil {
-			d.Serving = revisionName(aws.ToString(old.TaskDefinition))
+			d.Serving = nameInARN(aws.ToString(old.TaskDefinition))
 		}
 	}
 	d.TakenBack = s.service.takenBackReason
@@ -114,7 +114,7 @@ func lastEvents(live *types.Service, n int) []diagnosis.Event {
 // effort: what it can't read must not end a rollout that may still succeed.
 func (s *Service) evidence(ctx context.Context) string {
 	stopped, err := s.tasks(ctx, types.DesiredStatusStopped)
-	t := diagnosis.Culprit(stopped, revisionName(s.definition.ID()))
+	t := diagnosis.Culprit(stopped, nameInARN(s.definition.ID()))
 	if err != nil || t == nil {
 		return ""
 	}
@@ -149,7 +149,7 @@ func (s *Service) describedTasks(ctx context.Context, desired types.DesiredStatu
 
 func asTask(t types.Task) diagnosis.Task {
 	out := diagnosis.Task{
-		ID: revisionName(aws.ToString(t.TaskArn)), Revision: revisionName(aws.ToString(t.TaskDefinitionArn)), Status: aws.ToString(t.LastStatus),
+		ID: nameInARN(aws.ToString(t.TaskArn)), Revision: nameInARN(aws.ToString(t.TaskDefinitionArn)), Status: aws.ToString(t.LastStatus),
 		Deployment: aws.ToString(t.StartedBy), Health: string(t.HealthStatus), Zone: aws.ToString(t.AvailabilityZone),
 		Spot: aws.ToString(t.CapacityProviderName) == onSpot, StopCode: string(t.StopCode),
 		Started: aws.ToTime(t.StartedAt), Stopping: aws.ToTime(t.StoppingAt), Stopped: aws.ToTime(t.StoppedAt), Reason: aws.ToString(t.StoppedReason),

@@ -374,7 +374,7 @@ func (t *TaskDefinition) recordCheck(ctx context.Context) error {
 	live := *t.Last()
 	tags := t.checkTags(&live)
 	if _, err := t.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(t.ID()), Tags: toECSTags(tags)}); err != nil {
-		return fmt.Errorf("note on %s the health check: %w", revisionName(t.ID()), err)
+		return fmt.Errorf("note on %s the health check: %w", nameInARN(t.ID()), err)
 	}
 	live.recordCheckLater = false
 	t.Learn(&live)

@@ -41,7 +41,7 @@ type LoadBalancer struct {
 	idle      int32 // seconds
 	// serving is where there are tasks; nil where the subnets are the stack's own, which stay.
 	serving func(context.Context) (serving, error)
-	refused time.Time // since when its deletion is refused, since something else uses it
+	refused refusals // of its deletion, because something else uses it
 }
 
 // protection is whether deletion is to be protected against, and whether the run was
@@ -428,14 +428,9 @@ const longestUseElsewhere = 2 * time.Minute
 // Delete deletes the load balancer with its listeners.
 func (l *LoadBalancer) Delete(ctx context.Context) error {
 	_, err := l.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(l.ID())})
-	if says(err, "ResourceInUse", usedElsewhere) {
-		if l.refused.IsZero() {
-			l.refused = time.Now()
-		}
-		if time.Since(l.refused) > longestUseElsewhere { // not wrapped, or it would be taken for an error that passes
-			return hint.With(fmt.Errorf("delete load balancer %s: %s", l.loadBalancerName(), err.Error()),
-				"remove the VPC link, endpoint service or target group of a network load balancer that uses it; then run the same command again")
-		}
+	if says(err, "ResourceInUse", usedElsewhere) && l.refused.last(longestUseElsewhere, time.Now()) {
+		return hint.With(fmt.Errorf("delete load balancer %s: %s", l.loadBalancerName(), err.Error()),
+			"remove the VPC link, endpoint service or target group of a network load balancer that uses it; then run the same command again")
 	}
 	if err != nil && !isCode(err, "LoadBalancerNotFound") {
 		return fmt.Errorf("delete load balancer %s: %w", l.loadBalancerName(), err)

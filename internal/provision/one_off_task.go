@@ -99,7 +99,7 @@ func (c ecsAccess) hasNewRole(ctx context.Context, roles *iam.Client, definition
 		return false
 	}
 	for _, arn := range []*string{def.ExecutionRoleArn, def.TaskRoleArn} {
-		name := revisionName(aws.ToString(arn))
+		name := nameInARN(aws.ToString(arn))
 		if out, err := roles.GetRole(ctx, &iam.GetRoleInput{RoleName: &name}); err == nil && time.Since(aws.ToTime(out.Role.CreateDate)) < rolePropagation {
 			return true
 		}
@@ -123,9 +123,9 @@ func (c ecsAccess) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client,
 		return nil, err
 	}
 	if def == nil {
-		return nil, fmt.Errorf("task definition %s is gone", revisionName(definition))
+		return nil, fmt.Errorf("task definition %s is gone", nameInARN(definition))
 	}
-	t := &OneOffTask{in: c, Revision: revisionName(definition), container: aws.ToString(container(def).Name), began: time.Now()}
+	t := &OneOffTask{in: c, Revision: nameInARN(definition), container: aws.ToString(container(def).Name), began: time.Now()}
 	out, err := c.ecs.RunTask(ctx, &ecs.RunTaskInput{
 		Cluster: aws.String(c.names().Cluster()), TaskDefinition: &definition, LaunchType: types.LaunchTypeFargate,
 		NetworkConfiguration: network, StartedBy: &starter, EnableECSManagedTags: true, Tags: toECSTags(c.tags(tagOneOff)),
@@ -141,7 +141,7 @@ func (c ecsAccess) startOneOff(ctx context.Context, logs *cloudwatchlogs.Client,
 	if len(out.Tasks) == 0 {
 		return nil, fmt.Errorf("run a task of %s: ECS started none, and says not why", t.Revision)
 	}
-	t.ID = revisionName(aws.ToString(out.Tasks[0].TaskArn))
+	t.ID = nameInARN(aws.ToString(out.Tasks[0].TaskArn))
 	t.output = ReadOutput(logs, c.stack, t.ID, t.began.Add(-time.Minute)) // this machine's clock may be ahead
 	return t, nil
 }

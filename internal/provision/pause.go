@@ -150,11 +150,11 @@ func (s *Service) alone(ctx context.Context) error {
 	}
 	var running []string
 	for _, t := range tasks {
-		id := revisionName(aws.ToString(t.TaskArn))
-		running = append(running, fmt.Sprintf("task %s of %s, started by %s", id, revisionName(aws.ToString(t.TaskDefinitionArn)), cmp.Or(aws.ToString(t.StartedBy), "hand")))
+		id := nameInARN(aws.ToString(t.TaskArn))
+		running = append(running, fmt.Sprintf("task %s of %s, started by %s", id, nameInARN(aws.ToString(t.TaskDefinitionArn)), cmp.Or(aws.ToString(t.StartedBy), "hand")))
 	}
 	return hint.With(fmt.Errorf("a pause would stop the database of what runs alongside the service, and nothing was touched: %s", strings.Join(running, "; ")),
-		"run the same command again when it has ended; or stop it: %s", hint.AWS("ecs", "stop-task", "--cluster", s.cluster.clusterName(), "--task", revisionName(aws.ToString(tasks[0].TaskArn))))
+		"run the same command again when it has ended; or stop it: %s", hint.AWS("ecs", "stop-task", "--cluster", s.cluster.clusterName(), "--task", nameInARN(aws.ToString(tasks[0].TaskArn))))
 }
 
 // note writes since when the stack is paused, unless that is written.
@@ -260,7 +260,7 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 
 // stop stops the database, as soon as RDS is not busy with it, and waits until it is.
 func (p Pause) stop(ctx context.Context, data rdsAccess) error {
-	name, refused := data.databaseName(), time.Time{} // since when
+	name, refused := data.databaseName(), refusals{}
 	return goesOn(p.await(ctx, "database "+name, stopTimeout, func() (string, error) {
 		db, err := data.instance(ctx)
 		if err != nil {
@@ -277,7 +277,7 @@ func (p Pause) stop(ctx context.Context, data rdsAccess) error {
 		case status == dbStopped:
 			return "", nil
 		case status != "available":
-			refused = time.Time{}
+			refused.end()
 			return "database " + status, nil
 		}
 		if err := p.Guard(ctx); err != nil {
@@ -287,10 +287,7 @@ func (p Pause) stop(ctx context.Context, data rdsAccess) error {
 		switch busy := isCode(err, "InvalidDBInstanceState"); {
 		case err == nil:
 			return "database stopping", nil
-		case busy && refused.IsZero():
-			refused = time.Now()
-			fallthrough
-		case busy && time.Since(refused) < longestRefusal: // since a moment ago, it may be
+		case busy && !refused.last(longestRefusal, time.Now()): // it may be, since a moment ago
 			return "database " + status + ", and RDS does not stop it yet: " + err.Error(), nil
 		}
 		return "", fmt.Errorf("stop database %s: %w", name, err)

@@ -118,13 +118,13 @@ func (r *ReleaseCommand) Attributes() graph.Attributes[*liveReleaseCommand] {
 }
 
 func (r *ReleaseCommand) progress(ctx context.Context, id string) (graph.State, error) {
-	if r.task != nil && r.task.Revision == revisionName(id) {
+	if r.task != nil && r.task.Revision == nameInARN(id) {
 		return r.follow(ctx, id)
 	}
 	r.task = nil // it is of what was the newest revision before this run made another
 	done, err := r.succeeded(ctx, id)
 	if done || err != nil {
-		return graph.State{Phase: graph.Ready, ID: revisionName(id), Owner: r.stack}, err
+		return graph.State{Phase: graph.Ready, ID: nameInARN(id), Owner: r.stack}, err
 	}
 	return r.earlier(ctx, id)
 }
@@ -166,10 +166,10 @@ func (r *ReleaseCommand) earlier(ctx context.Context, id string) (graph.State, e
 			done = &tasks[i]
 		}
 	}
-	st := graph.State{Phase: graph.Pending, ID: revisionName(id), Owner: r.stack}
+	st := graph.State{Phase: graph.Pending, ID: nameInARN(id), Owner: r.stack}
 	switch {
 	case busy != nil:
-		st.Note = fmt.Sprintf("task %s of a run that was cut off is still at work, for %s", revisionName(aws.ToString(busy.TaskArn)), revisionName(aws.ToString(busy.TaskDefinitionArn)))
+		st.Note = fmt.Sprintf("task %s of a run that was cut off is still at work, for %s", nameInARN(aws.ToString(busy.TaskArn)), nameInARN(aws.ToString(busy.TaskDefinitionArn)))
 		return st, nil
 	case done != nil:
 		r.task = r.joined(*done)
@@ -193,19 +193,19 @@ func commandOf(t types.Task) []string {
 
 // joined is a task that another run started.
 func (r *ReleaseCommand) joined(t types.Task) *OneOffTask {
-	id, began := revisionName(aws.ToString(t.TaskArn)), time.Now()
+	id, began := nameInARN(aws.ToString(t.TaskArn)), time.Now()
 	if t.CreatedAt != nil {
 		began = *t.CreatedAt // its time runs since then
 	}
 	return &OneOffTask{
-		ID: id, Revision: revisionName(aws.ToString(t.TaskDefinitionArn)), in: r.ecsAccess, container: containerName, began: began,
+		ID: id, Revision: nameInARN(aws.ToString(t.TaskDefinitionArn)), in: r.ecsAccess, container: containerName, began: began,
 		output: ReadOutput(r.logs, r.stack, id, time.Now().Add(-time.Hour)),
 	}
 }
 
 // follow passes on what the task wrote, and says how far it is.
 func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, error) {
-	st := graph.State{Phase: graph.Pending, ID: revisionName(id), Owner: r.stack}
+	st := graph.State{Phase: graph.Pending, ID: nameInARN(id), Owner: r.stack}
 	now, err := r.task.read(ctx)
 	if err != nil {
 		return graph.State{}, err
@@ -223,7 +223,7 @@ func (r *ReleaseCommand) follow(ctx context.Context, id string) (graph.State, er
 			return nil
 		})
 	}
-	st.Note = fmt.Sprintf("task %s: %s", revisionName(r.task.ID), strings.ToLower(cmp.Or(now.Status, "starting")))
+	st.Note = fmt.Sprintf("task %s: %s", nameInARN(r.task.ID), strings.ToLower(cmp.Or(now.Status, "starting")))
 	switch {
 	case st.Phase == graph.Ready:
 	case !now.Stopped && time.Since(r.task.began) > r.limit:
@@ -277,7 +277,7 @@ func (r *ReleaseCommand) Create(ctx context.Context) (string, error) {
 func (r *ReleaseCommand) note(ctx context.Context, _ []graph.Change) error {
 	_, err := r.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: aws.String(r.definition.ID()), Tags: toECSTags(map[string]string{tagReleased: r.task.ID})})
 	if err != nil {
-		return fmt.Errorf("note on %s that its release command has succeeded: %w", revisionName(r.definition.ID()), err)
+		return fmt.Errorf("note on %s that its release command has succeeded: %w", nameInARN(r.definition.ID()), err)
 	}
 	r.task = nil
 	return nil

@@ -85,7 +85,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		err = s.configure(ctx, *live.DeploymentConfiguration)
 	}
 	if err == nil {
-		return Restarted{Release: revisionName(aws.ToString(own.TaskDefinition)), Tasks: own.RunningCount}, nil
+		return Restarted{Release: nameInARN(aws.ToString(own.TaskDefinition)), Tasks: own.RunningCount}, nil
 	}
 	late := errors.Is(err, context.DeadlineExceeded) || errors.Is(err, graph.ErrTimeout)
 	if !late && !errors.Is(err, errRestartFailed) {
@@ -201,13 +201,13 @@ func (s *Service) restartEvidence(ctx context.Context, c Clients, db *rdstypes.D
 	if err != nil || live == nil {
 		return d
 	}
-	d.Wanted = revisionName(aws.ToString(live.TaskDefinition))
+	d.Wanted = nameInARN(aws.ToString(live.TaskDefinition))
 	began := s.startedAt
 	if own := s.ownDeployment(live); own != nil {
-		d.Wanted, began = revisionName(aws.ToString(own.TaskDefinition)), aws.ToTime(own.CreatedAt)
+		d.Wanted, began = nameInARN(aws.ToString(own.TaskDefinition)), aws.ToTime(own.CreatedAt)
 	}
 	if old := deployment(live, func(p types.Deployment) bool { return p.RunningCount > 0 && aws.ToString(p.Id) != s.deployment }); old != nil {
-		d.Serving = revisionName(aws.ToString(old.TaskDefinition))
+		d.Serving = nameInARN(aws.ToString(old.TaskDefinition))
 	}
 	d.Events = slices.DeleteFunc(lastEvents(live, diagnosedEvents), func(e diagnosis.Event) bool { return e.Time.Before(began) })
 	stopped, _ := s.tasks(ctx, types.DesiredStatusStopped)

@@ -127,7 +127,7 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 			}
 			return s.restoreCheck(ctx)
 		})),
-		graph.Field("task-definition", func(l *liveService) string { return revisionName(l.definition) }, update.Put(func(in *ecs.UpdateServiceInput) {
+		graph.Field("task-definition", func(l *liveService) string { return nameInARN(l.definition) }, update.Put(func(in *ecs.UpdateServiceInput) {
 			in.TaskDefinition = aws.String(s.definition.ID())
 		})),
 		graph.Field("count", func(l *liveService) string { return decimal(&l.desired) }, update.PutWanted(func(in *ecs.UpdateServiceInput, c graph.Change) {

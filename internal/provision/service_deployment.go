@@ -373,7 +373,7 @@ func (c ecsAccess) shifted(ctx context.Context, live *types.Service) (*ShiftedRe
 		return nil, fmt.Errorf("describe the revisions of service %s: %w", c.names().Service(), err)
 	}
 	for _, r := range revisions.ServiceRevisions {
-		_, text, _ := strings.Cut(revisionName(aws.ToString(r.TaskDefinition)), ":")
+		_, text, _ := strings.Cut(nameInARN(aws.ToString(r.TaskDefinition)), ":")
 		if n := aws.ToInt32(number(text)); aws.ToString(r.ServiceRevisionArn) == aws.ToString(d.TargetServiceRevision.Arn) {
 			out.Revision = n
 		} else {

@@ -92,9 +92,9 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		own := deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Id) == s.deployment })
 		switch {
 		case own != nil && own.RolloutState == types.DeploymentRolloutStateFailed:
-			return graph.Unrecoverable, "rolled back to " + revisionName(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
+			return graph.Unrecoverable, "rolled back to " + nameInARN(aws.ToString(primary.TaskDefinition)) + ": " + aws.ToString(own.RolloutStateReason), ""
 		case own != nil || time.Since(s.startedAt) > rolloutUnseenTime:
-			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + revisionName(aws.ToString(primary.TaskDefinition)), ""
+			return graph.Unrecoverable, "deployment " + s.deployment + " was replaced by " + id + " of " + nameInARN(aws.ToString(primary.TaskDefinition)), ""
 		}
 		return graph.Pending, note, "" // not visible yet
 	}

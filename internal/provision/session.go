@@ -106,10 +106,10 @@ func Exec(ctx context.Context, c Clients, stack, task string, command []string, 
 		Cluster: aws.String(s.cluster.clusterName()), Task: t.TaskArn, Container: aws.String(containerName), Command: aws.String(joinWords(command)), Interactive: true,
 	})
 	if err != nil {
-		return Session{}, fmt.Errorf("run a command in task %s: %w", revisionName(aws.ToString(t.TaskArn)), err)
+		return Session{}, fmt.Errorf("run a command in task %s: %w", nameInARN(aws.ToString(t.TaskArn)), err)
 	}
 	if out.Session == nil {
-		return Session{}, fmt.Errorf("run a command in task %s: ECS gave no session", revisionName(aws.ToString(t.TaskArn)))
+		return Session{}, fmt.Errorf("run a command in task %s: ECS gave no session", nameInARN(aws.ToString(t.TaskArn)))
 	}
 	return newSession(c, answer{out.Session.SessionId, out.Session.TokenValue, out.Session.StreamUrl}, ssm.StartSessionInput{Target: s.target(t)})
 }
@@ -130,7 +130,7 @@ func Tunnel(ctx context.Context, c Clients, stack, task string, to Connection, p
 	}
 	out, err := c.SSM.StartSession(ctx, &in)
 	if err != nil {
-		return Session{}, fmt.Errorf("open a tunnel through task %s: %w", revisionName(aws.ToString(t.TaskArn)), err)
+		return Session{}, fmt.Errorf("open a tunnel through task %s: %w", nameInARN(aws.ToString(t.TaskArn)), err)
 	}
 	return newSession(c, answer{out.SessionId, out.TokenValue, out.StreamUrl}, in)
 }
@@ -173,7 +173,7 @@ func enter(ctx context.Context, c Clients, stack, prefix string, note func(strin
 			return nil, types.Task{}, err
 		}
 		if !noted {
-			note(fmt.Sprintf("waiting up to %s for the agent of ECS Exec in task %s", agentStarts, revisionName(aws.ToString(t.TaskArn))))
+			note(fmt.Sprintf("waiting up to %s for the agent of ECS Exec in task %s", agentStarts, nameInARN(aws.ToString(t.TaskArn))))
 			noted = true
 		}
 		if err := graph.Sleep(ctx, time.Second); err != nil {
@@ -189,7 +189,7 @@ var errAgentPending = fmt.Errorf("%w yet", ErrNoAgent)
 // with an error, one whose agent does not.
 func choose(all []types.Task, stack, prefix string) (types.Task, error) {
 	running := slices.DeleteFunc(slices.Clone(all), func(t types.Task) bool {
-		return aws.ToString(t.LastStatus) != "RUNNING" || !strings.HasPrefix(revisionName(aws.ToString(t.TaskArn)), prefix)
+		return aws.ToString(t.LastStatus) != "RUNNING" || !strings.HasPrefix(nameInARN(aws.ToString(t.TaskArn)), prefix)
 	})
 	switch {
 	case len(running) == 0 && prefix != "":
@@ -209,9 +209,9 @@ func choose(all []types.Task, stack, prefix string) (types.Task, error) {
 		case status == "RUNNING":
 			return t, nil
 		case status == "PENDING" && !errors.Is(err, errAgentPending):
-			best, err = t, fmt.Errorf("task %s: %w: it is %s", revisionName(aws.ToString(t.TaskArn)), errAgentPending, status+reason)
+			best, err = t, fmt.Errorf("task %s: %w: it is %s", nameInARN(aws.ToString(t.TaskArn)), errAgentPending, status+reason)
 		case err == nil:
-			best, err = t, fmt.Errorf("task %s: %w: it is %s", revisionName(aws.ToString(t.TaskArn)), ErrNoAgent, status+reason)
+			best, err = t, fmt.Errorf("task %s: %w: it is %s", nameInARN(aws.ToString(t.TaskArn)), ErrNoAgent, status+reason)
 		}
 	}
 	return best, err
@@ -240,7 +240,7 @@ func execAgent(t types.Task) (status, reason string) {
 func (s *Service) target(t types.Task) *string {
 	for _, k := range t.Containers {
 		if aws.ToString(k.Name) == containerName {
-			return aws.String(fmt.Sprintf("ecs:%s_%s_%s", s.cluster.clusterName(), revisionName(aws.ToString(t.TaskArn)), aws.ToString(k.RuntimeId)))
+			return aws.String(fmt.Sprintf("ecs:%s_%s_%s", s.cluster.clusterName(), nameInARN(aws.ToString(t.TaskArn)), aws.ToString(k.RuntimeId)))
 		}
 	}
 	return nil

@@ -226,7 +226,7 @@ func (s *Stack) released(ctx context.Context, live *types.Service) (ReleaseStatu
 	}
 	made := aws.ToTime(newest.live.RegisteredAt)
 	out.Newer = &NewerRelease{
-		Revision: revisionName(aws.ToString(newest.live.TaskDefinitionArn)), Image: imageOf(newest.live), Created: made,
+		Revision: nameInARN(aws.ToString(newest.live.TaskDefinitionArn)), Image: imageOf(newest.live), Created: made,
 		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-event-messages-list.html
 		Failed: slices.ContainsFunc(live.Events, func(e types.ServiceEvent) bool {
 			return aws.ToTime(e.CreatedAt).After(made) && strings.Contains(aws.ToString(e.Message), "deployment failed")
@@ -308,11 +308,11 @@ func unplaced(live *types.Service) string {
 func serviceStatus(live *types.Service) ServiceStatus {
 	out := ServiceStatus{
 		Found: true, Desired: live.DesiredCount, Running: live.RunningCount, Pending: live.PendingCount,
-		Revision: revisionName(aws.ToString(live.TaskDefinition)), Events: lastEvents(live, statusEvents),
+		Revision: nameInARN(aws.ToString(live.TaskDefinition)), Events: lastEvents(live, statusEvents),
 	}
 	for _, d := range live.Deployments {
 		out.Deployments = append(out.Deployments, diagnosis.Deployment{
-			ID: aws.ToString(d.Id), Revision: revisionName(aws.ToString(d.TaskDefinition)), Status: aws.ToString(d.Status),
+			ID: aws.ToString(d.Id), Revision: nameInARN(aws.ToString(d.TaskDefinition)), Status: aws.ToString(d.Status),
 			Rollout: string(d.RolloutState), Reason: aws.ToString(d.RolloutStateReason),
 			Desired: d.DesiredCount, Running: d.RunningCount, Pending: d.PendingCount, Failed: d.FailedTasks,
 			Created: aws.ToTime(d.CreatedAt), Updated: aws.ToTime(d.UpdatedAt),

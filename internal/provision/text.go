@@ -57,8 +57,9 @@ func limit(n int32) string {
 	return gib(n)
 }
 
-// revisionName is a task definition's ARN without all that is the same for all.
-func revisionName(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+// nameInARN is an ARN without all before its last slash: the id of a task, the name of a service or
+// role, the name and number of a task definition.
+func nameInARN(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 
 func lowerFirst(s string) string {
 	if strings.HasPrefix(s, "ECS ") || s == "" {

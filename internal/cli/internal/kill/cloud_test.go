@@ -1,9 +1,11 @@
 package kill_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -512,4 +514,18 @@ func (a *account) onlyTags(ctx context.Context) error {
 		return fmt.Errorf("only %d things have tags", things)
 	}
 	return nil
+}
+
+// bodyOf reads the body of a call, which can then be sent all the same; nil is for none, as the
+// registry's calls have.
+func bodyOf(req *http.Request) ([]byte, error) {
+	if req.Body == nil {
+		return nil, nil
+	}
+	body, err := io.ReadAll(req.Body)
+	if err != nil {
+		return nil, err
+	}
+	req.Body = io.NopCloser(bytes.NewReader(body))
+	return body, nil
 }

@@ -105,11 +105,10 @@ type lagging struct {
 }
 
 func (l *lagging) RoundTrip(req *http.Request) (*http.Response, error) {
-	body, err := io.ReadAll(req.Body)
+	body, err := bodyOf(req)
 	if err != nil {
 		return nil, err
 	}
-	req.Body = io.NopCloser(bytes.NewReader(body))
 	describes, deletes := bytes.Contains(body, []byte("Action=DescribeDBInstances&")), bytes.Contains(body, []byte("Action=DeleteDBInstance&"))
 	if !describes && !deletes {
 		return l.by.RoundTrip(req)

@@ -1,12 +1,10 @@
 package kill_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,13 +33,9 @@ type passwords struct {
 }
 
 func (p *passwords) RoundTrip(req *http.Request) (*http.Response, error) {
-	var body []byte
-	if req.Body != nil {
-		var err error
-		if body, err = io.ReadAll(req.Body); err != nil {
-			return nil, err
-		}
-		req.Body = io.NopCloser(bytes.NewReader(body))
+	body, err := bodyOf(req)
+	if err != nil {
+		return nil, err
 	}
 	resp, err := p.by.RoundTrip(req)
 	if values, parseErr := url.ParseQuery(string(body)); parseErr == nil && err == nil && resp.StatusCode == http.StatusOK && values.Has("MasterUserPassword") {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
@@ -17,7 +18,8 @@ import (
 
 // TestASecondServiceInTheClusterBlocksADestroy has somebody run a worker in the stack's cluster
 // and network. The check finds it beforehand. If it is created only after that, the destroy does
-// not stop its tasks, which the worker would start again, and says what holds the cluster.
+// not stop its tasks, which the worker would start again, and says what holds the cluster. A
+// service of the stack's name without its tag is somebody's as well.
 func TestASecondServiceInTheClusterBlocksADestroy(t *testing.T) {
 	t.Parallel()
 	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
@@ -57,6 +59,16 @@ func TestASecondServiceInTheClusterBlocksADestroy(t *testing.T) {
 		}
 		if after, err := a.inventory(ctx); err != nil || !slices.Equal(before, after) {
 			t.Errorf("it has changed the account: %v\n%v\n%v", err, before, after)
+		}
+		if _, err := c.ECS.UntagResource(ctx, &ecs.UntagResourceInput{ResourceArn: like.ServiceArn, TagKeys: []string{provision.TagStack}}); err != nil {
+			t.Fatal(err)
+		}
+		err = a.wholeDestroy(ctx)
+		if held := (*provision.HeldError)(nil); !errors.As(err, &held) || !strings.Contains(err.Error(), "ECS service book-service is in cluster book-cluster") {
+			t.Errorf("with the stack's service without its tag, what blocks the destroy is %v", err)
+		}
+		if _, err := c.ECS.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: like.ServiceArn, Tags: []types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}}}); err != nil {
+			t.Fatal(err)
 		}
 
 		running := tasks()

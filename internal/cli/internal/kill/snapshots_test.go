@@ -1,7 +1,6 @@
 package kill_test
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -114,18 +114,34 @@ func TestAPurgeDeletesTheCopiesThatPeopleMade(t *testing.T) {
 }
 
 // TestARefusalThatDoesNotPassIsReported has something hold the database, such as an integration of
-// it, for which RDS refuses changes as long as the database is available.
+// it, for which RDS refuses changes, another password, the snapshot before an upgrade and the
+// deletion as long as the database is available.
 func TestARefusalThatDoesNotPassIsReported(t *testing.T) {
 	t.Parallel()
 	withDatabase(t, func(t *testing.T, a *account, c provision.Clients) {
 		const words = "Instance book-database has an active integration."
 		answer, by := "<ErrorResponse><Error><Code>InvalidDBInstanceState</Code><Message>"+words+"</Message></Error></ErrorResponse>", a.by
-		a.spec.BackupDays = 14
-		for call, run := range map[string]func(context.Context, *wire) error{"Action=ModifyDBInstance": a.up, "Action=DeleteDBInstance": a.destroy} {
+		settings := a.spec
+		for _, refused := range []struct {
+			call   string
+			change func()
+			run    func(context.Context, *wire) error
+		}{
+			{"Action=ModifyDBInstance", func() { a.spec.BackupDays = 14 }, a.up},
+			{"Action=CreateDBSnapshot", func() { a.spec.UpgradeFrom, a.spec.DBVersion = *databaseOf(t, c).EngineVersion, "18" }, a.up},
+			{"Action=ModifyDBInstance", func() {
+				if _, err := c.Secrets.PutSecretValue(t.Context(), &secretsmanager.PutSecretValueInput{SecretId: aws.String("book/database"), SecretString: aws.String("set-by-hand-1")}); err != nil {
+					t.Fatal(err)
+				}
+			}, a.up},
+			{"Action=DeleteDBInstance", func() {}, a.destroy},
+		} {
+			call := refused.call
+			refused.change()
 			a.by = refusing{call, answer, by}
 			begun := time.Now()
-			err := run(t.Context(), &wire{})
-			a.by = by
+			err := refused.run(t.Context(), &wire{})
+			a.by, a.spec = by, settings
 			if err == nil || !strings.Contains(err.Error(), words) || !strings.Contains(hint.Of(err).String(), "describe-events") || time.Since(begun) > 30*time.Minute {
 				t.Errorf("%s, after %s: %v; next: %s", call, time.Since(begun), err, hint.Of(err))
 			}
@@ -174,15 +190,11 @@ type refusing struct {
 }
 
 func (r refusing) RoundTrip(req *http.Request) (*http.Response, error) {
-	if req.Body == nil { // of the registry
-		return r.by.RoundTrip(req)
-	}
-	body, err := io.ReadAll(req.Body)
+	body, err := bodyOf(req)
 	if err != nil {
 		return nil, err
 	}
 	if call := req.Header.Get("X-Amz-Target") + string(body); !strings.Contains(call, r.text) {
-		req.Body = io.NopCloser(bytes.NewReader(body))
 		return r.by.RoundTrip(req)
 	}
 	return &http.Response{
