@@ -550,7 +550,8 @@ var securityRules = []securityRule{
 				if strings.Contains(strings.TrimSuffix(r, ":*"), "*") && slices.ContainsFunc(s.Action, func(a string) bool { return !slices.Contains(withoutResource, a) }) {
 					return fmt.Sprintf("%s may %v on %s", role, s.Action, r)
 				}
-				if strings.HasPrefix(r, "arn:") && !strings.Contains(r, "book") {
+				// GuardDuty's agent is pulled from AWS's repository.
+				if strings.HasPrefix(r, "arn:") && !strings.Contains(r, "book") && r != "arn:aws:ecr:us-east-1:593207742271:repository/aws-guardduty-agent-fargate" {
 					return fmt.Sprintf("%s may %v on %s", role, s.Action, r)
 				}
 			}

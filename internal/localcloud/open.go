@@ -56,7 +56,7 @@ func Open(ctx context.Context, cfg Config) (_ *Cloud, err error) {
 	if err := c.lockState(); err != nil {
 		return nil, err
 	}
-	if c.storage, err = openFileServices(cfg.StateDir, registryRules{c}); err != nil {
+	if c.storage, err = openFileServices(cfg, registryRules{c}); err != nil {
 		return nil, err
 	}
 	if cfg.Runtimes != nil {

@@ -58,16 +58,18 @@ type fileServices struct {
 const containerUser = 65532
 
 // openFileServices opens the authority, next to the state directory where the users of
-// containers can't enter it, and the registry.
-func openFileServices(stateDir string, rules registry.Rules) (s fileServices, err error) {
-	dataDir, err := process.DataDir(stateDir, process.UserOf(containerUser, containerUser))
-	if err != nil {
-		return s, err
+// real containers can't enter it, and the registry.
+func openFileServices(cfg Config, rules registry.Rules) (s fileServices, err error) {
+	dataDir := cfg.StateDir
+	if cfg.Runtimes == nil {
+		if dataDir, err = process.DataDir(cfg.StateDir, process.UserOf(containerUser, containerUser)); err != nil {
+			return s, err
+		}
 	}
 	if s.authority, err = authority.Open(filepath.Join(dataDir, "authority")); err != nil {
 		return s, err
 	}
-	s.registry, err = registry.Open(filepath.Join(stateDir, "registry"), rules)
+	s.registry, err = registry.Open(filepath.Join(cfg.StateDir, "registry"), rules)
 	return s, err
 }
 

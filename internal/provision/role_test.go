@@ -273,7 +273,7 @@ func TestTheExecutionRolePullsWhatAWSPutsBeforeAnImage(t *testing.T) {
 		}
 		return false
 	}
-	const cache, agent = "arn:aws:ecr:us-east-1:444455556666:repository/docker-hub/library/shop", "arn:aws:ecr:us-east-1:*:repository/aws-guardduty-agent-fargate"
+	const cache, agent = "arn:aws:ecr:us-east-1:444455556666:repository/docker-hub/library/shop", "arn:aws:ecr:us-east-1:593207742271:repository/aws-guardduty-agent-fargate"
 	for _, action := range []string{"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"} {
 		if !allowed(action, cache) || !allowed(action, agent) {
 			t.Errorf("%s is not allowed: %s", action, document)

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"time"
 
@@ -248,10 +247,12 @@ func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settin
 // executionStatements are what the execution role has to allow for a release of an image: of its
 // tasks that are started, and of those that run.
 func (b *stackBuilder) executionStatements(s Settings, image string) []statement {
-	// GuardDuty Runtime Monitoring adds a container of its own to each task. The account that has
-	// its image is another one in each region.
+	images := []string{b.repository.ID()}
+	// GuardDuty Runtime Monitoring adds a container of its own to each task.
 	// https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
-	images := []string{b.repository.ID(), fmt.Sprintf("arn:%s:ecr:%s:*:repository/aws-guardduty-agent-fargate", partition.Of(b.ident.region).Name, b.ident.region)}
+	if agent := partition.GuardDutyAgent(b.ident.region); agent != "" {
+		images = append(images, agent)
+	}
 	may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
 	if arn := RepositoryARN(image); arn != "" && arn != b.repository.ID() {
 		images = append(images, arn)

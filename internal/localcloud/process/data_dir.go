@@ -38,10 +38,30 @@ func DataDir(stateDir string, u User) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("make data directory: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, originFile), []byte(abs), 0o600); err != nil {
+	if err := noteOrigin(filepath.Join(dir, originFile), abs); err != nil {
 		return "", fmt.Errorf("note what the data directory is of: %w", err)
 	}
 	return dir, nil
+}
+
+// noteOrigin writes the file once, and whole: another cloud that reads it meanwhile would take
+// a part of the path for a directory that is gone, and delete the data.
+func noteOrigin(file, stateDir string) error {
+	if of, err := os.ReadFile(file); err == nil && string(of) == stateDir {
+		return nil
+	}
+	partial, err := os.CreateTemp(filepath.Dir(file), originFile+".*.partial")
+	if err != nil {
+		return err
+	}
+	_, err = partial.WriteString(stateDir)
+	if err = errors.Join(err, partial.Close()); err == nil {
+		err = os.Rename(partial.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(partial.Name()))
+	}
+	return nil
 }
 
 // SystemDataDir is the directory of the system that is used in place of a state directory
@@ -66,8 +86,8 @@ func OrphanedDataDirs() ([]string, error) {
 	var out []string
 	for _, file := range origins {
 		of, err := os.ReadFile(file)
-		if err != nil {
-			continue // gone meanwhile, or another user's
+		if err != nil || !filepath.IsAbs(string(of)) {
+			continue // gone meanwhile, another user's, or written by a bookctl that was stopped in the middle
 		}
 		_, gone := os.Stat(string(of))
 		_, above := os.Stat(filepath.Dir(string(of)))

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -178,4 +179,60 @@ func start(t *testing.T, script string, opts process.Options) *process.Process {
 		t.Fatalf("read %q, %v", line, err)
 	}
 	return p
+}
+
+// TestAnotherCloudDoesNotTakeADataDirectoryInUseForAnOrphan opens a data directory that lies apart
+// again and again, as each part of a cloud does, while another cloud looks for orphans to purge.
+func TestAnotherCloudDoesNotTakeADataDirectoryInUseForAnOrphan(t *testing.T) {
+	t.Parallel()
+	nobody, err := process.Unprivileged("nobody")
+	if err != nil || !nobody.Drop {
+		t.Skip("all data is in the state directory, unless the cloud's user is root")
+	}
+	closed := t.TempDir()
+	if err := os.Chmod(closed, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	state := filepath.Join(closed, "state")
+	if err := os.Mkdir(state, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	dir, err := process.SystemDataDir(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	opened := make(chan error, 1)
+	go func() {
+		var errs []error
+		for range 2000 {
+			got, err := process.DataDir(state, nobody)
+			if err == nil && got != dir {
+				err = fmt.Errorf("the data directory is %s, want %s", got, dir)
+			}
+			errs = append(errs, err)
+		}
+		opened <- errors.Join(errs...)
+	}()
+	for {
+		select {
+		case err := <-opened:
+			if err != nil {
+				t.Error(err)
+			}
+			return
+		default:
+		}
+		orphans, err := process.OrphanedDataDirs()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if slices.Contains(orphans, dir) {
+			t.Fatalf("%s is in use, and counts as an orphan", dir)
+		}
+	}
 }
