@@ -259,6 +259,7 @@ func TestUpSaysThatARaisedAlarmTakesNoReleaseBack(t *testing.T) {
 		t.Errorf("an up without a release, exit code %d:\n%s%s", r.code, r.out, r.err)
 	}
 	app.is(t, "v2", "")
+	until(t, "the alarm is raised still", raised)
 	s.run("up", "--local").says(t, 0, says)
 	app.answers(t, url, "v2")
 	until(t, "the alarm is over", func() bool { return !raised() })
