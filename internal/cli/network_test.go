@@ -177,7 +177,7 @@ func (g *givenVPC) whole() string {
 func (g *givenVPC) unchanged(when, before string) {
 	g.Helper()
 	if diff := cmp.Diff(before, g.whole()); diff != "" {
-		g.Errorf("%s the VPC that was given differs (-before +after):\n%s", when, diff)
+		g.Errorf("%s the existing VPC differs (-before +after):\n%s", when, diff)
 	}
 }
 

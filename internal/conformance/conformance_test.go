@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fake is a bookctl and an account of which each command can be told to fail.
+// fake is a bookctl and an account of which each command can be made to fail.
 type fake struct {
 	t         *testing.T
 	calls     []string

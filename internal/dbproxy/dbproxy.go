@@ -82,7 +82,7 @@ func (p *Proxy) Environment() map[string]string {
 	}
 }
 
-// Try signs in once, so that who can't is told why by this program.
+// Try signs in once, so that the error of a failed sign-in is printed by this program.
 func (p *Proxy) Try(ctx context.Context) error {
 	conn, err := p.signIn(ctx, nil)
 	if err != nil {
@@ -173,7 +173,7 @@ func (p *Proxy) accept() {
 			end := context.AfterFunc(p.ctx, func() { _ = conn.Close() }) // nobody reads from it any more
 			defer end()
 			defer conn.Close()
-			_ = p.serve(conn) // the program was told, or went away
+			_ = p.serve(conn) // the program has the error, or went away
 		})
 	}
 }

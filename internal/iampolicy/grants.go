@@ -104,7 +104,7 @@ var grants = []grant{
 	{sid: "Untagged", service: "ec2", only: withoutVPC, actions: "AssociateDhcpOptions RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
 		resources: networkParts("dhcp-options", "security-group"), condition: conditionBlock{"Null": {stackTag: {"true"}}}},
 
-	// In a VPC that was given there are security groups of the stack, and nothing else of
+	// In an existing VPC there are security groups of the stack, and nothing else of
 	// EC2's. A group is created in a VPC, which is asked for as well.
 	{sid: "InVPC", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: []string{"arn:{p}:ec2:{r}:{a}:vpc/{vpc}"}},
 	{sid: "NewGroups", service: "ec2", only: withVPC, actions: "CreateSecurityGroup", resources: networkParts("security-group"), condition: tagging},

@@ -69,7 +69,7 @@ func (in Intent) hasPlace() bool {
 	return have.VPC == want.VPC && want.Subnets != "" && have.Subnets == want.Subnets && have.DBSubnets == want.DBSubnets && (want.NoDatabase || want.DBSubnets != "")
 }
 
-// subnetChoice are the subnets of a VPC that was given among which a stack's are chosen.
+// subnetChoice are the subnets of an existing VPC among which a stack's are chosen.
 type subnetChoice struct {
 	provision.VPCInfo
 	public, data []provision.SubnetInfo

@@ -50,7 +50,7 @@ type Environment struct {
 	Caller string `json:"caller"`
 	// Zones are the zones of the stack's subnets, or two that offer the database class.
 	Zones [2]string `json:"zones"`
-	// Subnets and DBSubnets are the subnets to use of a VPC that was given: those in the
+	// Subnets and DBSubnets are the subnets to use of an existing VPC: those in the
 	// settings, or those that were chosen.
 	Subnets   string `json:"subnets,omitempty"`
 	DBSubnets string `json:"dbSubnets,omitempty"`

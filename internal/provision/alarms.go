@@ -187,7 +187,7 @@ func (a *Alarms) wantedAlarms() map[string]*cloudwatch.PutMetricAlarmInput {
 	errors := alarm(alarmErrors, fmt.Sprintf("more than %d %% of the requests have been answered with 5xx in %d of the last %d minutes", errorShare, errorMinutes, errorMinutesOf), types.ComparisonOperatorGreaterThanThreshold, errorShare, errorMinutesOf, "notBreaching")
 	// The answers of the newest minutes may arrive after their requests.
 	errors.DatapointsToAlarm = aws.Int32(errorMinutes)
-	// RequestCount leaves out what the load balancer answers itself for want of a task.
+	// RequestCount leaves out what the load balancer answers itself because there is no task.
 	errors.Metrics = []types.MetricDataQuery{
 		{Id: aws.String("share"), Label: aws.String("share of 5xx"), ReturnData: aws.Bool(true), Expression: aws.String(fmt.Sprintf("IF(requests+balancer>=%d, 100*(tasks+balancer)/(requests+balancer), 0)", errorRequests))},
 		metric("requests", "RequestCount", types.StatisticSum), metric("tasks", "HTTPCode_Target_5XX_Count", types.StatisticSum), metric("balancer", "HTTPCode_ELB_5XX_Count", types.StatisticSum),

@@ -53,7 +53,7 @@ func newDNSRecord(i identity, zone *hostedZone, lb *LoadBalancer, of *Certificat
 }
 
 // leading are the types of other records by which a domain leads somewhere: no A record can be
-// beside a CNAME, and clients ask for the others as well.
+// of the same name as a CNAME, and clients ask for the others as well.
 // https://docs.aws.amazon.com/Route53/latest/DeveloperGuide/ResourceRecordTypes.html
 var leading = []types.RRType{types.RRTypeCname, types.RRTypeAaaa, types.RRTypeHttps}
 

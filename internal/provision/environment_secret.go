@@ -148,7 +148,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 	return o, nil
 }
 
-// Tagged is OwnSecrets of a stack that was given tags: a secret that is made gets them.
+// Tagged is OwnSecrets of a stack with tags of its user: a secret that is made gets them.
 func (o OwnSecrets) Tagged(tags Pairs) OwnSecrets {
 	o.secret.userTags = tags
 	return o

@@ -216,7 +216,7 @@ type holderSearch struct {
 	rds      *rds.Client           // nil does not look for databases
 	ecs      *ecs.Client           // nil does not look for services
 	gateways bool                  // looks for the stack's internet gateways in VPCs of others
-	vpcs     []string              // the stack's own; nil where it is in one that was given
+	vpcs     []string              // the stack's own; nil where it is in an existing one
 	groups   []types.SecurityGroup // those of the VPCs, or the stack's
 }
 

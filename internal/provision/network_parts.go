@@ -17,7 +17,7 @@ type networkParts struct {
 	// existing means that the VPC is not the stack's, so that the ranges of its subnets are known
 	// only after they are read.
 	existing bool
-	// ranges are all subnets of a VPC that was given, once it was looked at.
+	// ranges are all subnets of an existing VPC, once it was looked at.
 	ranges func() []SubnetInfo
 
 	before    []Resource // those that come before the security groups

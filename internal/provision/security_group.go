@@ -28,7 +28,7 @@ type SecurityGroup struct {
 	// toTasks are the rules by which the load balancer reaches tasks on a port, also those in
 	// other subnets of the VPC, and serving is where there are tasks; nil where no rule is.
 	toTasks func(port int32, also []SubnetInfo) []rule
-	ranges  func() []SubnetInfo // all subnets of the VPC that was given
+	ranges  func() []SubnetInfo // all subnets of the existing VPC
 	serving func(context.Context) (serving, error)
 }
 

@@ -14,7 +14,7 @@ import (
 type serving struct {
 	// ports are those on which tasks are registered with the load balancer.
 	ports []int32
-	// ranges are the subnets of a VPC that was given in which tasks are, or in which ECS starts
+	// ranges are the subnets of an existing VPC in which tasks are, or in which ECS starts
 	// those of a release that is not over.
 	ranges []SubnetInfo
 }

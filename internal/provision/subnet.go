@@ -44,7 +44,7 @@ type liveSubnet struct {
 	public bool   // it gives addresses
 	acl    string // the network ACL that it is with, or vpcACL
 	stays  string // why it stays with that, "" if it is to be moved
-	route  string // where the default route of one that was given leads, "" for nowhere
+	route  string // where the default route of an existing one leads, "" for nowhere
 }
 
 // vpcACL stands for the network ACL that the VPC came with.

@@ -14,7 +14,7 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// tagGiven is on everything of a stack that was given tags, and names them with their
+// tagGiven is on everything of a stack with tags of its user, and names them with their
 // values: so a tag of the user's that is to go is distinguished from one that somebody else put
 // there. What does not fit into one goes on in tags that end in -2, -3 and so on.
 const tagGiven = "bookctl:tags"
