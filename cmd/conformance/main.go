@@ -38,28 +38,41 @@ func main() {
 	os.Exit(code)
 }
 
-// place is where the run is.
-type place struct {
-	endpoint string
-	env      []string // of bookctl
-	flags    []string // of every bookctl command
-	name     string   // for the report
-	config   aws.Config
-	tasks    bool
-	end      func() // of what was started for it
+// target is the endpoint that a stack is created on.
+type target struct {
+	env     []string // of bookctl
+	flags   []string // of every bookctl command
+	name    string   // for the report
+	config  aws.Config
+	tasks   bool
+	cleanup func() // of what was started for it
+}
+
+// options are the flags.
+type options struct {
+	endpoint, program, stack, tasks, report string
+	restore, yes                            bool
+}
+
+func parseFlags() (o options, err error) {
+	flag.StringVar(&o.endpoint, "endpoint", "", "a URL, 'local' for a local cloud of its own, or 'aws' for the account of your credentials")
+	flag.StringVar(&o.program, "bookctl", "", "the bookctl to try; it is built without one")
+	flag.StringVar(&o.stack, "stack", "conf-"+strings.ToLower(rand.Text()[:6]), "name of the stack that is created and deleted")
+	flag.StringVar(&o.tasks, "tasks", "auto", "whether the endpoint runs tasks and databases: yes, no, or auto, which is no for a URL")
+	flag.BoolVar(&o.restore, "restore", true, "create the stack a second time, from its snapshot")
+	flag.StringVar(&o.report, "report", "", "file for the report in Markdown; stdout without one")
+	flag.BoolVar(&o.yes, "yes", false, "do not ask")
+	flag.Parse()
+	if o.endpoint == "" || flag.NArg() > 0 {
+		return o, errors.New("say -endpoint URL, -endpoint local, or -endpoint aws")
+	}
+	return o, nil
 }
 
 func run() (int, error) {
-	endpoint := flag.String("endpoint", "", "an URL, 'local' for a local cloud of its own, or 'aws' for the account of your credentials")
-	program := flag.String("bookctl", "", "the bookctl to try; it is built without one")
-	stack := flag.String("stack", "conf-"+strings.ToLower(rand.Text()[:6]), "name of the stack that is made and removed")
-	tasks := flag.String("tasks", "auto", "whether the endpoint runs tasks and databases: yes, no, or auto, which is no for a URL")
-	restore := flag.Bool("restore", true, "make the stack a second time, from its snapshot")
-	out := flag.String("report", "", "file for the report in Markdown; stdout without one")
-	yes := flag.Bool("yes", false, "do not ask")
-	flag.Parse()
-	if *endpoint == "" || flag.NArg() > 0 {
-		return 0, errors.New("say -endpoint URL, -endpoint local, or -endpoint aws")
+	o, err := parseFlags()
+	if err != nil {
+		return 0, err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -71,43 +84,43 @@ func run() (int, error) {
 	if err := os.Chmod(dir, 0o755); err != nil { // the local cloud's tasks run as another user
 		return 0, err
 	}
-	if *program == "" {
-		*program = filepath.Join(dir, "bookctl")
-		if text, err := exec.CommandContext(ctx, "go", "build", "-o", *program, "github.com/bookctl/bookctl/cmd/bookctl").CombinedOutput(); err != nil {
+	if o.program == "" {
+		o.program = filepath.Join(dir, "bookctl")
+		if text, err := exec.CommandContext(ctx, "go", "build", "-o", o.program, "github.com/bookctl/bookctl/cmd/bookctl").CombinedOutput(); err != nil {
 			return 0, fmt.Errorf("build bookctl: %w\n%s", err, text)
 		}
 	}
-	at, err := locate(ctx, *endpoint, *program, dir)
-	if at.end != nil {
-		defer at.end()
+	t, err := findTarget(ctx, o.endpoint, o.program, dir)
+	if t.cleanup != nil {
+		defer t.cleanup()
 	}
 	if err != nil {
 		return 0, err
 	}
-	if *tasks != "auto" {
-		at.tasks = *tasks == "yes"
+	if o.tasks != "auto" {
+		t.tasks = o.tasks == "yes"
 	}
-	at.config.APIOptions = append(at.config.APIOptions, requestbody.Readable)
-	bookctl := at.bookctl(*program)
-	if *endpoint == "aws" && !*yes {
-		if err := confirm(ctx, bookctl, *stack, *restore); err != nil {
+	t.config.APIOptions = append(t.config.APIOptions, requestbody.Readable)
+	bookctl := t.bookctl(o.program)
+	if o.endpoint == "aws" && !o.yes {
+		if err := confirm(ctx, bookctl, o.stack, o.restore); err != nil {
 			return 0, err
 		}
 	}
-	fmt.Fprintf(os.Stderr, "Stack %s at %s. Ctrl-C ends the run and removes what it made.\n", *stack, at.name)
+	fmt.Fprintf(os.Stderr, "Stack %s at %s. Ctrl-C ends the run and removes what it made.\n", o.stack, t.name)
 	report, err := conformance.Run(ctx, conformance.Options{
-		Bookctl: bookctl, Hands: conformance.NewHands(at.config), Stack: *stack, Tasks: at.tasks, Restore: *restore, Use: useBooks, Progress: os.Stderr,
+		Bookctl: bookctl, Account: conformance.NewAccount(t.config), Stack: o.stack, Tasks: t.tasks, Restore: o.restore, Use: useBooks, Progress: os.Stderr,
 	})
-	report.Where = at.name
+	report.Where = t.name
 	if v, versionErr := bookctl(context.WithoutCancel(ctx), "version"); versionErr == nil {
 		report.Version = strings.TrimSpace(strings.TrimPrefix(strings.Split(v.Stdout, "\n")[0], "bookctl "))
 	}
-	if writeErr := write(*out, report.Markdown()); writeErr != nil {
+	if writeErr := write(o.report, report.Markdown()); writeErr != nil {
 		return 0, errors.Join(err, writeErr)
 	}
 	switch {
 	case err != nil:
-		return 1, fmt.Errorf("%w\nSomething may be left. Remove it with: bookctl destroy --stack %s --purge-snapshots --yes", err, *stack)
+		return 1, fmt.Errorf("%w\nSomething may be left. Remove it with: bookctl destroy --stack %s --purge-snapshots --yes", err, o.stack)
 	case ctx.Err() != nil:
 		return 130, nil
 	case report.Failed():
@@ -116,72 +129,72 @@ func run() (int, error) {
 	return 0, nil
 }
 
-// locate finds out where the run is to be.
-func locate(ctx context.Context, endpoint, program, dir string) (place, error) {
-	at := place{endpoint: endpoint, env: os.Environ(), name: endpoint}
+// findTarget returns the target that an endpoint names.
+func findTarget(ctx context.Context, endpoint, program, dir string) (target, error) {
+	t := target{env: os.Environ(), name: endpoint}
 	switch endpoint {
 	case "local":
-		return local(ctx, program, dir)
+		return startLocalCloud(ctx, program, dir)
 	case "aws":
 		cfg, err := config.LoadDefaultConfig(ctx)
-		at.config, at.tasks, at.name = cfg, true, "AWS, "+cfg.Region
-		return at, err
+		t.config, t.tasks, t.name = cfg, true, "AWS, "+cfg.Region
+		return t, err
 	}
 	// An emulator takes any keys, and yours are not for it.
-	at.env = append(at.env, "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
-	at.config = aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
-	return at, nil
+	t.env = append(t.env, "AWS_ENDPOINT_URL="+endpoint, "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", "AWS_REGION=us-east-1")
+	t.config = aws.Config{Region: "us-east-1", BaseEndpoint: &endpoint, Credentials: credentials.NewStaticCredentialsProvider("test", "test", "")}
+	return t, nil
 }
 
-// local starts a local cloud with a home of its own.
-func local(ctx context.Context, program, dir string) (place, error) {
-	at := place{flags: []string{"--local"}, name: "the local cloud", tasks: true}
+// startLocalCloud starts a local cloud with a home of its own.
+func startLocalCloud(ctx context.Context, program, dir string) (target, error) {
+	t := target{flags: []string{"--local"}, name: "the local cloud", tasks: true}
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "HOME=") && !strings.HasPrefix(e, "AWS_") && !strings.HasPrefix(e, "XDG_") {
-			at.env = append(at.env, e)
+			t.env = append(t.env, e)
 		}
 	}
-	at.env = append(at.env, "HOME="+dir)
+	t.env = append(t.env, "HOME="+dir)
 	for _, name := range []string{"GOCACHE", "GOMODCACHE"} { // which are below the home
 		if value, err := exec.CommandContext(ctx, "go", "env", name).Output(); err == nil {
-			at.env = append(at.env, name+"="+strings.TrimSpace(string(value)))
+			t.env = append(t.env, name+"="+strings.TrimSpace(string(value)))
 		}
 	}
 	command := func(ctx context.Context, args ...string) ([]byte, error) {
 		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env, cmd.WaitDelay = at.env, 5*time.Second
+		cmd.Env, cmd.WaitDelay = t.env, 5*time.Second
 		return cmd.Output()
 	}
-	at.end = func() {
+	t.cleanup = func() {
 		_, _ = command(context.WithoutCancel(ctx), "local", "stop", "--purge", "--yes") // it ends with the directory anyway
 	}
 	if _, err := command(ctx, "local", "start"); err != nil {
-		return at, fmt.Errorf("start the local cloud: %w", err)
+		return t, fmt.Errorf("start the local cloud: %w", err)
 	}
 	text, err := command(ctx, "local", "status", "--output", "json")
 	if err != nil {
-		return at, fmt.Errorf("find the local cloud: %w", err)
+		return t, fmt.Errorf("find the local cloud: %w", err)
 	}
 	var info struct{ Endpoint, Region string }
 	if err := json.Unmarshal(text, &info); err != nil {
-		return at, fmt.Errorf("find the local cloud: %w", err)
+		return t, fmt.Errorf("find the local cloud: %w", err)
 	}
-	at.config = aws.Config{Region: info.Region, BaseEndpoint: &info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
-	return at, nil
+	t.config = aws.Config{Region: info.Region, BaseEndpoint: &info.Endpoint, Credentials: credentials.NewStaticCredentialsProvider("local", "local", "")}
+	return t, nil
 }
 
-// bookctl runs the program with what makes it mean the place. It is interrupted and
+// bookctl runs the program with the environment and the flags of the target. It is interrupted and
 // not killed, so that it can give its lock back.
-func (p place) bookctl(program string) conformance.Program {
+func (t target) bookctl(program string) conformance.Program {
 	return func(ctx context.Context, args ...string) (conformance.Output, error) {
 		if args[0] != "version" {
-			args = append(args, p.flags...)
+			args = append(args, t.flags...)
 		}
 		cmd := exec.CommandContext(ctx, program, args...)
-		cmd.Env = p.env
+		cmd.Env = t.env
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 		cmd.WaitDelay = 2 * time.Minute
-		cmd.SysProcAttr = apart() // a Ctrl-C on the terminal is for this program, which passes it on
+		cmd.SysProcAttr = ownProcessGroup() // a Ctrl-C on the terminal is for this program, which passes it on
 		var out, errs bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &errs
 		begun := time.Now()

@@ -27,19 +27,19 @@ type Output struct {
 // bookctl, as Ctrl-C does.
 type Program func(ctx context.Context, args ...string) (Output, error)
 
-// Hands change a stack without bookctl, and list what exists.
-type Hands interface {
-	// Drift changes the stack by hand and returns the fields that a plan has to show.
-	Drift(ctx context.Context, stack string) (fields []string, err error)
+// Account changes a stack without bookctl, and lists what exists.
+type Account interface {
+	// ChangeByHand changes the stack without bookctl and returns the fields that a plan has to show.
+	ChangeByHand(ctx context.Context, stack string) (fields []string, err error)
 	// Inventory lists the stack's resources in the account, one line each, and the
 	// kinds that could not be listed.
 	Inventory(ctx context.Context, stack string) (owned, unknown []string)
 }
 
-// Options are the options of Run. Bookctl, Hands and Stack are required.
+// Options are the options of Run. Bookctl, Account and Stack are required.
 type Options struct {
 	Bookctl Program
-	Hands   Hands
+	Account Account
 	// Stack is the name of the stack that is created and deleted. It must be new.
 	Stack string
 	// Tasks means that the endpoint runs tasks and databases: Run waits for them and
@@ -81,22 +81,22 @@ type run struct {
 // returns an error only if the stack may not be deleted.
 func Run(ctx context.Context, o Options) (Report, error) {
 	r := &run{Options: o, report: Report{Stack: o.Stack, Began: time.Now().UTC()}}
-	r.life(ctx)
+	r.steps(ctx)
 	err := r.clean(ctx)
 	r.report.Took = time.Since(r.report.Began)
 	return r.report, err
 }
 
-// life makes the steps. It skips those that need a stack if up has failed.
-func (r *run) life(ctx context.Context) {
+// steps takes the steps. It skips those that need a stack if up has failed.
+func (r *run) steps(ctx context.Context) {
 	if r.step(ctx, "nothing of that name is there", r.untouched) != nil {
 		r.exists = false
 		return
 	}
-	_ = r.step(ctx, "plan of a new stack", func(ctx context.Context) (string, error) { return "", r.plans(ctx, 2) })
+	_ = r.step(ctx, "plan of a new stack", func(ctx context.Context) (string, error) { return "", r.expectPlan(ctx, 2) })
 	if r.step(ctx, "up", func(ctx context.Context) (string, error) { return r.up(ctx, false) }) == nil {
 		_ = r.step(ctx, "up again changes nothing", r.upAgain)
-		_ = r.step(ctx, "the service answers", func(ctx context.Context) (string, error) { return r.use(ctx, false) })
+		_ = r.step(ctx, "the service answers", func(ctx context.Context) (string, error) { return r.useService(ctx, false) })
 		_ = r.step(ctx, "drift by hand is detected and repaired", r.drift)
 		_ = r.step(ctx, "scaling on and off", r.scaling)
 	} else {
@@ -111,7 +111,7 @@ func (r *run) life(ctx context.Context) {
 		return
 	}
 	if r.step(ctx, "restore from the snapshot", func(ctx context.Context) (string, error) { return r.up(ctx, false, "--restore", "latest") }) == nil {
-		_ = r.step(ctx, "the data is there", func(ctx context.Context) (string, error) { return r.use(ctx, true) })
+		_ = r.step(ctx, "the data is there", func(ctx context.Context) (string, error) { return r.useService(ctx, true) })
 	} else {
 		r.skip("the data is there")
 	}
@@ -131,7 +131,7 @@ func (r *run) clean(ctx context.Context) error {
 	defer cancel()
 	removed := r.step(ctx, "destroy with all snapshots", func(ctx context.Context) (string, error) { return r.destroy(ctx, "--purge-snapshots") })
 	left := r.step(ctx, "an inventory finds nothing", func(ctx context.Context) (string, error) {
-		owned, unknown := r.Hands.Inventory(ctx, r.Stack)
+		owned, unknown := r.Account.Inventory(ctx, r.Stack)
 		r.report.Left, r.report.Unlisted = owned, unknown
 		if len(owned) > 0 {
 			return "", fmt.Errorf("left: %s", strings.Join(owned, ", "))
@@ -175,7 +175,7 @@ func (r *run) note(format string, args ...any) {
 // call runs bookctl on the stack and adds the responses of the endpoint to the report.
 func (r *run) call(ctx context.Context, args ...string) (Output, error) {
 	out, err := r.Bookctl(ctx, append(args, "--stack", r.Stack, "--output", "json", "--verbose")...)
-	r.report.learn(out)
+	r.report.addCalls(out)
 	if err != nil {
 		return out, fmt.Errorf("run bookctl %s: %w", args[0], err)
 	}
@@ -188,11 +188,11 @@ func (r *run) expect(ctx context.Context, code int, args ...string) (Output, err
 	if err != nil || out.Code == code {
 		return out, err
 	}
-	return out, fmt.Errorf("bookctl %s ended with exit code %d and not %d%s", args[0], out.Code, code, out.why())
+	return out, fmt.Errorf("bookctl %s ended with exit code %d and not %d%s", args[0], out.Code, code, out.failure())
 }
 
-// why returns the error that bookctl printed.
-func (o Output) why() string {
+// failure returns the error that bookctl printed.
+func (o Output) failure() string {
 	for line := range strings.Lines(o.Stdout) {
 		var e struct{ Type, Error string }
 		if json.Unmarshal([]byte(line), &e) == nil && e.Type == "error" {
@@ -212,14 +212,14 @@ func (r *run) image() []string {
 // untouched checks that no such stack exists, so that Run does not delete somebody
 // else's.
 func (r *run) untouched(ctx context.Context) (string, error) {
-	owned, _ := r.Hands.Inventory(ctx, r.Stack)
+	owned, _ := r.Account.Inventory(ctx, r.Stack)
 	if len(owned) > 0 {
 		return "", fmt.Errorf("there is something of stack %s already: %s", r.Stack, strings.Join(owned, ", "))
 	}
 	return "", nil
 }
 
-func (r *run) plans(ctx context.Context, code int, args ...string) error {
+func (r *run) expectPlan(ctx context.Context, code int, args ...string) error {
 	out, err := r.expect(ctx, code, slices.Concat([]string{"plan"}, r.image(), args)...)
 	if err != nil && out.Code == 2 && code == 0 {
 		return fmt.Errorf("%w: %s", err, strings.Join(changesOf(out), "; "))
@@ -254,10 +254,10 @@ func (r *run) up(ctx context.Context, unchanged bool, args ...string) (string, e
 
 func (r *run) upAgain(ctx context.Context) (string, error) {
 	note, err := r.up(ctx, true)
-	return note, errors.Join(err, r.plans(ctx, 0))
+	return note, errors.Join(err, r.expectPlan(ctx, 0))
 }
 
-func (r *run) use(ctx context.Context, again bool) (string, error) {
+func (r *run) useService(ctx context.Context, again bool) (string, error) {
 	if !r.Tasks || r.Use == nil {
 		return "not tried: the endpoint runs no tasks", nil
 	}
@@ -268,7 +268,7 @@ func (r *run) use(ctx context.Context, again bool) (string, error) {
 }
 
 func (r *run) drift(ctx context.Context) (string, error) {
-	fields, err := r.Hands.Drift(ctx, r.Stack)
+	fields, err := r.Account.ChangeByHand(ctx, r.Stack)
 	if err != nil {
 		return "", fmt.Errorf("change the stack by hand: %w", err)
 	}
@@ -285,20 +285,20 @@ func (r *run) drift(ctx context.Context) (string, error) {
 	if _, upErr := r.up(ctx, false); upErr != nil {
 		return "", errors.Join(err, upErr)
 	}
-	return strings.Join(fields, ", "), errors.Join(err, r.plans(ctx, 0))
+	return strings.Join(fields, ", "), errors.Join(err, r.expectPlan(ctx, 0))
 }
 
 func (r *run) scaling(ctx context.Context) (string, error) {
 	if _, err := r.up(ctx, false, "--min", "1", "--max", "2"); err != nil {
 		return "", err
 	}
-	if err := r.plans(ctx, 0); err != nil {
+	if err := r.expectPlan(ctx, 0); err != nil {
 		return "", err
 	}
 	if _, err := r.up(ctx, false, "--max", "0"); err != nil {
 		return "", err
 	}
-	return "", r.plans(ctx, 0)
+	return "", r.expectPlan(ctx, 0)
 }
 
 func (r *run) destroy(ctx context.Context, args ...string) (string, error) {

@@ -54,7 +54,7 @@ func (f *fake) bookctl(ctx context.Context, args ...string) (Output, error) {
 	return out, nil
 }
 
-func (f *fake) Drift(context.Context, string) ([]string, error) {
+func (f *fake) ChangeByHand(context.Context, string) ([]string, error) {
 	f.calls = append(f.calls, "drift")
 	return []string{"health-check-interval"}, nil
 }
@@ -67,7 +67,7 @@ func (f *fake) Inventory(context.Context, string) (owned, unknown []string) {
 }
 
 func (f *fake) run(ctx context.Context) (Report, error) {
-	return Run(ctx, Options{Bookctl: f.bookctl, Hands: f, Stack: "conf-x", Restore: true, Timeout: time.Minute})
+	return Run(ctx, Options{Bookctl: f.bookctl, Account: f, Stack: "conf-x", Restore: true, Timeout: time.Minute})
 }
 
 func TestAStackIsTakenThroughItsLife(t *testing.T) {

@@ -53,8 +53,8 @@ func (s Step) outcome() string {
 // the operation, the duration, and the error if it failed.
 var callLine = pattern.New(`^\d\d:\d\d:\d\d aws (.+) ([A-Z][A-Za-z0-9]+) ([0-9.]+(?:µs|ms|s)|[0-9hm.]+s)(?:  (.*))?$`)
 
-// learn adds the responses of the endpoint from the output of a run of bookctl.
-func (r *Report) learn(out Output) {
+// addCalls adds the responses of the endpoint from the output of a run of bookctl.
+func (r *Report) addCalls(out Output) {
 	if r.calls == nil {
 		r.calls, r.errors, r.statuses = map[string]*callStats{}, map[string]int{}, map[string][]string{}
 	}

@@ -33,56 +33,56 @@ func (x Explanation) Show(show hint.Show) string {
 	return out
 }
 
-// OfRelease explains why a release did not come up. Again is how to go on once it
-// is fixed.
-func OfRelease(d Evidence, again hint.Message) Explanation {
-	_, revision, _ := strings.Cut(d.Wanted, ":")
-	s := explainer{d: d, again: again, next: again, outcome: "never became healthy"}
-	culprit := cmp.Or(d.Culprit(), &Task{})
-	if d.Complete {
+// OfRelease explains why a release did not come up. Retry is how to go on
+// once it is fixed.
+func OfRelease(e Evidence, retry hint.Message) Explanation {
+	_, revision, _ := strings.Cut(e.Wanted, ":")
+	s := explainer{evidence: e, retry: retry, next: retry, outcome: "never became healthy"}
+	culprit := cmp.Or(e.Culprit(), &Task{})
+	if e.Complete {
 		s.outcome = "is deployed, and the load balancer finds none of its tasks healthy"
 		if culprit.ExitCode != nil && *culprit.ExitCode == 0 && !culprit.FailedChecks() {
 			culprit = &Task{} // it was stopped, by ECS or by hand, and did not fail
 		}
 	}
-	if d.TakenBack == "" {
+	if e.TakenBack == "" {
 		s.explain(*culprit)
 	} else {
-		s.outcome = "was taken back: " + sentence(d.TakenBack)
+		s.outcome = "was taken back: " + sentence(e.TakenBack)
 	}
 	who := "Revision " + revision
-	if d.Restart {
+	if e.Restart {
 		who = "The new tasks of revision " + revision
 	}
-	s.words = append([]string{who + " " + s.outcome + "."}, s.words...)
-	_, serving, _ := strings.Cut(d.Serving, ":")
+	s.sentences = append([]string{who + " " + s.outcome + "."}, s.sentences...)
+	_, serving, _ := strings.Cut(e.Serving, ":")
 	switch {
-	case serving != "" && d.TakenBack != "":
-		s.say("Revision %s has all requests again.", serving)
-	case serving != "" && d.Restart:
-		s.say("The tasks from before are still serving.")
-	case d.Restart:
-		s.say("Nothing serves now.")
+	case serving != "" && e.TakenBack != "":
+		s.add("Revision %s has all requests again.", serving)
+	case serving != "" && e.Restart:
+		s.add("The tasks from before are still serving.")
+	case e.Restart:
+		s.add("Nothing serves now.")
 	case serving != "":
-		s.say("Revision %s is still serving.", serving)
-	case d.Complete:
-		s.say("Nothing serves now.")
+		s.add("Revision %s is still serving.", serving)
+	case e.Complete:
+		s.add("Nothing serves now.")
 	default:
-		s.say("Nothing serves yet.")
+		s.add("Nothing serves yet.")
 	}
-	return Explanation{Text: strings.Join(s.words, " "), Hint: s.next}
+	return Explanation{Text: strings.Join(s.sentences, " "), Hint: s.next}
 }
 
 // explainer is an explanation in progress.
 type explainer struct {
-	d     Evidence
-	words []string
-	again hint.Message
-	next  hint.Message
+	evidence  Evidence
+	sentences []string
+	retry     hint.Message // how to go on once the cause is fixed
+	next      hint.Message
 	// outcome is what became of the release, in words that follow its name.
 	outcome string
-	// silent is the port that the load balancer gets no answer on.
-	silent string
+	// silentPort is the port that the load balancer gets no answer on.
+	silentPort string
 	// hosts reports whether the answer to the check may be one to its Host header.
 	hosts bool
 }
@@ -92,8 +92,8 @@ const (
 	notPlaced  = "could not be placed"
 )
 
-func (s *explainer) say(format string, args ...any) {
-	s.words = append(s.words, fmt.Sprintf(format, args...))
+func (s *explainer) add(format string, args ...any) {
+	s.sentences = append(s.sentences, fmt.Sprintf(format, args...))
 }
 
 // explain finds what became of the release's last task. What AWS says outright comes
@@ -104,7 +104,7 @@ func (s *explainer) explain(t Task) {
 		reasons = strings.TrimSpace(reasons + " " + t.ContainerReason)
 	}
 	event := func(text string) string {
-		for _, e := range s.d.Events {
+		for _, e := range s.evidence.Events {
 			if strings.Contains(e.Message, text) {
 				return e.Message
 			}
@@ -123,88 +123,110 @@ func (s *explainer) explain(t Task) {
 	}
 	name := "Task " + t.ShortID()
 	switch {
-	case strings.Contains(reasons, "CannotPull") && strings.Contains(strings.ToLower(reasons), "toomanyrequests"):
-		s.outcome = notStarted
-		s.say("The registry of its image lets %s pull nothing for now: %s.", "task "+t.ShortID(), sentence(reasons))
-		s.next = hint.New("wait until it does, log in to it with --registry-secret, or give a copy of the image in ECR with --image; %s", s.again)
 	case strings.Contains(reasons, "CannotPull"):
 		s.outcome = notStarted
-		s.say("%s could not pull its image: %s.", name, sentence(reasons))
-		switch {
-		case strings.Contains(reasons, "no space left on device"):
-			s.next = hint.New("give the tasks more disk: %s", hint.Command("up", "--ephemeral-storage", "50"))
-		case unreached.MatchString(reasons):
-			s.next = hint.New("%s shows whether routes or rules were changed by hand; with --vpc, look at the subnets' routes and network ACLs", hint.Command("plan"))
-		default:
-			s.next = hint.New("check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, %s builds one", hint.Command("up", "--image", "build"))
-		}
+		s.unpulled(t, reasons)
 	case strings.Contains(reasons, "CannotStartContainer"), strings.Contains(reasons, "CannotCreateContainer"):
 		s.outcome = notStarted
-		s.say("%s could not start its container: %s.", name, sentence(reasons))
-		s.next = hint.New("look at the image's entry point, --command and --user; %s", s.again)
+		s.add("%s could not start its container: %s.", name, sentence(reasons))
+		s.next = hint.New("look at the image's entry point, --command and --user; %s", s.retry)
 	case strings.Contains(reasons, "registry auth from asm"):
-		s.say("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
+		s.add("%s could not log in to the registry of its image: %s.", name, sentence(reasons))
 		s.next = hint.New(`check the secret of --registry-secret: it has to exist, to be {"username":"…","password":"…"}, and to let the execution role read it`)
 	case strings.Contains(reasons, "ResourceInitializationError") && (deniedText.MatchString(reasons) || strings.Contains(reasons, noKey)):
 		s.outcome = notStarted
 		s.denied(name, reasons)
 	case strings.Contains(reasons, "ResourceInitializationError"):
 		s.outcome = notStarted
-		s.say("%s could not be prepared: %s.", name, sentence(reasons))
-		s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
-		if m := missingKey.FindStringSubmatch(reasons); m != nil {
-			s.next = hint.New("add the key %s to the secret, or name another with %s; %s", m[1], hint.Command("up", "--secret", "NAME=ARN:KEY"), s.again)
-		} else if strings.Contains(reasons, "invalid character") {
-			s.next = hint.New("the secret has to be a JSON object, since one of its keys is asked for; %s", s.again)
-		}
+		s.unprepared(name, reasons)
 	case said(vCPUs) != "" || said(aboveLimit) != "":
 		s.outcome = notPlaced
-		text, next := ofTasks(s.d.Spot, s.d.OnDemand, sentence(cmp.Or(said(vCPUs), said(aboveLimit))))
-		s.say("%s", text)
+		text, next := ofTasks(s.evidence.Spot, s.evidence.OnDemand, sentence(cmp.Or(said(vCPUs), said(aboveLimit))))
+		s.add("%s", text)
 		s.next = next
 	case said(accountBlocked) != "" || said(noCapacity) != "":
 		s.outcome = notPlaced
 		x := OfAnswer("", sentence(cmp.Or(said(accountBlocked), said(noCapacity))))
-		s.say("%s.", x.Text)
+		s.add("%s.", x.Text)
 		s.next = x.Hint
 	case t.ID == "" && said("unable to place a task") != "":
 		s.outcome = notPlaced
 		s.unplaced(said("unable to place a task"))
 	case strings.Contains(reasons, "OutOfMemory") || t.ExitCode != nil && *t.ExitCode == 137 && strings.Contains(reasons, "emory"):
-		s.say("%s ran out of memory: %s.", name, sentence(reasons))
+		s.add("%s ran out of memory: %s.", name, sentence(reasons))
 		s.next = hint.New("give the tasks more with --memory")
 	case s.databaseReason() != "":
-		s.say("It can't reach the database: %q.", s.databaseReason())
-		if s.d.Database != "" {
-			s.say("RDS says that the database is %s.", s.d.Database)
-		}
-		s.health(t, name)
-		s.next = hint.New("%s shows the state of the database; %s repairs its rules, its password and the secret", hint.Command("status"), hint.Command("up"))
-		if strings.Contains(s.databaseReason(), "28P01") {
-			// RDS does not show which password a database has, so up can't see it.
-			s.next = hint.New("%s if the secret was changed by hand; %s if the database was: it gives both a new one", hint.Command("up"), hint.Command("db", "rotate-password"))
-		}
+		s.withoutDatabase(t, name)
 	case t.ExitCode != nil && !t.FailedChecks():
 		s.crash(t, name, reasons)
 	default:
-		s.health(t, name)
-		s.output()
-		s.next = hint.New("%s shows what the tasks write; %s", hint.Command("logs"), s.again)
-		switch {
-		case s.hosts:
-			s.next = hint.New("the check's Host header is the address and port of the task: where the app accepts certain hosts only (Django's ALLOWED_HOSTS, Rails' config.hosts), have it accept that one for this path; %s", s.next)
-		case s.silent != "":
-			s.next = hint.New("if the program listens on another port than %s, name it with --container-port; %s", s.silent, s.next)
-		}
+		s.unhealthy(t, name)
+	}
+}
+
+// unpulled describes a task whose image could not be pulled.
+func (s *explainer) unpulled(t Task, reasons string) {
+	if strings.Contains(strings.ToLower(reasons), "toomanyrequests") {
+		s.add("The registry of its image lets task %s pull nothing for now: %s.", t.ShortID(), sentence(reasons))
+		s.next = hint.New("wait until it does, log in to it with --registry-secret, or give a copy of the image in ECR with --image; %s", s.retry)
+		return
+	}
+	s.add("Task %s could not pull its image: %s.", t.ShortID(), sentence(reasons))
+	switch {
+	case strings.Contains(reasons, "no space left on device"):
+		s.next = hint.New("give the tasks more disk: %s", hint.Command("up", "--ephemeral-storage", "GIB"))
+	case unreached.MatchString(reasons):
+		s.next = hint.New("%s shows whether routes or rules were changed by hand; with --vpc, look at the subnets' routes and network ACLs", hint.Command("plan"))
+	default:
+		s.next = hint.New("check that the image exists, that the tasks may pull it, and that it is for their architecture (--arch); without an image of your own, %s builds one", hint.Command("up", "--image", "build"))
+	}
+}
+
+// unprepared describes a task whose secrets, logs or network could not be prepared, where
+// AWS does not say that it was denied.
+func (s *explainer) unprepared(name, reasons string) {
+	s.add("%s could not be prepared: %s.", name, sentence(reasons))
+	s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
+	if m := missingKey.FindStringSubmatch(reasons); m != nil {
+		s.next = hint.New("add the key %s to the secret, or name another with %s; %s", m[1], hint.Command("up", "--secret", "NAME=ARN:KEY"), s.retry)
+	} else if strings.Contains(reasons, "invalid character") {
+		s.next = hint.New("the secret has to be a JSON object, since one of its keys is asked for; %s", s.retry)
+	}
+}
+
+// withoutDatabase describes a task whose program can't reach the database.
+func (s *explainer) withoutDatabase(t Task, name string) {
+	s.add("It can't reach the database: %q.", s.databaseReason())
+	if s.evidence.Database != "" {
+		s.add("RDS says that the database is %s.", s.evidence.Database)
+	}
+	s.health(t, name)
+	s.next = hint.New("%s shows the state of the database; %s repairs its rules, its password and the secret", hint.Command("status"), hint.Command("up"))
+	if strings.Contains(s.databaseReason(), "28P01") {
+		// RDS does not show which password a database has, so up can't see it.
+		s.next = hint.New("%s if the secret was changed by hand; %s if the database was: it gives both a new one", hint.Command("up"), hint.Command("db", "rotate-password"))
+	}
+}
+
+// unhealthy describes a task that runs, and fails its checks.
+func (s *explainer) unhealthy(t Task, name string) {
+	s.health(t, name)
+	s.output()
+	s.next = hint.New("%s shows what the tasks write; %s", hint.Command("logs"), s.retry)
+	switch {
+	case s.hosts:
+		s.next = hint.New("the check's Host header is the address and port of the task: where the app accepts certain hosts only (Django's ALLOWED_HOSTS, Rails' config.hosts), have it accept that one for this path; %s", s.next)
+	case s.silentPort != "":
+		s.next = hint.New("if the program listens on another port than %s, name it with --container-port; %s", s.silentPort, s.next)
 	}
 }
 
 // unplaced describes tasks that ECS finds no place for. "Internal error" is all that
 // it says of a zone which Fargate does not serve.
 func (s *explainer) unplaced(event string) {
-	s.say("ECS says: %s.", sentence(event))
+	s.add("ECS says: %s.", sentence(event))
 	var zones, unserved []string
-	for _, z := range s.d.Zones {
+	for _, z := range s.evidence.Zones {
 		zones = append(zones, z.String())
 		if z.Unserved {
 			unserved = append(unserved, z.String())
@@ -212,10 +234,10 @@ func (s *explainer) unplaced(event string) {
 	}
 	switch {
 	case unserved != nil:
-		s.say("Fargate does not serve zone %s.", strings.Join(unserved, " and "))
+		s.add("Fargate does not serve zone %s.", strings.Join(unserved, " and "))
 		s.next = hint.New("create the stack again, in zones that Fargate serves: %s, which keeps a snapshot, and then %s", hint.Command("destroy"), hint.Command("up", "--restore", "latest"))
 	case zones != nil:
-		s.say("The tasks are to run in %s.", strings.Join(zones, " and "))
+		s.add("The tasks are to run in %s.", strings.Join(zones, " and "))
 		s.next = hint.New("try again later; where it stays so, ask AWS Support whether Fargate serves these zones")
 	default:
 		s.next = hint.New("try again later")
@@ -245,7 +267,7 @@ func (s *explainer) denied(name, reasons string) {
 	secret := "a secret"
 	if m := secretARN.FindStringSubmatch(reasons); m != nil {
 		secret = "the secret " + m[1]
-		if family, _, _ := strings.Cut(s.d.Wanted, ":"); m[1] == strings.TrimSuffix(family, "-app")+"/database" {
+		if family, _, _ := strings.Cut(s.evidence.Wanted, ":"); m[1] == strings.TrimSuffix(family, "-app")+"/database" {
 			secret = "the database's secret"
 		}
 	}
@@ -271,13 +293,13 @@ func (s *explainer) denied(name, reasons string) {
 	if _, said, ok := strings.Cut(reasons, "AccessDeniedException: "); ok {
 		reasons = said // before it stands how ECS came to ask
 	}
-	s.say("%s was not allowed to %s: %s.", name, what, sentence(reasons))
+	s.add("%s was not allowed to %s: %s.", name, what, sentence(reasons))
 	limit := Limit(reasons, "the execution role")
 	switch {
 	case strings.Contains(reasons, "permissions boundary"):
 		s.next = hint.New("extend the permissions boundary of the stack's roles, or give them another with %s", hint.Command("up", "--permissions-boundary", "ARN"))
 	case limit != "":
-		s.next = hint.New("%s forbids %s: have it changed where it is kept; %s", limit, cmp.Or(action, "that"), s.again)
+		s.next = hint.New("%s forbids %s: have it changed where it is kept; %s", limit, cmp.Or(action, "that"), s.retry)
 	case own != "":
 		s.next = hint.New("%s repairs the execution role; if it is denied elsewhere, look at %s policy and the organization's", hint.Command("up"), own)
 	default:
@@ -293,43 +315,43 @@ func (s *explainer) crash(t Task, name, reasons string) {
 	if !t.Started.IsZero() && t.Stopped.After(t.Started) {
 		after = fmt.Sprintf(" after %.0f s", t.Stopped.Sub(t.Started).Seconds())
 	}
-	s.say("%s exited %d%s%s.", name, *t.ExitCode, after, prefixed(", ", t.killed()))
+	s.add("%s exited %d%s%s.", name, *t.ExitCode, after, prefixed(", ", t.killed()))
 	if reasons != "" && !strings.HasPrefix(reasons, "Essential container") {
-		s.say("%s.", sentence(reasons))
+		s.add("%s.", sentence(reasons))
 	}
 	s.output()
 	if cause := s.likely(); cause != "" {
-		s.say("Likely cause: %s.", cause)
+		s.add("Likely cause: %s.", cause)
 	}
-	s.next = hint.New("%s shows all that it wrote; %s", hint.Command("logs", "--task", t.ShortID()), s.again)
+	s.next = hint.New("%s shows all that it wrote; %s", hint.Command("logs", "--task", t.ShortID()), s.retry)
 }
 
 // health describes checks that fail, with what was answered.
 func (s *explainer) health(t Task, name string) {
-	for _, x := range s.d.Targets {
+	for _, x := range s.evidence.Targets {
 		if x.Health == "unhealthy" && x.Description != "" {
 			s.unanswered(x.Address[strings.LastIndexByte(x.Address, ':')+1:], x.Description)
-			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(x.Description))
+			s.add("The load balancer's health check%s fails: %s.", prefixed(" of ", s.evidence.HealthPath), sentence(x.Description))
 			return
 		}
 	}
 	// Between a task that failed its checks and the next one none is registered.
-	if s.d.Complete && len(s.d.Targets) == 0 && !t.FailedChecks() {
-		s.say("No task is registered with the load balancer.")
+	if s.evidence.Complete && len(s.evidence.Targets) == 0 && !t.FailedChecks() {
+		s.add("No task is registered with the load balancer.")
 		return
 	}
-	for _, e := range s.d.Events {
+	for _, e := range s.evidence.Events {
 		if m := unhealthyEvent.FindStringSubmatch(e.Message); m != nil {
 			s.unanswered(m[1], m[2])
-			s.say("The load balancer's health check%s fails: %s.", prefixed(" of ", s.d.HealthPath), sentence(m[2]))
+			s.add("The load balancer's health check%s fails: %s.", prefixed(" of ", s.evidence.HealthPath), sentence(m[2]))
 			return
 		}
 	}
 	switch {
 	case t.Reason != "":
-		s.say("%s was stopped: %s.", name, sentence(t.Reason))
-	case len(s.d.Events) > 0:
-		s.say("ECS says: %s.", sentence(s.d.Events[0].Message))
+		s.add("%s was stopped: %s.", name, sentence(t.Reason))
+	case len(s.evidence.Events) > 0:
+		s.add("ECS says: %s.", sentence(s.evidence.Events[0].Message))
 	}
 }
 
@@ -348,25 +370,25 @@ func (s *explainer) unanswered(port, why string) {
 	if port == "" || strings.Contains(why, "with these codes") {
 		return
 	}
-	s.silent = port
+	s.silentPort = port
 	if strings.Contains(why, "timed out") {
-		s.say("Nothing answers HTTP on port %s in time.", port)
+		s.add("Nothing answers HTTP on port %s in time.", port)
 		return
 	}
-	s.say("Nothing answers HTTP on port %s.", port)
+	s.add("Nothing answers HTTP on port %s.", port)
 }
 
 // output quotes the part of the program's output that says why it ended.
 func (s *explainer) output() {
-	if lines := causes(s.d.Output); lines != nil {
-		s.say("Last output: %s.", strings.Join(lines, ", "))
+	if lines := causes(s.evidence.Output); lines != nil {
+		s.add("Last output: %s.", strings.Join(lines, ", "))
 	}
 }
 
 // likely reads the cause from what the program wrote last.
 func (s *explainer) likely() string {
-	last := s.d.Output[max(0, len(s.d.Output)-20):] // before that it may have said anything
-	text := strings.Join(append(causes(s.d.Output), last...), "\n")
+	last := s.evidence.Output[max(0, len(s.evidence.Output)-20):] // before that it may have said anything
+	text := strings.Join(append(causes(s.evidence.Output), last...), "\n")
 	if m := unset.FindStringSubmatch(text); m != nil {
 		return m[1] + " unset"
 	}
@@ -386,22 +408,22 @@ func (s *explainer) likely() string {
 // refused says what the container lacks for what it tried, by the definition of its task; ""
 // if that does not tell.
 func (s *explainer) refused(text string) string {
-	user, _, _ := strings.Cut(s.d.User, ":")
+	user, _, _ := strings.Cut(s.evidence.User, ":")
 	root := user == "" || user == "0" || user == "root"
 	for line := range strings.Lines(strings.ToLower(text)) {
 		switch {
-		case strings.Contains(line, "read-only file system") && s.d.ReadOnly:
+		case strings.Contains(line, "read-only file system") && s.evidence.ReadOnly:
 			return "its root file system is read-only (--read-only-root)"
 		case root:
 		case strings.Contains(line, "operation not permitted"):
-			return "it needs a right that user " + s.d.User + " does not have (--user)"
+			return "it needs a right that user " + s.evidence.User + " does not have (--user)"
 		case !strings.Contains(line, "permission denied"), strings.Contains(line, "permission denied for"): // PostgreSQL's
-		case lowPort(line) != 0 && lowPort(line) != s.d.Port: // on that of the definition all users may
-			return fmt.Sprintf("only root may listen on port %d, which is not the container port %d (--container-port)", lowPort(line), s.d.Port)
-		case s.d.ReadOnly:
-			return "it may not do what it tries: the container runs as user " + s.d.User + ", with a read-only file system"
+		case lowPort(line) != 0 && lowPort(line) != s.evidence.Port: // on that of the definition all users may
+			return fmt.Sprintf("only root may listen on port %d, which is not the container port %d (--container-port)", lowPort(line), s.evidence.Port)
+		case s.evidence.ReadOnly:
+			return "it may not do what it tries: the container runs as user " + s.evidence.User + ", with a read-only file system"
 		default:
-			return "it may not do what it tries: the container runs as user " + s.d.User
+			return "it may not do what it tries: the container runs as user " + s.evidence.User
 		}
 	}
 	return ""
@@ -426,7 +448,7 @@ var unset = pattern.New(`\b([A-Z][A-Z0-9_]+) is not set`)
 
 // databaseReason is why bookapi waits for the database, as it logs it.
 func (s *explainer) databaseReason() string {
-	for _, line := range slices.Backward(s.d.Output) {
+	for _, line := range slices.Backward(s.evidence.Output) {
 		var l struct{ Msg, Reason string }
 		if json.Unmarshal([]byte(line), &l) != nil {
 			continue

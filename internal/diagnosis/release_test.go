@@ -140,7 +140,7 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		}), []string{"could not be prepared"}, "the secret has to be a JSON object, since one of its keys is asked for"},
 		"an image that is larger than the disk": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
 			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: failed to extract layer sha256:abc: write /var/lib/containerd/x: no space left on device: unknown"
-		}), []string{"could not pull its image"}, "'bookctl up --ephemeral-storage 50'"},
+		}), []string{"could not pull its image"}, "'bookctl up --ephemeral-storage GIB'"},
 		"a registry that can't be reached": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
 			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: pull image manifest has been retried 5 time(s): failed to do request: dial tcp 52.216.1.1:443: i/o timeout"
 		}), []string{"could not pull its image"}, "'bookctl plan' shows whether routes or rules were changed by hand; with --vpc,"},

@@ -33,7 +33,7 @@ var errArchive = errors.New("there is no image to take from it")
 
 // Archive is an image in a file or a directory.
 type Archive struct {
-	// Transport is DockerArchive, OCILayout or OCIArchive.
+	// Transport is "docker-archive", "oci" or "oci-archive".
 	Transport string
 	// Path is the file or directory.
 	Path string

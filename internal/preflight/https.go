@@ -45,7 +45,7 @@ func checkHTTPS(ctx context.Context, c provision.Clients, in Intent) error {
 func checkCertificate(ctx context.Context, client *acm.Client, want provision.Settings) error {
 	out, err := client.DescribeCertificate(ctx, &acm.DescribeCertificateInput{CertificateArn: &want.Certificate})
 	switch {
-	case isCode(err, "ResourceNotFoundException"):
+	case provision.IsCode(err, "ResourceNotFoundException"):
 		return fmt.Errorf("certificate %s does not exist in this account and region", want.Certificate)
 	case err != nil:
 		return fmt.Errorf("describe certificate %s: %w", want.Certificate, err)

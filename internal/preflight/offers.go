@@ -31,7 +31,7 @@ func readOffers(ctx context.Context, client *rds.Client, class string) (offers, 
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if isCode(err, "InvalidParameterValue", "InvalidParameterCombination") {
+		if provision.IsCode(err, "InvalidParameterValue", "InvalidParameterCombination") {
 			break // RDS does not know the class
 		}
 		if err != nil {

@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/aws/smithy-go"
-
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/partition"
@@ -305,10 +303,4 @@ func (in Intent) databaseUnchanged() bool {
 	return have.DBVersion != "" && in.hasPlace() &&
 		have.DBVersion == want.DBVersion && have.DBClass == want.DBClass && have.DBMultiAZ == want.DBMultiAZ &&
 		have.DBInsights == want.DBInsights && have.DBStorage == want.DBStorage && have.DBMaxStorage == want.DBMaxStorage
-}
-
-// isCode reports whether an error is an API error with one of the codes.
-func isCode(err error, codes ...string) bool {
-	var api smithy.APIError
-	return errors.As(err, &api) && slices.Contains(codes, api.ErrorCode())
 }

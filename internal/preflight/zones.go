@@ -77,7 +77,7 @@ func openZones(ctx context.Context, client *ec2.Client, region string) ([]string
 	out, err := client.DescribeAvailabilityZones(ctx, &ec2.DescribeAvailabilityZonesInput{Filters: []ec2types.Filter{
 		{Name: aws.String("zone-type"), Values: []string{"availability-zone"}},
 	}})
-	if isCode(err, "OptInRequired", "AuthFailure") {
+	if provision.IsCode(err, "OptInRequired", "AuthFailure") {
 		return nil, hint.With(fmt.Errorf("region %s can't be used: %w", region, err), "enable it for the account (AWS console, Account, AWS Regions), or choose another with --region")
 	}
 	if err != nil {

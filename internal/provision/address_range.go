@@ -6,8 +6,8 @@ import (
 	"net/netip"
 )
 
-// DefaultCIDR is the IPv4 range of the VPC of a new stack.
-const DefaultCIDR = "10.0.0.0/16"
+// defaultCIDR is the IPv4 range of the VPC of a new stack.
+const defaultCIDR = "10.0.0.0/16"
 
 // The limits of the range of a stack's VPC. EC2 takes /16 to /28, and recommends the
 // ranges of RFC 1918; others can be somebody else's on the internet. A stack has four
@@ -26,7 +26,7 @@ var private = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustPars
 func checkCIDR(text string) string {
 	p, err := netip.ParsePrefix(text)
 	if err != nil || !p.Addr().Is4() {
-		return fmt.Sprintf("CIDR %q: give an IPv4 range such as %s", text, DefaultCIDR)
+		return fmt.Sprintf("CIDR %q: give an IPv4 range such as %s", text, defaultCIDR)
 	}
 	if p.Bits() < largestVPC || p.Bits() > smallestVPC {
 		return fmt.Sprintf("CIDR %s: a VPC is /%d at most, and the four subnets of a stack need /%d at least", text, largestVPC, smallestVPC)

@@ -10,7 +10,7 @@ import (
 func TestTheSubnetsArePartsOfTheirVPC(t *testing.T) {
 	t.Parallel()
 	const smallestSubnet = 27 // of a load balancer
-	public, private := subnetCIDRs(DefaultCIDR)
+	public, private := subnetCIDRs(defaultCIDR)
 	if got := fmt.Sprint(public, private); got != "[10.0.0.0/24 10.0.1.0/24] [10.0.10.0/24 10.0.11.0/24]" {
 		t.Errorf("those of stacks that were made before the range could be chosen have moved: %s", got)
 	}

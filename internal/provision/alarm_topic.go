@@ -111,14 +111,14 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 	}
 	arn := t.arn(account, "sns", t.topicName())
 	out, err := t.topics.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
-	if isCode(err, "NotFound", "NotFoundException") {
+	if IsCode(err, "NotFound", "NotFoundException") {
 		return nil, none, nil
 	}
 	if err != nil {
 		return nil, graph.State{}, fmt.Errorf("describe topic %s: %w", t.topicName(), err)
 	}
 	tags, err := t.topicTags(ctx, arn)
-	if isCode(err, "ResourceNotFound", "ResourceNotFoundException", "NotFound") {
+	if IsCode(err, "ResourceNotFound", "ResourceNotFoundException", "NotFound") {
 		return nil, none, nil
 	}
 	if err != nil {
@@ -129,7 +129,7 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 	pages := sns.NewListSubscriptionsByTopicPaginator(t.topics, &sns.ListSubscriptionsByTopicInput{TopicArn: &arn})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if isCode(err, "NotFound", "NotFoundException") {
+		if IsCode(err, "NotFound", "NotFoundException") {
 			return nil, none, nil
 		}
 		if err != nil {
@@ -292,7 +292,7 @@ func (t *AlarmTopic) unsubscribe(ctx context.Context, _ []graph.Change) error {
 	if live == nil || live.former == "" {
 		return nil
 	}
-	if _, err := t.topics.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &live.former}); err != nil && !isCode(err, "NotFound", "NotFoundException") {
+	if _, err := t.topics.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &live.former}); err != nil && !IsCode(err, "NotFound", "NotFoundException") {
 		return fmt.Errorf("end the subscription of %s to topic %s: %w", live.tags[tagAlarmEmail], t.topicName(), err)
 	}
 	return nil
@@ -302,7 +302,7 @@ func (t *AlarmTopic) unsubscribe(ctx context.Context, _ []graph.Change) error {
 // deleted by themselves.
 // https://docs.aws.amazon.com/sns/latest/dg/sns-delete-subscription-topic.html
 func (t *AlarmTopic) Delete(ctx context.Context) error {
-	if _, err := t.topics.DeleteTopic(ctx, &sns.DeleteTopicInput{TopicArn: aws.String(t.ID())}); err != nil && !isCode(err, "NotFound", "NotFoundException") {
+	if _, err := t.topics.DeleteTopic(ctx, &sns.DeleteTopicInput{TopicArn: aws.String(t.ID())}); err != nil && !IsCode(err, "NotFound", "NotFoundException") {
 		return fmt.Errorf("delete topic %s: %w", t.topicName(), err)
 	}
 	return nil
@@ -317,7 +317,7 @@ func (a alarmAccess) topicKind() inventory.Kind {
 		}
 		arn := a.arn(account, "sns", a.names().AlarmTopic())
 		tags, err := a.topicTags(ctx, arn)
-		if isCode(err, "ResourceNotFound", "ResourceNotFoundException", "NotFound", "NotFoundException") {
+		if IsCode(err, "ResourceNotFound", "ResourceNotFoundException", "NotFound", "NotFoundException") {
 			return nil, nil
 		}
 		if err != nil || tags[TagStack] != a.stack {
@@ -342,9 +342,9 @@ func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string,
 	}
 	out, err := c.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
 	switch {
-	case isCode(err, "NotFound", "NotFoundException"):
+	case IsCode(err, "NotFound", "NotFoundException"):
 		return "", hint.With(fmt.Errorf("alarm topic %s: %w", arn, errNoTopic), "create it, or give the ARN of another one")
-	case isCode(err, "AuthorizationError", "AuthorizationErrorException", "AccessDenied", "AccessDeniedException"):
+	case IsCode(err, "AuthorizationError", "AuthorizationErrorException", "AccessDenied", "AccessDeniedException"):
 		return fmt.Sprintf("whether topic %s takes alarms can't be seen: its owner does not let its policy be read", arn), nil
 	case err != nil:
 		return "", fmt.Errorf("describe topic %s: %w", arn, err)

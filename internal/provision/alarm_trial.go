@@ -49,18 +49,18 @@ type AlarmAudience struct {
 	Silent bool `json:"silent,omitempty" doc:"The actions of the alarms are disabled, as they are while the stack is paused and before it first serves."`
 }
 
-// ErrNoAlarms is the error of a stack without alarms, and ErrSilent that of alarms whose
+// errNoAlarms is the error of a stack without alarms, and errSilent that of alarms whose
 // actions are disabled.
 var (
-	ErrNoAlarms = errors.New("the stack has no alarms")
-	ErrSilent   = errors.New("its actions are disabled, as they are while the stack is paused and before it first serves")
+	errNoAlarms = errors.New("the stack has no alarms")
+	errSilent   = errors.New("its actions are disabled, as they are while the stack is paused and before it first serves")
 )
 
 // ReadAlarms lists the alarms of a stack.
 func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (AlarmList, error) {
 	a := newAlarmAccess(identity{stack: stack, region: c.IAM.Options().Region}, c, s)
 	if !a.wanted() {
-		return AlarmList{}, hint.With(ErrNoAlarms, "%s makes them", hint.Command("up", "--alarm-email", "ADDRESS"))
+		return AlarmList{}, hint.With(errNoAlarms, "%s makes them", hint.Command("up", "--alarm-email", "ADDRESS"))
 	}
 	out := AlarmList{To: a.email + a.topic}
 	all, err := a.all(ctx)
@@ -78,7 +78,7 @@ func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (Alarm
 	switch {
 	case err == nil && rule.State == eventtypes.RuleStateEnabled:
 		out.Alarms = append(out.Alarms, Alarm{Name: alarmRelease, Description: "ECS ended the rollout of a release as failed"})
-	case err != nil && !isCode(err, "ResourceNotFoundException"):
+	case err != nil && !IsCode(err, "ResourceNotFoundException"):
 		return out, fmt.Errorf("describe rule %s: %w", a.names().ReleaseRule(), err)
 	}
 	if a.email == "" {
@@ -126,7 +126,7 @@ func TestAlarm(ctx context.Context, c Clients, stack string, s Settings, name, b
 		return nil
 	}
 	if !aws.ToBool(x.ActionsEnabled) {
-		return hint.With(fmt.Errorf("alarm %s: %w", name, ErrSilent), "%s has the stack serve, and enables the actions of its alarms", hint.Command("up"))
+		return hint.With(fmt.Errorf("alarm %s: %w", name, errSilent), "%s has the stack serve, and enables the actions of its alarms", hint.Command("up"))
 	}
 	reason := "This is a test by " + by + ": nothing is wrong"
 	if x.StateValue == types.StateValueAlarm { // without a change of state nobody is notified

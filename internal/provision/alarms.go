@@ -287,7 +287,7 @@ func (a alarmAccess) alarmTags(ctx context.Context, all map[string]types.MetricA
 		}
 		each.Go(func() error {
 			list, err := a.watch.ListTagsForResource(ctx, &cloudwatch.ListTagsForResourceInput{ResourceARN: x.AlarmArn})
-			if isCode(err, "ResourceNotFoundException", "ResourceNotFound") {
+			if IsCode(err, "ResourceNotFoundException", "ResourceNotFound") {
 				return nil // gone, or not visible there yet
 			}
 			if err != nil {
@@ -438,7 +438,7 @@ func (a alarmAccess) remove(ctx context.Context, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	if _, err := a.watch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: names}); err != nil && !isCode(err, "ResourceNotFound", "ResourceNotFoundException") {
+	if _, err := a.watch.DeleteAlarms(ctx, &cloudwatch.DeleteAlarmsInput{AlarmNames: names}); err != nil && !IsCode(err, "ResourceNotFound", "ResourceNotFoundException") {
 		return fmt.Errorf("delete the alarms of stack %s: %w", a.stack, err)
 	}
 	return nil

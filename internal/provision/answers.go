@@ -165,7 +165,7 @@ func (a *AnswerGuard) attempt(ctx context.Context, in middleware.FinalizeInput, 
 	if r, ok := in.Request.(*smithyhttp.Request); ok && r.URL != nil {
 		host = r.URL.Host
 	}
-	silence := &NoAnswerError{
+	silence := &noAnswerError{
 		Service: awsmiddleware.GetServiceID(ctx), Operation: awsmiddleware.GetOperationName(ctx),
 		Host: host, Limit: a.limit(), Tries: attempts.n,
 	}
@@ -203,9 +203,9 @@ func (e *RefusedUntilError) Answer() string {
 
 func (e *RefusedUntilError) Unwrap() error { return e.err }
 
-// NoAnswerError is that of a call which was sent and not answered in time. Nobody
+// noAnswerError is that of a call which was sent and not answered in time. Nobody
 // knows whether it was carried out.
-type NoAnswerError struct {
+type noAnswerError struct {
 	Service, Operation, Host string
 	// Limit is how long each of the Tries was waited for.
 	Limit time.Duration
@@ -215,7 +215,7 @@ type NoAnswerError struct {
 	cause error // what ended the wait before the limit, or nil
 }
 
-func (e *NoAnswerError) Error() string {
+func (e *noAnswerError) Error() string {
 	if e.cause != nil {
 		return "no answer: " + e.cause.Error()
 	}
@@ -227,15 +227,15 @@ func (e *NoAnswerError) Error() string {
 }
 
 // Reason is how the engine reports it while it goes on waiting.
-func (e *NoAnswerError) Reason() string {
+func (e *noAnswerError) Reason() string {
 	return fmt.Sprintf("no answer from %s to %s", e.Service, e.Operation)
 }
 
 // RetryableError reports to the SDK whether to try again.
-func (e *NoAnswerError) RetryableError() bool { return e.again }
+func (e *noAnswerError) RetryableError() bool { return e.again }
 
 // Unwrap makes it one of the connection's errors, which are ambiguous.
-func (e *NoAnswerError) Unwrap() []error {
+func (e *noAnswerError) Unwrap() []error {
 	sent := &smithyhttp.RequestSendError{Err: errors.New("no answer")}
 	if e.cause != nil {
 		return []error{sent, e.cause}
@@ -286,13 +286,13 @@ func (c cutting) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// IncompleteError is that of a call whose answer is none.
-type IncompleteError struct{ text string }
+// incompleteError is that of a call whose answer is none.
+type incompleteError struct{ text string }
 
-func (e *IncompleteError) Error() string { return e.text }
+func (e *incompleteError) Error() string { return e.text }
 
 func incomplete(text string) error {
-	return hint.With(&IncompleteError{text},
+	return hint.With(&incompleteError{text},
 		"AWS does not answer so: check the endpoint (AWS_ENDPOINT_URL) and what is between it and this machine; then run the same command again, which finds what was made")
 }
 

@@ -32,7 +32,8 @@ func message(err error) string {
 	return ""
 }
 
-func isCode(err error, codes ...string) bool {
+// IsCode reports whether err is an error of AWS with one of the codes.
+func IsCode(err error, codes ...string) bool {
 	c := code(err)
 	for _, want := range codes {
 		if c == want {
@@ -270,7 +271,7 @@ var taken = []string{
 
 // NameTaken reports whether a create call was refused because something has the name
 // already.
-func NameTaken(err error) bool { return isCode(err, taken...) }
+func NameTaken(err error) bool { return IsCode(err, taken...) }
 
 // Exists reports whether a create call was refused because such a resource is there
 // already. It may be another owner's, and it may be the stack's own, made by a call
@@ -279,7 +280,7 @@ func NameTaken(err error) bool { return isCode(err, taken...) }
 func Exists(err error) bool {
 	// https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html
 	// A CNAME that "already exists" is a conflict with another record.
-	return NameTaken(err) || isCode(err, "InvalidSubnet.Conflict", "DuplicateListener") || says(err, "InvalidChangeBatch", "but it already exists")
+	return NameTaken(err) || IsCode(err, "InvalidSubnet.Conflict", "DuplicateListener") || says(err, "InvalidChangeBatch", "but it already exists")
 }
 
 // expired are the codes of credentials that were good once, or never were:
@@ -309,7 +310,7 @@ func ClockOff(err error, now time.Time) (off time.Duration, known bool) {
 
 // Expired reports whether the credentials are expired or invalid, so that no further
 // call can succeed.
-func Expired(err error) bool { return isCode(err, expired...) }
+func Expired(err error) bool { return IsCode(err, expired...) }
 
 // actionPrefixes are the names that IAM has for the services.
 // https://docs.aws.amazon.com/service-authorization/latest/reference/reference_policies_actions-resources-contextkeys.html
@@ -335,7 +336,7 @@ var actionPrefixes = map[string]string{
 // was not allowed. The action is the call's own; where AWS names another one,
 // such as iam:PassRole, its message is to be shown as well.
 func Denied(err error) (action string, ok bool) {
-	if !isCode(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "AuthorizationError") {
+	if !IsCode(err, "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "UnauthorizedAccess", "AuthorizationError") {
 		return "", false
 	}
 	var call *smithy.OperationError

@@ -93,7 +93,7 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		return live, graph.State{Phase: graph.Ready, ID: own.arn, Owner: c.stack}, nil
 	}
 	detail, err := c.describe(ctx, own.arn)
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, absent, nil
 	}
 	if err != nil {
@@ -111,7 +111,7 @@ func (c *Certificate) Read(ctx context.Context) (*liveCertificate, graph.State, 
 		note := fmt.Sprintf("%s is %s", own.arn, ending(detail))
 		if last := slices.MaxFunc(all, func(x, y ownCertificate) int { return x.created.Compare(y.created) }); last.arn != own.arn {
 			later, err := c.describe(ctx, last.arn)
-			if err != nil && !isCode(err, "ResourceNotFoundException") {
+			if err != nil && !IsCode(err, "ResourceNotFoundException") {
 				return nil, graph.State{}, err
 			}
 			if err == nil {
@@ -176,7 +176,7 @@ func (c *Certificate) replacedBy(own ownCertificate, all []ownCertificate) []str
 func (c *Certificate) deleteReplaced(ctx context.Context, _ []graph.Change) error {
 	for _, arn := range c.Last().replaced {
 		err := c.deleteCertificate(ctx, arn)
-		if isCode(err, "ResourceInUseException") {
+		if IsCode(err, "ResourceInUseException") {
 			if c.inUse == nil {
 				c.inUse = map[string]bool{}
 			}
@@ -346,7 +346,7 @@ func (c *Certificate) makeRecord(ctx context.Context, _ []graph.Change) error {
 func (c *Certificate) Delete(ctx context.Context) error {
 	arn := c.ID()
 	detail, err := c.describe(ctx, arn)
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil
 	}
 	if err != nil {
@@ -362,7 +362,7 @@ func (c *Certificate) Delete(ctx context.Context) error {
 
 func (c *Certificate) deleteCertificate(ctx context.Context, arn string) error {
 	_, err := c.acm.DeleteCertificate(ctx, &acm.DeleteCertificateInput{CertificateArn: &arn})
-	if err != nil && !isCode(err, "ResourceNotFoundException") {
+	if err != nil && !IsCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("delete certificate %s: %w", arn, err)
 	}
 	return nil
@@ -384,7 +384,7 @@ func (c *Certificate) deleteRecord(ctx context.Context, record *r53types.Resourc
 		}
 		return false, err
 	})
-	if errors.Is(err, ErrNoZone) {
+	if errors.Is(err, errNoZone) {
 		return nil // the record went with its zone
 	}
 	if len(found) == 0 || err != nil {
@@ -524,7 +524,7 @@ func ownCertificates(ctx context.Context, client *acm.Client, stack, domain stri
 			continue
 		}
 		tags, err := client.ListTagsForCertificate(ctx, &acm.ListTagsForCertificateInput{CertificateArn: x.CertificateArn})
-		if isCode(err, "ResourceNotFoundException") {
+		if IsCode(err, "ResourceNotFoundException") {
 			continue
 		}
 		if err != nil {

@@ -219,12 +219,12 @@ func (c *Cluster) Delete(ctx context.Context) error {
 		}
 		arn := aws.ToString(t.TaskArn)
 		_, err := c.ecs.StopTask(ctx, &ecs.StopTaskInput{Cluster: aws.String(c.clusterName()), Task: &arn, Reason: aws.String("bookctl destroys the stack")})
-		if err != nil && !isCode(err, "InvalidParameterException") { // it is gone
+		if err != nil && !IsCode(err, "InvalidParameterException") { // it is gone
 			return fmt.Errorf("stop task %s: %w", arn, err)
 		}
 	}
 	_, err = c.ecs.DeleteCluster(ctx, &ecs.DeleteClusterInput{Cluster: aws.String(c.clusterName())})
-	if err != nil && !isCode(err, "ClusterNotFoundException") {
+	if err != nil && !IsCode(err, "ClusterNotFoundException") {
 		return fmt.Errorf("delete cluster %s: %w", c.clusterName(), err)
 	}
 	return nil

@@ -131,7 +131,7 @@ func TestSnapshotsOfANamesakeAreSpared(t *testing.T) {
 	var ids, purged, latest []string
 	for _, s := range ofStack("book", "eu-west-1", found) {
 		ids = append(ids, s.ID)
-		if s.Purgeable() {
+		if s.purgeable() {
 			purged = append(purged, s.ID)
 		}
 		if s.Taken() {

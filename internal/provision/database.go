@@ -185,7 +185,7 @@ func (d rdsAccess) instance(ctx context.Context) (*types.DBInstance, error) {
 func (d rdsAccess) lookup(ctx context.Context) (*types.DBInstance, error) {
 	name := d.databaseName()
 	out, err := d.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
-	if isCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
+	if IsCode(err, "DBInstanceNotFound") || err == nil && len(out.DBInstances) == 0 {
 		return nil, nil
 	}
 	if err != nil {
@@ -504,7 +504,7 @@ const mostRefused = 10 * time.Minute
 // mostRefused, it is one that says so.
 func (d rdsAccess) persistent(refused *refusals, db *types.DBInstance, err error) error {
 	switch {
-	case !isCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":
+	case !IsCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":
 		refused.end()
 		return err
 	case !refused.last(mostRefused, time.Now()):

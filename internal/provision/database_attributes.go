@@ -120,7 +120,7 @@ func (d rdsAccess) startInstance(ctx context.Context) error {
 	if err != nil {
 		err = fmt.Errorf("start database %s: %w", d.databaseName(), err)
 	}
-	if isCode(err, "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault") {
+	if IsCode(err, "InsufficientDBInstanceCapacity", "InsufficientDBInstanceCapacityFault") {
 		err = hint.Add(err, hint.New("try again later; or %s", anotherClass()))
 	}
 	return err

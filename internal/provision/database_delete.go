@@ -71,7 +71,7 @@ func (d *Database) Delete(ctx context.Context) error {
 		in.SkipFinalSnapshot, in.FinalDBSnapshotIdentifier = aws.Bool(false), aws.String(d.sent.final)
 	}
 	_, err := d.rds.DeleteDBInstance(ctx, in)
-	if err != nil && !isCode(err, "DBInstanceNotFound") {
+	if err != nil && !IsCode(err, "DBInstanceNotFound") {
 		return d.refusal(db, "delete database "+*d.identifier(), err)
 	}
 	return nil
@@ -146,7 +146,7 @@ func (d *Database) gone(ctx context.Context) (st graph.State, taking bool, err e
 	}
 	waiting := graph.State{Phase: graph.Terminating, ID: name, Owner: d.stack}
 	out, err := d.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name})
-	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+	if IsCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 		waiting.Note = "final snapshot " + name + " is not visible yet"
 		return waiting, false, nil
 	}
@@ -211,7 +211,7 @@ func unlocked(db *types.DBInstance) hint.Message {
 // temporary error.
 func (d *Database) refusal(db *types.DBInstance, what string, err error) error {
 	status := aws.ToString(db.DBInstanceStatus)
-	if !isCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
+	if !IsCode(err, "InvalidDBInstanceState") || databasePhase(status) != graph.Unrecoverable {
 		return d.persistent(&d.sent.refused, db, fmt.Errorf("%s: %w", what, err))
 	}
 	next := d.remedy(db, "")

@@ -238,7 +238,7 @@ func (g *DBParameterGroup) changedIn(ctx context.Context, name string) (found []
 		return found, nil
 	}
 	set, err := g.list(ctx, &rds.DescribeDBParametersInput{DBParameterGroupName: &name, Source: aws.String("user")})
-	if isCode(err, "DBParameterGroupNotFound") {
+	if IsCode(err, "DBParameterGroupNotFound") {
 		return nil, nil
 	}
 	if err != nil {
@@ -284,7 +284,7 @@ func (g *DBParameterGroup) deleteOthers(ctx context.Context, free []string) erro
 			continue
 		}
 		err := g.deleteGroup(ctx, name)
-		if isCode(err, "InvalidDBParameterGroupState") {
+		if IsCode(err, "InvalidDBParameterGroupState") {
 			if g.refused == nil {
 				g.refused = map[string]string{}
 			}
@@ -315,7 +315,7 @@ func (g *DBParameterGroup) DeletesSynchronously() {}
 
 func (g *DBParameterGroup) deleteGroup(ctx context.Context, name string) error {
 	_, err := g.rds.DeleteDBParameterGroup(ctx, &rds.DeleteDBParameterGroupInput{DBParameterGroupName: &name})
-	if err != nil && !isCode(err, "DBParameterGroupNotFound") {
+	if err != nil && !IsCode(err, "DBParameterGroupNotFound") {
 		return fmt.Errorf("delete DB parameter group %s: %w", name, err)
 	}
 	return nil

@@ -102,7 +102,7 @@ func (d *Database) samePassword(ctx context.Context, x, y string) (bool, error) 
 	var passwords []string
 	for _, version := range []string{x, y} {
 		c, _, err := readVersion(ctx, d.secrets, d.secret.secretName(), &version)
-		if isCode(err, "ResourceNotFoundException") || errors.Is(err, errNoPassword) {
+		if IsCode(err, "ResourceNotFoundException") || errors.Is(err, errNoPassword) {
 			return false, nil
 		}
 		if err != nil {
@@ -218,7 +218,7 @@ func RotatePassword(ctx context.Context, c Clients, stack string, progress func(
 	}
 	// Whatever is in it, or is not, a rotation makes it right.
 	current, _, err := readCredentials(ctx, c.Secrets, s.secretName())
-	if err != nil && !errors.Is(err, errNoPassword) && !isCode(err, "ResourceNotFoundException") {
+	if err != nil && !errors.Is(err, errNoPassword) && !IsCode(err, "ResourceNotFoundException") {
 		return err
 	}
 	if current.Password, err = s.random(ctx); err != nil {

@@ -106,7 +106,7 @@ func (g *DBSubnetGroup) describe(ctx context.Context) (*types.DBSubnetGroup, err
 		}
 	}
 	out, err := g.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: aws.String(g.groupName())})
-	if isCode(err, "DBSubnetGroupNotFoundFault") || err == nil && len(out.DBSubnetGroups) == 0 {
+	if IsCode(err, "DBSubnetGroupNotFoundFault") || err == nil && len(out.DBSubnetGroups) == 0 {
 		return nil, nil
 	}
 	if err != nil {
@@ -179,7 +179,7 @@ func (g *DBSubnetGroup) setSubnets(ctx context.Context, _ []graph.Change) error 
 		return nil
 	}
 	err = fmt.Errorf("set the subnets of DB subnet group %s: %w", g.groupName(), err)
-	if isCode(err, "SubnetAlreadyInUse") {
+	if IsCode(err, "SubnetAlreadyInUse") {
 		return hint.With(err, "name the subnets that are in use in --db-subnets too: RDS moves no database out of one; a snapshot can be restored into another stack, with --stack")
 	}
 	return err
@@ -188,7 +188,7 @@ func (g *DBSubnetGroup) setSubnets(ctx context.Context, _ []graph.Change) error 
 // Delete deletes the group.
 func (g *DBSubnetGroup) Delete(ctx context.Context) error {
 	_, err := g.rds.DeleteDBSubnetGroup(ctx, &rds.DeleteDBSubnetGroupInput{DBSubnetGroupName: aws.String(g.groupName())})
-	if err != nil && !isCode(err, "DBSubnetGroupNotFoundFault") {
+	if err != nil && !IsCode(err, "DBSubnetGroupNotFoundFault") {
 		return fmt.Errorf("delete DB subnet group %s: %w", g.groupName(), err)
 	}
 	return nil

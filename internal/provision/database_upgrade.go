@@ -113,7 +113,7 @@ func (s *UpgradeSnapshot) Create(ctx context.Context) (string, error) {
 	_, err = s.rds.CreateDBSnapshot(ctx, &rds.CreateDBSnapshotInput{
 		DBInstanceIdentifier: aws.String(s.databaseName()), DBSnapshotIdentifier: &s.asked, Tags: toRDSTags(tags),
 	})
-	if isCode(err, "DBSnapshotAlreadyExists") {
+	if IsCode(err, "DBSnapshotAlreadyExists") {
 		err = nil
 	}
 	if err != nil {
@@ -200,7 +200,7 @@ func StandardSupportEnds(ctx context.Context, client *rds.Client, version string
 // silent reports whether an endpoint does not have the call, as emulators: it answers with an
 // error of RDS's for that, or with a page of HTML instead of what RDS sends.
 func silent(err error) bool {
-	return isCode(err, "InvalidAction", "NotImplemented") || err != nil && (strings.Contains(err.Error(), "deserializing xml error response") || strings.Contains(err.Error(), "the answer is a web page"))
+	return IsCode(err, "InvalidAction", "NotImplemented") || err != nil && (strings.Contains(err.Error(), "deserializing xml error response") || strings.Contains(err.Error(), "the answer is a web page"))
 }
 
 // ErrNotUpgraded is wrapped by the error of a run whose upgrade RDS refused after its

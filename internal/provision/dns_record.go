@@ -115,7 +115,7 @@ func (d *DNSRecord) Read(ctx context.Context) (*liveDNSRecord, graph.State, erro
 func (d *DNSRecord) read(ctx context.Context) (*liveDNSRecord, graph.State, error) {
 	zone := d.zone
 	err := zone.choose(ctx, zone.domain, types.RRTypeA, func(r *types.ResourceRecordSet) bool { return aliasTarget(r) != "" && aliasTarget(r) == d.target() })
-	if errors.Is(err, ErrNoZone) && d.lb.DNSName() == "" {
+	if errors.Is(err, errNoZone) && d.lb.DNSName() == "" {
 		return nil, absent, nil // nothing of it is there, and nothing can be made
 	}
 	if err != nil {
@@ -147,7 +147,7 @@ func (d *DNSRecord) readAny(ctx context.Context) (*liveDNSRecord, graph.State, e
 			}
 			return have != nil, err
 		})
-		if errors.Is(err, ErrNoZone) {
+		if errors.Is(err, errNoZone) {
 			continue
 		}
 		if live != nil {

@@ -35,12 +35,12 @@ func compared[L any](r graph.Shape[*L], live, want L) string {
 	return shown(drift)
 }
 
-var ownTags = map[string]string{TagStack: "book", TagResource: "thing", TagVersion: "2"}
+var ownTags = map[string]string{TagStack: "book", TagResource: "thing", tagVersion: "2"}
 
 func TestTagDrift(t *testing.T) {
 	t.Parallel()
 	for want, live := range map[string]map[string]string{
-		"": {TagStack: "book", TagResource: "thing", TagVersion: "1", "team": "theirs"},
+		"": {TagStack: "book", TagResource: "thing", tagVersion: "1", "team": "theirs"},
 		"tag bookctl:resource: (none) → thing; tag bookctl:version: (none) → 2": {TagStack: "book"},
 	} {
 		if got := shown(tagDrift(live, ownTags)); got != want {
@@ -264,7 +264,7 @@ func TestTaskDefinitionDrift(t *testing.T) {
 		c.Environment = slices.Clone(c.Environment)
 		return &types.TaskDefinition{
 			Cpu: want.Cpu, Memory: want.Memory, RuntimePlatform: want.RuntimePlatform, Status: "ACTIVE", ContainerDefinitions: []types.ContainerDefinition{c},
-		}, map[string]string{TagStack: "book", TagResource: "thing", TagVersion: "1", tagSpec: definitionDigest(want)}
+		}, map[string]string{TagStack: "book", TagResource: "thing", tagVersion: "1", tagSpec: definitionDigest(want)}
 	}
 	for drift, change := range map[string]func(*types.TaskDefinition, map[string]string){
 		"":                func(*types.TaskDefinition, map[string]string) {},

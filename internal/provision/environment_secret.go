@@ -135,7 +135,7 @@ func ReadOwnSecrets(ctx context.Context, c Clients, stack string) (OwnSecrets, e
 			"%s brings it back", hint.AWS("secretsmanager", "restore-secret", "--secret-id", o.secret.secretName()))
 	}
 	out, err := c.Secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &o.arn})
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return o, nil // it has no value yet
 	}
 	if err != nil {
@@ -362,7 +362,7 @@ func (s *EnvironmentSecret) version(ctx context.Context, arn, version string) (m
 		in.VersionId = &version
 	}
 	out, err := s.secrets.GetSecretValue(ctx, in)
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, nil //nolint:nilnil // none
 	}
 	if err != nil {

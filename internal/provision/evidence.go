@@ -173,7 +173,7 @@ func (t *TargetGroup) health(ctx context.Context) ([]diagnosis.Target, error) {
 // targetHealth is what the load balancer thinks of the targets of a group.
 func targetHealth(ctx context.Context, client *elb.Client, group string) ([]diagnosis.Target, error) {
 	out, err := client.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: &group})
-	if isCode(err, "TargetGroupNotFound") {
+	if IsCode(err, "TargetGroupNotFound") {
 		return nil, nil
 	}
 	if err != nil {
@@ -203,7 +203,7 @@ func (l *LogGroup) tail(ctx context.Context, stream string, lines int32) ([]stri
 	in := &cloudwatchlogs.GetLogEventsInput{LogGroupName: aws.String(l.groupName()), LogStreamName: &stream, Limit: &lines, StartFromHead: aws.Bool(false)}
 	for page := 1; ; page++ {
 		out, err := l.logs.GetLogEvents(ctx, in)
-		if isCode(err, "ResourceNotFoundException") {
+		if IsCode(err, "ResourceNotFoundException") {
 			return nil, nil
 		}
 		if err != nil {

@@ -130,7 +130,7 @@ func (g *externalSecrets) check(ctx context.Context) (warnings []string, err err
 func describeExternal(ctx context.Context, c *secretsmanager.Client, s externalSecret) error {
 	out, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &s.arn})
 	switch {
-	case isCode(err, "ResourceNotFoundException"):
+	case IsCode(err, "ResourceNotFoundException"):
 		return hint.With(fmt.Errorf("there is no secret %s in Secrets Manager", s), "create it, or give the ARN of another one: %s prints it", hint.AWS("secretsmanager", "describe-secret", "--secret-id", "NAME", "--query", "ARN", "--output", "text"))
 	case err != nil:
 		return fmt.Errorf("describe secret %s: %w", s, err)

@@ -15,9 +15,9 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 )
 
-// ErrNoZone is wrapped by the error of a domain that no public hosted zone of
+// errNoZone is wrapped by the error of a domain that no public hosted zone of
 // the account is for.
-var ErrNoZone = errors.New("this account has no public hosted zone for it")
+var errNoZone = errors.New("this account has no public hosted zone for it")
 
 // hostedZone is the Route 53 zone that a domain's records go into. It is looked
 // up when it is first asked for. The zone is its owner's, and never changed but
@@ -70,7 +70,7 @@ func (z *hostedZone) list(ctx context.Context) ([]publicZone, error) {
 		}
 	}
 	if found == nil {
-		return nil, hint.With(fmt.Errorf("domain %s: %w", z.domain, ErrNoZone),
+		return nil, hint.With(fmt.Errorf("domain %s: %w", z.domain, errNoZone),
 			"make one, or leave --domain out and point the domain to the load balancer yourself, with --certificate")
 	}
 	z.zones = found

@@ -118,7 +118,7 @@ func (m *Image) describe(ctx context.Context, digest string) (*types.ImageDetail
 	out, err := m.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{
 		RepositoryName: aws.String(m.repository.repositoryName()), ImageIds: []types.ImageIdentifier{{ImageDigest: &digest}},
 	})
-	if isCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
+	if IsCode(err, "ImageNotFoundException", "RepositoryNotFoundException") {
 		return nil, nil
 	}
 	if err != nil {

@@ -106,7 +106,7 @@ func (g *InternetGateway) attach(ctx context.Context, _ []graph.Change) error {
 	_, err := g.ec2.AttachInternetGateway(ctx, &ec2.AttachInternetGatewayInput{
 		InternetGatewayId: aws.String(g.ID()), VpcId: aws.String(g.vpc.ID()),
 	})
-	g.doubtful = isCode(err, "Resource.AlreadyAssociated")
+	g.doubtful = IsCode(err, "Resource.AlreadyAssociated")
 	if err != nil && !g.doubtful {
 		return fmt.Errorf("attach %s to %s: %w", g.ID(), g.vpc.ID(), err)
 	}
@@ -172,7 +172,7 @@ func (n ec2Access) detach(ctx context.Context, id, own string) error {
 		}
 	}
 	_, err = n.ec2.DetachInternetGateway(ctx, &ec2.DetachInternetGatewayInput{InternetGatewayId: &id, VpcId: &vpc})
-	if err != nil && !isCode(err, "Gateway.NotAttached") && !notFound(err) {
+	if err != nil && !IsCode(err, "Gateway.NotAttached") && !notFound(err) {
 		return fmt.Errorf("detach %s from %s: %w", id, vpc, err)
 	}
 	return nil

@@ -172,7 +172,7 @@ func (l *Listener) rules(ctx context.Context, listener *string) (out map[string]
 	out = map[string]string{}
 	for in := (&elb.DescribeRulesInput{ListenerArn: listener}); ; {
 		page, err := l.elb.DescribeRules(ctx, in)
-		if isCode(err, "ListenerNotFound") {
+		if IsCode(err, "ListenerNotFound") {
 			return out, own, nil
 		}
 		if err != nil {
@@ -475,7 +475,7 @@ func (l *Listener) removeExtra(ctx context.Context, changes []graph.Change) erro
 func (l *Listener) deleteRules(ctx context.Context, changes []graph.Change) error {
 	for _, c := range changes {
 		arn := strings.TrimPrefix(c.Field, extraRuleOf)
-		if _, err := l.elb.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: &arn}); err != nil && !isCode(err, "RuleNotFound") {
+		if _, err := l.elb.DeleteRule(ctx, &elb.DeleteRuleInput{RuleArn: &arn}); err != nil && !IsCode(err, "RuleNotFound") {
 			return fmt.Errorf("delete rule %s: %w", arn, err)
 		}
 	}
@@ -506,7 +506,7 @@ func (l *Listener) DeletesSynchronously() {}
 
 func (l *Listener) remove(ctx context.Context, arn string) error {
 	_, err := l.elb.DeleteListener(ctx, &elb.DeleteListenerInput{ListenerArn: &arn})
-	if err != nil && !isCode(err, "ListenerNotFound") {
+	if err != nil && !IsCode(err, "ListenerNotFound") {
 		return fmt.Errorf("delete listener %s: %w", arn, err)
 	}
 	return nil

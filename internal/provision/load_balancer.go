@@ -203,7 +203,7 @@ func (l *LoadBalancer) leaveFormer(ctx context.Context) error {
 // readAttributes returns the attributes; nil is for a load balancer that is gone.
 func (l *LoadBalancer) readAttributes(ctx context.Context, arn *string) (map[string]string, error) {
 	out, err := l.elb.DescribeLoadBalancerAttributes(ctx, &elb.DescribeLoadBalancerAttributesInput{LoadBalancerArn: arn})
-	if isCode(err, "LoadBalancerNotFound") {
+	if IsCode(err, "LoadBalancerNotFound") {
 		return nil, nil
 	}
 	if err != nil {
@@ -239,7 +239,7 @@ func (l *LoadBalancer) describe(ctx context.Context) (balancer, error) {
 	}
 	arn := aws.ToString(live.LoadBalancerArn)
 	tags, err := l.tagsOf(ctx, arn)
-	if isCode(err, "LoadBalancerNotFound") {
+	if IsCode(err, "LoadBalancerNotFound") {
 		return balancer{}, nil
 	}
 	return balancer{live, tags[arn]}, err
@@ -248,7 +248,7 @@ func (l *LoadBalancer) describe(ctx context.Context) (balancer, error) {
 // lookup returns the load balancer, or nil.
 func (l *LoadBalancer) lookup(ctx context.Context) (*types.LoadBalancer, error) {
 	out, err := l.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{l.loadBalancerName()}})
-	if isCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
+	if IsCode(err, "LoadBalancerNotFound") || err == nil && len(out.LoadBalancers) == 0 {
 		return nil, nil
 	}
 	if err != nil {
@@ -432,7 +432,7 @@ func (l *LoadBalancer) Delete(ctx context.Context) error {
 		return hint.With(fmt.Errorf("delete load balancer %s: %s", l.loadBalancerName(), err.Error()),
 			"remove the VPC link, endpoint service or target group of a network load balancer that uses it; then run the same command again")
 	}
-	if err != nil && !isCode(err, "LoadBalancerNotFound") {
+	if err != nil && !IsCode(err, "LoadBalancerNotFound") {
 		return fmt.Errorf("delete load balancer %s: %w", l.loadBalancerName(), err)
 	}
 	return nil
@@ -455,7 +455,7 @@ func (b elbAccess) kind(name string, named func(context.Context) ([]string, erro
 			var out []inventory.Item
 			for _, arn := range arns {
 				tags, err := b.tagsOf(ctx, arn)
-				if isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound") {
+				if IsCode(err, "LoadBalancerNotFound", "TargetGroupNotFound") {
 					continue
 				}
 				if err != nil {

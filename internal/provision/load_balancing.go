@@ -125,7 +125,7 @@ func (b elbAccess) withoutGone(ctx context.Context, found elbObservation) (elbOb
 // goneSince says of the error of a call that names several resources of load balancing that
 // one of them is gone.
 func goneSince(err error) bool {
-	return isCode(err, "LoadBalancerNotFound", "TargetGroupNotFound", "ListenerNotFound")
+	return IsCode(err, "LoadBalancerNotFound", "TargetGroupNotFound", "ListenerNotFound")
 }
 
 // listenersOf are all listeners of a load balancer; none where that is gone.

@@ -136,7 +136,7 @@ func (l *LogGroup) Read(ctx context.Context) (*liveLogGroup, graph.State, error)
 // tagsOf lists the tags of a group; nil is for one that is gone.
 func (g logsAccess) tagsOf(ctx context.Context, arn string) (map[string]string, error) {
 	out, err := g.logs.ListTagsForResource(ctx, &cloudwatchlogs.ListTagsForResourceInput{ResourceArn: &arn})
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, nil
 	}
 	if err != nil {
@@ -270,7 +270,7 @@ func (l *LogGroup) Delete(ctx context.Context) error {
 	if says(err, "ValidationException", "deletion protection") {
 		return hint.Add(fmt.Errorf("delete log group %s: %w", l.groupName(), err), unprotectedLog(l.groupName()))
 	}
-	if err != nil && !isCode(err, "ResourceNotFoundException") {
+	if err != nil && !IsCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("delete log group %s: %w", l.groupName(), err)
 	}
 	return nil

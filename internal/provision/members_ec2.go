@@ -95,7 +95,7 @@ func unfiltered(input, answer any) error {
 	if id == "" {
 		return nil
 	}
-	return hint.With(&IncompleteError{"the endpoint ignores filters: it lists " + id + ", which does not have the tags that were asked for"},
+	return hint.With(&incompleteError{"the endpoint ignores filters: it lists " + id + ", which does not have the tags that were asked for"},
 		"nothing was touched: use an endpoint that filters by tag, as AWS does; %s needs none", hint.Command("up", "--local"))
 }
 

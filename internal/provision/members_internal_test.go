@@ -35,7 +35,7 @@ func TestAnEndpointThatIgnoresFiltersIsNamed(t *testing.T) {
 			}
 			continue
 		}
-		var odd *IncompleteError
+		var odd *incompleteError
 		if !errors.As(err, &odd) || !strings.Contains(err.Error(), "ignores filters: it lists vpc-default") || !strings.Contains(hint.Of(err).String(), "use an endpoint that filters by tag") {
 			t.Errorf("%s: %v, next: %s", name, err, hint.Of(err).String())
 		}

@@ -118,7 +118,7 @@ func (n ec2Access) openACL(ctx context.Context, acl *string, changes []graph.Cha
 			NetworkAclId: acl, Egress: &egress, RuleNumber: aws.Int32(openEntry), RuleAction: types.RuleActionAllow,
 			Protocol: aws.String("-1"), CidrBlock: aws.String(anywhere),
 		})
-		if err != nil && !isCode(err, "NetworkAclEntryAlreadyExists") {
+		if err != nil && !IsCode(err, "NetworkAclEntryAlreadyExists") {
 			return fmt.Errorf("make entry %s of %s: %w", entryName(openEntry, egress), aws.ToString(acl), err)
 		}
 	}

@@ -222,7 +222,7 @@ func (c ecsAccess) listTasks(ctx context.Context, what string, lists ...*ecs.Lis
 		pages := ecs.NewListTasksPaginator(c.ecs, in)
 		for pages.HasMorePages() {
 			page, err := pages.NextPage(ctx)
-			if isCode(err, "ClusterNotFoundException", "ServiceNotFoundException") {
+			if IsCode(err, "ClusterNotFoundException", "ServiceNotFoundException") {
 				return nil, nil
 			}
 			if err != nil {

@@ -57,7 +57,7 @@ func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
 	pages := cloudwatchlogs.NewFilterLogEventsPaginator(o.logs, in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if isCode(err, "ResourceNotFoundException") {
+		if IsCode(err, "ResourceNotFoundException") {
 			return nil
 		}
 		if err != nil {

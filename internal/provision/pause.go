@@ -47,8 +47,8 @@ func pausedSince(tags map[string]string) time.Time {
 	return at
 }
 
-// ErrReplicated is wrapped by the error of a pause that RDS refuses for its replicas.
-var ErrReplicated = errors.New("RDS does not stop a database with read replicas")
+// errReplicated is wrapped by the error of a pause that RDS refuses for its replicas.
+var errReplicated = errors.New("RDS does not stop a database with read replicas")
 
 // Pause is a stack being paused: its tasks go to zero, and its database is stopped. It
 // takes up where one that was cut off has ended, and changes nothing of a paused stack.
@@ -121,10 +121,10 @@ func (d rdsAccess) stoppable(db *rdstypes.DBInstance) error {
 		return hint.With(fmt.Errorf("database %s is a read replica of %s: RDS stops none", name, source), "promote it first, or scale the stack down with %s", hint.Command("up", "--count", "1"))
 	}
 	if replicas := db.ReadReplicaDBClusterIdentifiers; len(replicas) > 0 {
-		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), ErrReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica-db-cluster", "--db-cluster-identifier", replicas[0]))
+		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), errReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica-db-cluster", "--db-cluster-identifier", replicas[0]))
 	}
 	if replicas := db.ReadReplicaDBInstanceIdentifiers; len(replicas) > 0 {
-		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), ErrReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica", "--db-instance-identifier", replicas[0]))
+		return hint.With(fmt.Errorf("database %s has %s: %w", name, strings.Join(replicas, ", "), errReplicated), "delete or promote them first: %s", hint.AWS("rds", "promote-read-replica", "--db-instance-identifier", replicas[0]))
 	}
 	switch status := aws.ToString(db.DBInstanceStatus); {
 	case status == dbStopped:
@@ -284,7 +284,7 @@ func (p Pause) stop(ctx context.Context, data rdsAccess) error {
 			return "", err
 		}
 		_, err = data.rds.StopDBInstance(ctx, &rds.StopDBInstanceInput{DBInstanceIdentifier: &name})
-		switch busy := isCode(err, "InvalidDBInstanceState"); {
+		switch busy := IsCode(err, "InvalidDBInstanceState"); {
 		case err == nil:
 			return "database stopping", nil
 		case busy && !refused.last(longestRefusal, time.Now()): // it may be, since a moment ago

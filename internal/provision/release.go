@@ -276,7 +276,7 @@ func (s *Service) markServed(ctx context.Context) error {
 		return nil
 	}
 	_, err := s.ecs.TagResource(ctx, &ecs.TagResourceInput{ResourceArn: &arn, Tags: toECSTags(map[string]string{tagServed: "true"})})
-	if err != nil && !isCode(err, "InvalidParameterException", "ClientException", "ResourceNotFoundException") {
+	if err != nil && !IsCode(err, "InvalidParameterException", "ClientException", "ResourceNotFoundException") {
 		return fmt.Errorf("note on %s that it has served: %w", nameInARN(arn), err)
 	}
 	return nil

@@ -103,21 +103,21 @@ func (r *ReleaseAlarm) Read(ctx context.Context) (*liveReleaseAlarm, graph.State
 		return nil, graph.State{}, err
 	}
 	out, err := r.bus.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: aws.String(r.ruleName())})
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, none, nil
 	}
 	if err != nil {
 		return nil, graph.State{}, fmt.Errorf("describe rule %s: %w", r.ruleName(), err)
 	}
 	tags, err := r.ruleTags(ctx, aws.ToString(out.Arn))
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, none, nil
 	}
 	if err != nil {
 		return nil, graph.State{}, err
 	}
 	targets, err := r.bus.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: out.Name})
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, none, nil
 	}
 	if err != nil {
@@ -211,7 +211,7 @@ func (r *ReleaseAlarm) setTargets(ctx context.Context, _ []graph.Change) error {
 // removeTargets removes all targets of the rule but the one with that id.
 func (r *ReleaseAlarm) removeTargets(ctx context.Context, but string) error {
 	out, err := r.bus.ListTargetsByRule(ctx, &eventbridge.ListTargetsByRuleInput{Rule: aws.String(r.ruleName())})
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil
 	}
 	if err != nil {
@@ -226,7 +226,7 @@ func (r *ReleaseAlarm) removeTargets(ctx context.Context, but string) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if _, err := r.bus.RemoveTargets(ctx, &eventbridge.RemoveTargetsInput{Rule: aws.String(r.ruleName()), Ids: ids}); err != nil && !isCode(err, "ResourceNotFoundException") {
+	if _, err := r.bus.RemoveTargets(ctx, &eventbridge.RemoveTargetsInput{Rule: aws.String(r.ruleName()), Ids: ids}); err != nil && !IsCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("remove the targets of rule %s: %w", r.ruleName(), err)
 	}
 	return nil
@@ -238,7 +238,7 @@ func (r *ReleaseAlarm) Delete(ctx context.Context) error {
 	if err := r.removeTargets(ctx, ""); err != nil {
 		return err
 	}
-	if _, err := r.bus.DeleteRule(ctx, &eventbridge.DeleteRuleInput{Name: aws.String(r.ruleName())}); err != nil && !isCode(err, "ResourceNotFoundException") {
+	if _, err := r.bus.DeleteRule(ctx, &eventbridge.DeleteRuleInput{Name: aws.String(r.ruleName())}); err != nil && !IsCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("delete rule %s: %w", r.ruleName(), err)
 	}
 	return nil
@@ -249,7 +249,7 @@ func (a alarmAccess) ruleKind() inventory.Kind {
 	return inventory.Kind{Service: "events", Type: "rule", List: func(ctx context.Context) ([]inventory.Item, error) {
 		name := a.names().ReleaseRule()
 		out, err := a.bus.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: &name})
-		if isCode(err, "ResourceNotFoundException") {
+		if IsCode(err, "ResourceNotFoundException") {
 			return nil, nil
 		}
 		if err != nil {

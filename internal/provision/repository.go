@@ -61,7 +61,7 @@ type liveRepository struct {
 func (r *Repository) Read(ctx context.Context) (*liveRepository, graph.State, error) {
 	name := r.repositoryName()
 	out, err := r.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}})
-	if isCode(err, "RepositoryNotFoundException") || err == nil && len(out.Repositories) == 0 {
+	if IsCode(err, "RepositoryNotFoundException") || err == nil && len(out.Repositories) == 0 {
 		return nil, absent, nil
 	}
 	if err != nil {
@@ -81,7 +81,7 @@ func (r *Repository) Read(ctx context.Context) (*liveRepository, graph.State, er
 		return live, st, nil
 	}
 	policy, err := r.ecr.GetLifecyclePolicy(ctx, &ecr.GetLifecyclePolicyInput{RepositoryName: &name})
-	if err != nil && !isCode(err, "LifecyclePolicyNotFoundException") {
+	if err != nil && !IsCode(err, "LifecyclePolicyNotFoundException") {
 		return nil, graph.State{}, fmt.Errorf("get the lifecycle policy of repository %s: %w", name, err)
 	}
 	if policy != nil {
@@ -192,7 +192,7 @@ func (r *Repository) setLifecycle(ctx context.Context, _ []graph.Change) error {
 // Delete deletes the repository with its images.
 func (r *Repository) Delete(ctx context.Context) error {
 	_, err := r.ecr.DeleteRepository(ctx, &ecr.DeleteRepositoryInput{RepositoryName: aws.String(r.repositoryName()), Force: true})
-	if err != nil && !isCode(err, "RepositoryNotFoundException") {
+	if err != nil && !IsCode(err, "RepositoryNotFoundException") {
 		return fmt.Errorf("delete repository %s: %w", r.repositoryName(), err)
 	}
 	return nil
@@ -209,7 +209,7 @@ func (i identity) repositoryKind(client *ecr.Client) inventory.Kind {
 	return inventory.Kind{Service: "ecr", Type: "repository", List: func(ctx context.Context) ([]inventory.Item, error) {
 		name := i.names().Repository()
 		found, err := client.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{name}})
-		if isCode(err, "RepositoryNotFoundException") {
+		if IsCode(err, "RepositoryNotFoundException") {
 			return nil, nil
 		}
 		if err != nil {

@@ -32,7 +32,7 @@ func NewRetryer(longest time.Duration) aws.Retryer {
 // know that RequestExpired, which EC2 answers, calls for it.
 // https://github.com/aws/aws-sdk-go-v2/blob/main/aws/retry/middleware.go
 func clockIsOff(err error) aws.Ternary {
-	if off, known := ClockOff(err, time.Now()); known && off.Abs() > ClockTolerance && isCode(err, "RequestExpired") {
+	if off, known := ClockOff(err, time.Now()); known && off.Abs() > ClockTolerance && IsCode(err, "RequestExpired") {
 		return aws.TrueTernary
 	}
 	return aws.UnknownTernary
@@ -42,7 +42,7 @@ func clockIsOff(err error) aws.Ternary {
 // throttling. In all services here the code means that alone, by their API models, and
 // no retry helps. See findings/sdk-takes-a-full-quota-for-throttling.sh.
 func quotaIsFull(err error) aws.Ternary {
-	if isCode(err, "LimitExceededException") {
+	if IsCode(err, "LimitExceededException") {
 		return aws.FalseTernary
 	}
 	return aws.UnknownTernary

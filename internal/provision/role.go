@@ -112,14 +112,14 @@ func (r *Role) trust(of arn.ARN) string {
 
 func (r *Role) wantedTags() map[string]string {
 	tags := r.tags(r.name)
-	tags[TagRegion] = r.region
+	tags[tagRegion] = r.region
 	return tags
 }
 
 // ownerOfRole is the stack that a role belongs to, "" where that is one in another
 // region.
 func (i identity) ownerOfRole(tags map[string]string) string {
-	if tags[TagRegion] != i.region {
+	if tags[tagRegion] != i.region {
 		return ""
 	}
 	return tags[TagStack]
@@ -148,7 +148,7 @@ func (r *Role) describe(ctx context.Context) (*types.Role, error) {
 // lookup returns the role, or nil. It needs no more than the name.
 func (r *Role) lookup(ctx context.Context) (*types.Role, error) {
 	out, err := r.iam.GetRole(ctx, &iam.GetRoleInput{RoleName: r.roleName()})
-	if isCode(err, "NoSuchEntity") {
+	if IsCode(err, "NoSuchEntity") {
 		return nil, nil
 	}
 	if err != nil {
@@ -188,7 +188,7 @@ func (r *Role) Read(ctx context.Context) (*liveRole, graph.State, error) {
 	if live.inline, live.others, err = r.inlinePolicies(ctx); err == nil {
 		live.attached, err = r.attached(ctx)
 	}
-	if isCode(err, "NoSuchEntity") {
+	if IsCode(err, "NoSuchEntity") {
 		return nil, absent, nil // gone since
 	}
 	if err == nil {
@@ -267,7 +267,7 @@ func (r *Role) inlinePolicies(ctx context.Context) (own string, others []string,
 // policy returns an inline policy of the role, "" where that is not there.
 func (r *Role) policy(ctx context.Context, name string) (string, error) {
 	out, err := r.iam.GetRolePolicy(ctx, &iam.GetRolePolicyInput{RoleName: r.roleName(), PolicyName: &name})
-	if isCode(err, "NoSuchEntity") {
+	if IsCode(err, "NoSuchEntity") {
 		return "", nil
 	}
 	if err != nil {
@@ -388,7 +388,7 @@ func (r *Role) setPermissions(ctx context.Context) error {
 func (r *Role) putPermissions(ctx context.Context, document string) error {
 	if document == "" {
 		_, err := r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: aws.String(inlineName)})
-		if isCode(err, "NoSuchEntity") {
+		if IsCode(err, "NoSuchEntity") {
 			return nil
 		}
 		return err
@@ -434,7 +434,7 @@ func (r *Role) attach(ctx context.Context) error {
 func (r *Role) detach(ctx context.Context, policies []string) error {
 	for _, policy := range policies {
 		_, err := r.iam.DetachRolePolicy(ctx, &iam.DetachRolePolicyInput{RoleName: r.roleName(), PolicyArn: &policy})
-		if err != nil && !isCode(err, "NoSuchEntity") {
+		if err != nil && !IsCode(err, "NoSuchEntity") {
 			return fmt.Errorf("detach policy %s from role %s: %w", policy, *r.roleName(), err)
 		}
 	}
@@ -454,7 +454,7 @@ func (r *Role) deletePolicies(ctx context.Context, all bool) error {
 	}
 	for _, name := range names {
 		_, err := r.iam.DeleteRolePolicy(ctx, &iam.DeleteRolePolicyInput{RoleName: r.roleName(), PolicyName: &name})
-		if err != nil && !isCode(err, "NoSuchEntity") {
+		if err != nil && !IsCode(err, "NoSuchEntity") {
 			return fmt.Errorf("delete policy %s of role %s: %w", name, *r.roleName(), err)
 		}
 	}
@@ -471,10 +471,10 @@ func (r *Role) Delete(ctx context.Context) error {
 	if err == nil {
 		err = r.remove(ctx)
 	}
-	if isCode(err, "DeleteConflict") {
+	if IsCode(err, "DeleteConflict") {
 		err = r.removeWithAll(ctx)
 	}
-	if err != nil && !isCode(err, "NoSuchEntity") {
+	if err != nil && !IsCode(err, "NoSuchEntity") {
 		return fmt.Errorf("delete role %s: %w", *r.roleName(), err)
 	}
 	return nil

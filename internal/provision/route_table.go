@@ -201,7 +201,7 @@ func (r *RouteTable) route(ctx context.Context, _ []graph.Change) error {
 		}
 	case live == nil || live.out == "":
 		_, err = r.ec2.CreateRoute(ctx, &ec2.CreateRouteInput{RouteTableId: id, DestinationCidrBlock: dest, GatewayId: aws.String(r.gateway.ID())})
-		if isCode(err, "RouteAlreadyExists") {
+		if IsCode(err, "RouteAlreadyExists") {
 			r.doubtful, err = true, nil // by a call whose answer was lost; the next read shows where it leads
 		}
 	default:
@@ -248,7 +248,7 @@ func (r *RouteTable) associate(ctx context.Context, s *Subnet) error {
 // join associates a subnet that has no table of its own.
 func (r *RouteTable) join(ctx context.Context, subnet string) error {
 	_, err := r.ec2.AssociateRouteTable(ctx, &ec2.AssociateRouteTableInput{RouteTableId: aws.String(r.ID()), SubnetId: &subnet})
-	if isCode(err, "Resource.AlreadyAssociated") {
+	if IsCode(err, "Resource.AlreadyAssociated") {
 		r.doubtful = true
 		return nil // by a call whose answer was lost; the next read shows with which table
 	}
@@ -278,7 +278,7 @@ func (r *RouteTable) Delete(ctx context.Context) error {
 	if err == nil || notFound(err) {
 		return nil
 	}
-	if live := r.Last(); live != nil && isCode(err, "DependencyViolation") {
+	if live := r.Last(); live != nil && IsCode(err, "DependencyViolation") {
 		for subnet, association := range live.subnets {
 			_, err := r.ec2.DisassociateRouteTable(ctx, &ec2.DisassociateRouteTableInput{AssociationId: &association})
 			if err != nil && !notFound(err) {

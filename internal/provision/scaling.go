@@ -433,7 +433,7 @@ func (s *Scaling) setPolicies(ctx context.Context, changes []graph.Change) error
 		_, err := s.scaling.DeleteScalingPolicy(ctx, &scaling.DeleteScalingPolicyInput{
 			ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount, PolicyName: &name,
 		})
-		if err != nil && !isCode(err, "ObjectNotFoundException") {
+		if err != nil && !IsCode(err, "ObjectNotFoundException") {
 			return fmt.Errorf("delete scaling policy %s of %s: %w", name, s.service.serviceName(), err)
 		}
 	}
@@ -445,7 +445,7 @@ func (s *Scaling) Delete(ctx context.Context) error {
 	_, err := s.scaling.DeregisterScalableTarget(ctx, &scaling.DeregisterScalableTargetInput{
 		ServiceNamespace: types.ServiceNamespaceEcs, ResourceId: s.resourceID(), ScalableDimension: types.ScalableDimensionECSServiceDesiredCount,
 	})
-	if err != nil && !isCode(err, "ObjectNotFoundException") {
+	if err != nil && !IsCode(err, "ObjectNotFoundException") {
 		return fmt.Errorf("end the scaling of %s: %w", s.service.serviceName(), err)
 	}
 	return nil

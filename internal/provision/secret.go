@@ -101,7 +101,7 @@ func (i identity) describeSecret(ctx context.Context, c *secretsmanager.Client, 
 
 func lookupSecret(ctx context.Context, c *secretsmanager.Client, name string) (*foundSecret, error) {
 	out, err := c.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
-	if isCode(err, "ResourceNotFoundException") {
+	if IsCode(err, "ResourceNotFoundException") {
 		return nil, nil //nolint:nilnil // none
 	}
 	if err != nil {
@@ -259,7 +259,7 @@ func restoreSecret(ctx context.Context, c *secretsmanager.Client, name string) e
 // deleteSecret removes a secret at once, so that its name is free again.
 func deleteSecret(ctx context.Context, c *secretsmanager.Client, name string) error {
 	_, err := c.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &name, ForceDeleteWithoutRecovery: aws.Bool(true)})
-	if err != nil && !isCode(err, "ResourceNotFoundException") {
+	if err != nil && !IsCode(err, "ResourceNotFoundException") {
 		return fmt.Errorf("delete secret %s: %w", name, err)
 	}
 	return nil

@@ -257,7 +257,7 @@ func (g *SecurityGroup) Create(ctx context.Context) (string, error) {
 		VpcId:             aws.String(g.vpc.ID()),
 		TagSpecifications: g.onCreate(types.ResourceTypeSecurityGroup, g.Name()),
 	}, throttlesOnly)
-	if isCode(err, "InvalidGroup.Duplicate") {
+	if IsCode(err, "InvalidGroup.Duplicate") {
 		return g.namesake(ctx, err)
 	}
 	if err != nil {
@@ -299,16 +299,16 @@ func (g *SecurityGroup) authorizeMissing(ctx context.Context, changes []graph.Ch
 		}
 		err := g.authorize(ctx, egress, missing...)
 		for _, r := range missing {
-			if !isCode(err, duplicateRule) || len(missing) == 1 {
+			if !IsCode(err, duplicateRule) || len(missing) == 1 {
 				break
 			}
 			// Some are there already, by a call whose answer was lost. Whether EC2 has added the
 			// others is not documented, so each is asked for.
-			if one := g.authorize(ctx, egress, r); one != nil && !isCode(one, duplicateRule) {
+			if one := g.authorize(ctx, egress, r); one != nil && !IsCode(one, duplicateRule) {
 				err = one
 			}
 		}
-		if err != nil && !isCode(err, duplicateRule) {
+		if err != nil && !IsCode(err, duplicateRule) {
 			return fmt.Errorf("allow %s in %s: %w", missing, g.ID(), err)
 		}
 	}
@@ -367,7 +367,7 @@ func bare(r rule) []types.IpPermission {
 
 // noRule reports whether a rule is not there.
 func noRule(err error) bool {
-	return isCode(err, "InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound")
+	return IsCode(err, "InvalidPermission.NotFound", "InvalidSecurityGroupRuleId.NotFound")
 }
 
 // revokeAll revokes rules of a group, those of each direction by one call, or one by one
@@ -449,7 +449,7 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 		return nil
 	}
 	err = fmt.Errorf("delete %s: %w", g.ID(), err)
-	if isCode(err, "DependencyViolation") {
+	if IsCode(err, "DependencyViolation") {
 		live, read := g.describeRules(ctx, g.ID())
 		if read != nil {
 			return read

@@ -50,7 +50,7 @@ func (k servedImages) all(ctx context.Context) ([]types.ImageDetail, error) {
 	pages := ecr.NewDescribeImagesPaginator(k.ecr, &ecr.DescribeImagesInput{RepositoryName: aws.String(k.repositoryName()), MaxResults: aws.Int32(1000)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
-		if isCode(err, "RepositoryNotFoundException") {
+		if IsCode(err, "RepositoryNotFoundException") {
 			return nil, nil
 		}
 		if err != nil {
@@ -126,7 +126,7 @@ func (k servedImages) mark(ctx context.Context, images []types.ImageDetail, dige
 		ImageDigest: &digest, ImageTag: aws.String(servedTag(digest)),
 	})
 	// The tag is made of the digest, so that whoever put it meant the same.
-	if err != nil && !isCode(err, "ImageAlreadyExistsException", "ImageTagAlreadyExistsException") {
+	if err != nil && !IsCode(err, "ImageAlreadyExistsException", "ImageTagAlreadyExistsException") {
 		return fmt.Errorf("mark image %s as one that served: %w", digest, err)
 	}
 	return nil

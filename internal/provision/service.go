@@ -422,7 +422,7 @@ func (s *Service) lookup(ctx context.Context) (*types.Service, error) {
 	out, err := s.ecs.DescribeServices(ctx, &ecs.DescribeServicesInput{
 		Cluster: aws.String(s.cluster.clusterName()), Services: []string{s.serviceName()}, Include: []types.ServiceField{types.ServiceFieldTags},
 	})
-	if isCode(err, "ClusterNotFoundException") {
+	if IsCode(err, "ClusterNotFoundException") {
 		return nil, nil
 	}
 	if err != nil {
@@ -603,7 +603,7 @@ func (s *Service) Delete(ctx context.Context) error {
 	_, err := s.ecs.DeleteService(ctx, &ecs.DeleteServiceInput{
 		Cluster: aws.String(s.cluster.clusterName()), Service: aws.String(s.serviceName()), Force: aws.Bool(true),
 	})
-	if err != nil && !isCode(err, "ServiceNotFoundException", "ClusterNotFoundException") {
+	if err != nil && !IsCode(err, "ServiceNotFoundException", "ClusterNotFoundException") {
 		return fmt.Errorf("delete service %s: %w", s.serviceName(), err)
 	}
 	return nil

@@ -46,7 +46,7 @@ type Settings struct {
 	// with two minutes' notice.
 	Spot     bool
 	SpotBase int32
-	// Deploy is how a release takes the place of the one before; see ParseStrategy.
+	// Deploy is how a release takes the place of the one before; see Strategy.
 	Deploy string
 	// TwoTargetGroups reports whether the stack has what shifting the traffic needs. What was made for that
 	// stays with the stack, also when it only rolls again: which of the two target groups

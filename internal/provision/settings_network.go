@@ -24,7 +24,7 @@ func networkSettings() []Setting {
 			},
 		},
 		{
-			Flag: "cidr", JSON: "cidr", Value: Text{Of: func(s *Settings) *string { return &s.CIDR }, Default: DefaultCIDR},
+			Flag: "cidr", JSON: "cidr", Value: Text{Of: func(s *Settings) *string { return &s.CIDR }, Default: defaultCIDR},
 			Help:    "IPv4 range of the new VPC, from /16 to /25; its subnets are parts of it, and it can't change later",
 			Example: "10.20.0.0/16",
 			Drives:  []ResourceField{{networkPart, "cidr"}, {"subnet-public-a", "cidr"}, {"subnet-private-b", "cidr"}},
@@ -37,7 +37,7 @@ func networkSettings() []Setting {
 			},
 			normalize: func(s *Settings) { s.CIDR = canonicalCIDR(strings.TrimSpace(s.CIDR)) },
 			recorded:  onNetwork,
-			when:      func(s Settings) bool { return s.CIDR != DefaultCIDR },
+			when:      func(s Settings) bool { return s.CIDR != defaultCIDR },
 		},
 		{
 			Flag: "vpc", JSON: "vpc", Value: Text{Of: func(s *Settings) *string { return &s.VPC }},
@@ -46,7 +46,7 @@ func networkSettings() []Setting {
 			Drives:  []ResourceField{{"sg-load-balancer", ""}, {"sg-task", ""}, {"sg-database", ""}},
 			check: func(s Settings, refuse refusal) {
 				refuse("vpc", s.VPC != "" && !vpcID.MatchString(s.VPC), "VPC %q: give the id of a VPC, such as vpc-0123456789abcdef0", s.VPC)
-				refuse("vpc cidr", s.VPC != "" && s.CIDR != DefaultCIDR, "a VPC that is given has its range, and --cidr is for a new one")
+				refuse("vpc cidr", s.VPC != "" && s.CIDR != defaultCIDR, "a VPC that is given has its range, and --cidr is for a new one")
 			},
 			normalize: func(s *Settings) { s.VPC = strings.TrimSpace(s.VPC) },
 			recorded:  onRoles,

@@ -388,11 +388,11 @@ func operationSettings() []Setting {
 			Costs:   []string{"scaling alarms"}, // where the stack scales
 			uses:    func(s Settings, u *pricing.Usage) { u.ScalingMetrics = scalingMetrics(s) },
 			check: func(s Settings, refuse refusal) {
-				_, err := ParseStrategy(s.Deploy)
+				_, err := parseStrategy(s.Deploy)
 				refuse("deploy", err != nil, "deployment strategy %q: %v", s.Deploy, err)
 			},
 			normalize: func(s *Settings) {
-				if strategy, err := ParseStrategy(strings.TrimSpace(s.Deploy)); err == nil {
+				if strategy, err := parseStrategy(strings.TrimSpace(s.Deploy)); err == nil {
 					s.Deploy = strategy.String()
 				}
 			},

@@ -458,7 +458,7 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 	for backups.HasMorePages() {
 		page, err := backups.NextPage(ctx)
 		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
-		if isCode(err, "DBInstanceAutomatedBackupNotFound") {
+		if IsCode(err, "DBInstanceAutomatedBackupNotFound") {
 			break
 		}
 		if err != nil && what == backupsIfListed && !Expired(err) && ctx.Err() == nil {
@@ -608,7 +608,7 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 			which = strings.TrimPrefix(away.Resource, "snapshot:")
 		}
 		out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &which})
-		if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+		if IsCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 			return Snapshot{}, hint.With(fmt.Errorf("there is no snapshot %s in this region", which), "%s lists those of the stack; one of another region or account is named by its ARN", hint.Command("db", "snapshots"))
 		}
 		if err != nil {
@@ -633,9 +633,9 @@ func SnapshotToRestore(ctx context.Context, client *rds.Client, account, stack, 
 	return s, nil
 }
 
-// Purgeable reports whether a purge deletes the snapshot. Automated ones are deleted with
+// purgeable reports whether a purge deletes the snapshot. Automated ones are deleted with
 // their instance.
-func (s Snapshot) Purgeable() bool { return s.Kind != AutomatedSnapshot && !s.OnlyAWSDeletes() }
+func (s Snapshot) purgeable() bool { return s.Kind != AutomatedSnapshot && !s.OnlyAWSDeletes() }
 
 // OnlyAWSDeletes reports whether no command deletes the snapshot: AWS Backup alone deletes what it
 // holds, and what is from another region may be the only copy of another stack's data.

@@ -53,7 +53,7 @@ func (s *SnapshotCopy) copyName() string {
 // puts another in its place.
 func (s *SnapshotCopy) Read(ctx context.Context) (*liveSnapshot, graph.State, error) {
 	out, err := s.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: aws.String(s.copyName())})
-	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+	if IsCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 		return nil, absent, nil
 	}
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 		in.SourceRegion = &of.Region
 	}
 	_, err = s.rds.CopyDBSnapshot(ctx, in)
-	if isCode(err, "DBSnapshotAlreadyExists") && s.deleted {
+	if IsCode(err, "DBSnapshotAlreadyExists") && s.deleted {
 		there, found := s.status(ctx)
 		if found != nil {
 			return "", found
@@ -141,12 +141,12 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 			})
 		}
 	}
-	if err != nil && !isCode(err, "DBSnapshotAlreadyExists") {
+	if err != nil && !IsCode(err, "DBSnapshotAlreadyExists") {
 		err = fmt.Errorf("copy snapshot %s: %w", s.from.elsewhere, err)
 		switch {
-		case isCode(err, "KMSKeyNotAccessibleFault"):
+		case IsCode(err, "KMSKeyNotAccessibleFault"):
 			err = hint.With(err, "%s", keyHint(of.AccountID))
-		case isCode(err, "DBSnapshotNotFound"):
+		case IsCode(err, "DBSnapshotNotFound"):
 			err = hint.With(err, "it was there when this run began: see that it still is, and is still shared")
 		}
 		return "", err
@@ -159,7 +159,7 @@ func (s *SnapshotCopy) Create(ctx context.Context) (string, error) {
 func (s *SnapshotCopy) deleteFailed(ctx context.Context) error {
 	name := aws.String(s.copyName())
 	out, err := s.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: name})
-	if isCode(err, "DBSnapshotNotFound") {
+	if IsCode(err, "DBSnapshotNotFound") {
 		return nil
 	}
 	if err != nil {
@@ -169,7 +169,7 @@ func (s *SnapshotCopy) deleteFailed(ctx context.Context) error {
 		if s.deleted || aws.ToString(live.Status) != snapshotFailed || fromRDSTags(live.TagList)[TagStack] != s.stack {
 			continue
 		}
-		if _, err := s.rds.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: name}); err != nil && !isCode(err, "DBSnapshotNotFound") {
+		if _, err := s.rds.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: name}); err != nil && !IsCode(err, "DBSnapshotNotFound") {
 			return fmt.Errorf("delete snapshot %s, which failed: %w", *name, err)
 		}
 		s.deleted = true
@@ -180,7 +180,7 @@ func (s *SnapshotCopy) deleteFailed(ctx context.Context) error {
 // status is RDS's word for how the copy is, "" for none.
 func (s *SnapshotCopy) status(ctx context.Context) (string, error) {
 	out, err := s.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: aws.String(s.copyName())})
-	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+	if IsCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 		return "", nil
 	}
 	if err != nil {
@@ -229,7 +229,7 @@ func (f otherPlace) find(ctx context.Context, client *rds.Client) (*types.DBSnap
 	}
 	out, err := client.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBSnapshotIdentifier: &name, IncludeShared: aws.Bool(f.otherAccount)},
 		func(o *rds.Options) { o.Region = f.Region })
-	if isCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
+	if IsCode(err, "DBSnapshotNotFound") || err == nil && len(out.DBSnapshots) == 0 {
 		if !f.otherAccount {
 			return nil, hint.With(fmt.Errorf("there is no snapshot %s", id), "%s lists those of the stack in its region, and %s also what was copied here", hint.Command("db", "snapshots", "--region", f.Region), hint.Command("db", "snapshots"))
 		}

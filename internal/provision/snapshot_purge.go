@@ -113,7 +113,7 @@ func (p *purger) delete(ctx context.Context, found []Snapshot) (removed []Snapsh
 	waits := map[string]string{} // by instance, a snapshot without a tag that is deleted later
 	for _, s := range found {
 		switch first := waits[s.Resource]; {
-		case !s.Purgeable():
+		case !s.purgeable():
 			continue
 		case s.tagged && first != "" && s.Resource != p.live:
 			refused = append(refused, fmt.Errorf("%s %s stays until %s is deleted, as it shows whose that is", s.What(), s.ID, first))
@@ -129,7 +129,7 @@ func (p *purger) delete(ctx context.Context, found []Snapshot) (removed []Snapsh
 		} else {
 			_, err = p.client.DeleteDBSnapshot(ctx, &rds.DeleteDBSnapshotInput{DBSnapshotIdentifier: &s.ID})
 		}
-		if err == nil || isCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
+		if err == nil || IsCode(err, "DBSnapshotNotFound", "DBInstanceAutomatedBackupNotFound") {
 			removed = append(removed, s)
 			continue
 		}
@@ -153,9 +153,9 @@ func (s Snapshot) undeleted(err error) hint.Message {
 	}
 	_, denied := Denied(err)
 	switch {
-	case isCode(err, "InvalidDBSnapshotState") && !s.tagged:
+	case IsCode(err, "InvalidDBSnapshotState") && !s.tagged:
 		return hint.New("run the same command again when %s shows it as available, or delete it then with %s", hint.Command("db", "snapshots"), byHand)
-	case isCode(err, "InvalidDBSnapshotState"):
+	case IsCode(err, "InvalidDBSnapshotState"):
 		return hint.New("run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
 	case denied && !s.tagged: // its name does not prove whose it is, and the policy allows nothing else
 		return hint.New("%s has no tag of the stack, and what %s prints does not allow to delete it: %s does, for those who may; then run the same command again", s.ID, hint.Command("policy"), byHand)

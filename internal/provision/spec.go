@@ -11,7 +11,7 @@ import (
 type Spec struct {
 	// Stack is the stack's name; see naming.CheckStack.
 	Stack string
-	// Version is the version of bookctl, written to TagVersion.
+	// Version is the version of bookctl, written to the tag bookctl:version.
 	Version string
 	// Zones are two availability zones, for example us-east-1a and us-east-1b. For a
 	// deployed stack they are in Deployed. In an existing VPC its subnets have them.

@@ -65,6 +65,28 @@ func (s *Summary) noteDenied(err error) bool {
 // sharedReads. Costs says that Summary.Deployed is needed whole, which takes one call
 // for each stack.
 func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
+	all, err := findStacks(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err := readStacks(ctx, c, all, costs); err != nil {
+		return nil, err
+	}
+	backups, err := keptBackups(ctx, c.RDS)
+	if err != nil {
+		return nil, err
+	}
+	addBackups(all, backups)
+	var out []Summary
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, *all[name])
+	}
+	return out, nil
+}
+
+// findStacks returns the stacks of which more than backups exists, by name. The state is set
+// of those alone that the caller may not read.
+func findStacks(ctx context.Context, c Clients) (map[string]*Summary, error) {
 	all := map[string]*Summary{}
 	vpcs := ec2.NewDescribeVpcsPaginator(c.EC2, &ec2.DescribeVpcsInput{
 		Filters: []ec2types.Filter{{Name: aws.String("tag-key"), Values: []string{TagStack}}},
@@ -86,43 +108,46 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 		}
 		// The tagging API lists deleted resources, too.
 		found := &Summary{Stack: name}
-		there, secrets, err := FindRemains(ctx, c, name)
+		exists, secrets, err := FindRemains(ctx, c, name)
 		if err != nil && !found.noteDenied(err) {
 			return nil, err
 		}
-		if there || secrets != nil || err != nil {
+		if exists || secrets != nil || err != nil {
 			all[name] = found
 		}
 	}
+	return all, nil
+}
+
+// readStacks reads the state of each stack, several at once.
+func readStacks(ctx context.Context, c Clients, all map[string]*Summary, costs bool) error {
 	shared, err := newSharedReads(ctx, c, slices.Collect(maps.Keys(all)))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var (
 		each graph.Group
 		slot = make(chan struct{}, 8) // as many at once as no account minds
 	)
 	for _, s := range all {
+		if s.State != "" {
+			continue // it may not be read
+		}
 		each.Go(func() error {
 			slot <- struct{}{}
 			defer func() { <-slot }()
-			if s.State != "" {
-				return nil // it may not be looked at
-			}
 			if err := s.read(ctx, c, shared, costs); err != nil && !s.noteDenied(err) {
 				return err
 			}
 			return nil
 		})
 	}
-	if err := each.Wait(); err != nil {
-		return nil, err
-	}
-	left, err := keptBackups(ctx, c.RDS)
-	if err != nil {
-		return nil, err
-	}
-	for _, x := range left {
+	return each.Wait()
+}
+
+// addBackups counts the backups of each stack, and adds the stacks of which nothing else exists.
+func addBackups(all map[string]*Summary, backups []keptBackup) {
+	for _, x := range backups {
 		if naming.CheckStack(x.stack) != nil {
 			continue
 		}
@@ -132,11 +157,6 @@ func Stacks(ctx context.Context, c Clients, costs bool) ([]Summary, error) {
 		all[x.stack].Snapshots++
 		all[x.stack].GiB += x.gib
 	}
-	var out []Summary
-	for _, name := range slices.Sorted(maps.Keys(all)) {
-		out = append(out, *all[name])
-	}
-	return out, nil
 }
 
 // keptBackup is a snapshot or a backup that outlives its stack.
@@ -332,8 +352,8 @@ func (s *Summary) read(ctx context.Context, c Clients, shared *sharedReads, cost
 	ident.observation = d.observation
 	ctx = graph.WhileObserving(ctx)
 	var service *ecstypes.Service
-	rest := shared.readStableService(ident, &d)
-	if !rest {
+	stable := shared.readStableService(ident, &d)
+	if !stable {
 		write, err := readService(ctx, c, ident, &d)
 		if err != nil {
 			return err
@@ -370,38 +390,41 @@ func (s *Summary) read(ctx context.Context, c Clients, shared *sharedReads, cost
 	if db != nil {
 		s.Database, s.Created = aws.ToString(db.DBInstanceStatus), aws.ToTime(db.InstanceCreateTime)
 	}
-	s.State = "partial"
-	going := s.Database == "deleting" || service != nil && aws.ToString(service.Status) == serviceDraining
-	if going {
-		s.State = "destroying"
-	}
-	var p ServiceStatus
+	rollout := ""
 	switch {
-	case rest:
-		s.Running, s.Desired, p.Rollout = d.exists.tasks, d.exists.tasks, "COMPLETED"
-	case service == nil:
-		return nil
-	default:
-		s.Running, s.Desired, p = service.RunningCount, service.DesiredCount, serviceStatus(service)
+	case stable:
+		s.Running, s.Desired, rollout = d.exists.tasks, d.exists.tasks, "COMPLETED"
+	case service != nil:
+		s.Running, s.Desired, rollout = service.RunningCount, service.DesiredCount, serviceStatus(service).Rollout
 		if at := aws.ToTime(service.CreatedAt); s.Created.IsZero() || at.Before(s.Created) {
 			s.Created = at
 		}
 	}
-	s.Paused, s.DatabaseStarts = d.Paused, d.DatabaseStarts
+	if stable || service != nil {
+		s.Paused, s.DatabaseStarts = d.Paused, d.DatabaseStarts
+	}
+	s.State = s.stateBy(service, stable, rollout)
+	return nil
+}
+
+// stateBy returns the state by the service, which is nil where it is missing or known to be
+// stable, by its rollout, and by what is read of the database.
+func (s *Summary) stateBy(service *ecstypes.Service, stable bool, rollout string) string {
 	database := databasePhase(s.Database)
-	if db == nil {
+	if s.Database == "" {
 		database = graph.Ready // there is to be none
 	}
 	switch {
-	case db == nil && !d.NoDatabase, going:
-	case !d.Paused.IsZero():
-		s.State = "paused"
-	case p.Rollout == "FAILED" || database == graph.Unrecoverable:
-		s.State = "failed"
-	case p.Rollout == "IN_PROGRESS" || s.Running < s.Desired || database != graph.Ready:
-		s.State = "deploying"
-	default:
-		s.State = "ready"
+	case s.Database == "deleting" || service != nil && aws.ToString(service.Status) == serviceDraining:
+		return "destroying"
+	case service == nil && !stable, s.Database == "" && !s.Deployed.NoDatabase:
+		return "partial"
+	case !s.Paused.IsZero():
+		return "paused"
+	case rollout == "FAILED" || database == graph.Unrecoverable:
+		return "failed"
+	case rollout == "IN_PROGRESS" || s.Running < s.Desired || database != graph.Ready:
+		return "deploying"
 	}
-	return nil
+	return "ready"
 }

@@ -33,9 +33,9 @@ const longestWait = 24 * time.Hour
 // usualBake is the bake time where nothing is said.
 const usualBake = 5 * time.Minute
 
-// ParseStrategy reads a strategy as --deploy takes it: rolling, canary:10%/5m,
+// parseStrategy reads a strategy as --deploy takes it: rolling, canary:10%/5m,
 // linear:20%/3m or blue-green, the last three with a bake time behind another colon.
-func ParseStrategy(text string) (Strategy, error) {
+func parseStrategy(text string) (Strategy, error) {
 	kind, rest, more := strings.Cut(text, ":")
 	switch {
 	case kind == rolling && !more:
@@ -161,7 +161,7 @@ func strategyOf(c *types.DeploymentConfiguration) Strategy {
 
 // Strategy is Deploy, which was checked.
 func (s Settings) Strategy() Strategy {
-	out, err := ParseStrategy(s.Deploy)
+	out, err := parseStrategy(s.Deploy)
 	if err != nil {
 		return Strategy{Kind: types.DeploymentStrategyRolling}
 	}

@@ -36,7 +36,7 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 		"canary:25%/1440m:1h30m": {"canary:25%/1440m:90m", 24 * time.Hour, 25*time.Hour + 30*time.Minute},
 		"canary:10%/5m:60s":      {"canary:10%/5m:1m", 5 * time.Minute, 6 * time.Minute},
 	} {
-		s, err := ParseStrategy(text)
+		s, err := parseStrategy(text)
 		if err != nil || s.String() != want.form || s.Shifting() != want.shifting || s.Takes() != want.takes {
 			t.Errorf("%s is %s, which shifts for %s and takes %s: %v", text, s, s.Shifting(), s.Takes(), err)
 		}
@@ -45,7 +45,7 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 		if back := strategyOf(c); back != s {
 			t.Errorf("%s is read back from ECS as %s", s, back)
 		}
-		if again, err := ParseStrategy(s.String()); again != s || err != nil {
+		if again, err := parseStrategy(s.String()); again != s || err != nil {
 			t.Errorf("%s is read again as %s, %v", s, again, err)
 		}
 	}
@@ -53,7 +53,7 @@ func TestAStrategyIsReadInEachOfItsForms(t *testing.T) {
 		"", "rolling:5m", "canary", "canary:", "canary:10%", "canary:10/5m", "canary:0.05%/5m", "canary:10.05%/5m", "canary:101%/5m", "canary:NaN%/5m", "canary:10%/5",
 		"canary:10%/30s", "canary:10%/25h", "canary:10%/-1m", "canary:10%/5m:", "linear:2%/1m", "linear:0%/1m", "blue-green:", "blue-green:soon", "all-at-once",
 	} {
-		if s, err := ParseStrategy(text); err == nil {
+		if s, err := parseStrategy(text); err == nil {
 			t.Errorf("%q is %s", text, s)
 		}
 	}

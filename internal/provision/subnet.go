@@ -154,7 +154,7 @@ func (s *Subnet) Create(ctx context.Context) (string, error) {
 		AvailabilityZone:  &s.want.zone,
 		TagSpecifications: s.onCreate(types.ResourceTypeSubnet, s.Name()),
 	}, throttlesOnly)
-	if isCode(err, "InvalidSubnet.Conflict") {
+	if IsCode(err, "InvalidSubnet.Conflict") {
 		return s.occupant(ctx, err)
 	}
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 const (
 	TagStack    = naming.TagStack
 	TagResource = naming.TagResource
-	TagVersion  = naming.TagVersion
-	TagRegion   = naming.TagRegion
+	tagVersion  = naming.TagVersion
+	tagRegion   = naming.TagRegion
 	tagName     = naming.TagName
 )
 
@@ -84,7 +84,7 @@ func tagDrift(live, want map[string]string) []graph.Change {
 func keyDrift(live, want map[string]string) []graph.Change {
 	var out []graph.Change
 	for k, v := range want {
-		if have, ok := live[k]; have != v && (k != TagVersion || !ok) {
+		if have, ok := live[k]; have != v && (k != tagVersion || !ok) {
 			out = append(out, graph.Change{Field: k, Have: have, Want: v})
 		}
 	}

@@ -147,7 +147,7 @@ func (t *TargetGroup) Read(ctx context.Context) (*liveTargetGroup, graph.State, 
 		return &liveTargetGroup{tags: tags}, graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}, nil
 	}
 	attributes, err := t.elb.DescribeTargetGroupAttributes(ctx, &elb.DescribeTargetGroupAttributesInput{TargetGroupArn: &arn})
-	if isCode(err, "TargetGroupNotFound") {
+	if IsCode(err, "TargetGroupNotFound") {
 		return nil, absent, nil
 	}
 	if err != nil {
@@ -216,7 +216,7 @@ func (t *TargetGroup) describe(ctx context.Context) (targets, error) {
 	}
 	arn := aws.ToString(live.TargetGroupArn)
 	tags, err := t.tagsOf(ctx, arn)
-	if isCode(err, "TargetGroupNotFound") {
+	if IsCode(err, "TargetGroupNotFound") {
 		return targets{}, nil
 	}
 	return targets{live, tags[arn]}, err
@@ -225,7 +225,7 @@ func (t *TargetGroup) describe(ctx context.Context) (targets, error) {
 // lookup returns the group, or nil.
 func (t *TargetGroup) lookup(ctx context.Context) (*types.TargetGroup, error) {
 	out, err := t.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{t.groupName()}})
-	if isCode(err, "TargetGroupNotFound") || err == nil && len(out.TargetGroups) == 0 {
+	if IsCode(err, "TargetGroupNotFound") || err == nil && len(out.TargetGroups) == 0 {
 		return nil, nil
 	}
 	if err != nil {
@@ -242,7 +242,7 @@ func (t *TargetGroup) registered(ctx context.Context) ([]types.TargetDescription
 		return nil, err
 	}
 	out, err := t.elb.DescribeTargetHealth(ctx, &elb.DescribeTargetHealthInput{TargetGroupArn: group.TargetGroupArn})
-	if err != nil && !isCode(err, "TargetGroupNotFound") {
+	if err != nil && !IsCode(err, "TargetGroupNotFound") {
 		return nil, fmt.Errorf("describe the health of target group %s: %w", t.groupName(), err)
 	}
 	var all []types.TargetDescription
@@ -356,7 +356,7 @@ func (t *TargetGroup) setAttributes(ctx context.Context, in *elb.ModifyTargetGro
 // Delete deletes the group.
 func (t *TargetGroup) Delete(ctx context.Context) error {
 	_, err := t.elb.DeleteTargetGroup(ctx, &elb.DeleteTargetGroupInput{TargetGroupArn: aws.String(t.ID())})
-	if err != nil && !isCode(err, "TargetGroupNotFound") {
+	if err != nil && !IsCode(err, "TargetGroupNotFound") {
 		return fmt.Errorf("delete target group %s: %w", t.groupName(), err)
 	}
 	return nil

@@ -169,7 +169,7 @@ func (t *TaskDefinition) describe(ctx context.Context, name string) (*types.Task
 		TaskDefinition: &name, Include: []types.TaskDefinitionField{types.TaskDefinitionFieldTags},
 	})
 	// ECS has no code of its own for it: "Unable to describe task definition."
-	if isCode(err, "ClientException") && strings.Contains(err.Error(), "Unable to describe task definition") {
+	if IsCode(err, "ClientException") && strings.Contains(err.Error(), "Unable to describe task definition") {
 		return nil, nil, nil
 	}
 	if err != nil {

@@ -63,7 +63,7 @@ func CheckTaskPolicies(ctx context.Context, c *iam.Client, s Settings, account s
 		}
 		out, err := c.GetPolicy(ctx, &iam.GetPolicyInput{PolicyArn: &arn})
 		switch {
-		case isCode(err, "NoSuchEntity"):
+		case IsCode(err, "NoSuchEntity"):
 			return hint.With(fmt.Errorf("task policy %s does not exist", arn), "create it, or give the ARN of another one with --task-policies")
 		case err != nil:
 			return s.withAttachHint(fmt.Errorf("get task policy %s: %w", arn, err))
@@ -76,7 +76,7 @@ func CheckTaskPolicies(ctx context.Context, c *iam.Client, s Settings, account s
 
 // withAttachHint adds to an error of IAM how the deployer can be allowed what it refuses.
 func (s Settings) withAttachHint(err error) error {
-	if !isCode(err, "AccessDenied", "AccessDeniedException") {
+	if !IsCode(err, "AccessDenied", "AccessDeniedException") {
 		return err
 	}
 	return hint.With(err, "allow the action; %s prints the least policy that is needed", hint.Command("policy", "--task-policies", s.TaskPolicies))

@@ -94,7 +94,7 @@ func TestBookctlsOwnTagsLeaveRoom(t *testing.T) {
 	settings.Sticky = false  // which excludes the strategy, and is noted all the same
 	own, given := settings, settings
 	own.VPC, own.Subnets, own.DBSubnets = "", "", ""
-	given.CIDR = DefaultCIDR
+	given.CIDR = defaultCIDR
 	// What a run adds where that applies.
 	added := map[string]int{
 		servicePart: 2, databasePart: 1, // secret version, paused

@@ -29,8 +29,8 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 )
 
-// byHand uses only the SDK, so that its findings do not depend on bookctl's code.
-type byHand struct {
+// sdkAccount uses only the SDK, so that its findings do not depend on bookctl's code.
+type sdkAccount struct {
 	acm     *acm.Client
 	alarms  *cloudwatch.Client
 	ec2     *ec2.Client
@@ -47,37 +47,47 @@ type byHand struct {
 	ssm     *ssm.Client
 }
 
-// NewHands returns Hands that use the endpoint and credentials of cfg.
-func NewHands(cfg aws.Config) Hands {
-	return byHand{
-		acm: acm.NewFromConfig(cfg), events: eventbridge.NewFromConfig(cfg), sns: sns.NewFromConfig(cfg),
+// NewAccount returns an Account that uses the endpoint and credentials of cfg.
+func NewAccount(cfg aws.Config) Account {
+	return sdkAccount{
+		acm: acm.NewFromConfig(cfg),
 		alarms: cloudwatch.NewFromConfig(cfg, func(o *cloudwatch.Options) {
 			o.Protocol = awsquery.New(schemas.GraniteServiceVersion20100801) // which emulators know, too
 		}),
-		ec2: ec2.NewFromConfig(cfg), ecr: ecr.NewFromConfig(cfg), ecs: ecs.NewFromConfig(cfg), elb: elb.NewFromConfig(cfg), iam: iam.NewFromConfig(cfg),
-		logs: cloudwatchlogs.NewFromConfig(cfg), rds: rds.NewFromConfig(cfg), scaling: scaling.NewFromConfig(cfg), secrets: secretsmanager.NewFromConfig(cfg), ssm: ssm.NewFromConfig(cfg),
+		ec2:     ec2.NewFromConfig(cfg),
+		ecr:     ecr.NewFromConfig(cfg),
+		ecs:     ecs.NewFromConfig(cfg),
+		elb:     elb.NewFromConfig(cfg),
+		events:  eventbridge.NewFromConfig(cfg),
+		iam:     iam.NewFromConfig(cfg),
+		logs:    cloudwatchlogs.NewFromConfig(cfg),
+		rds:     rds.NewFromConfig(cfg),
+		scaling: scaling.NewFromConfig(cfg),
+		secrets: secretsmanager.NewFromConfig(cfg),
+		sns:     sns.NewFromConfig(cfg),
+		ssm:     ssm.NewFromConfig(cfg),
 	}
 }
 
-// Drift makes one change to the load balancer, one to the logs and one to the network.
+// ChangeByHand makes one change to the load balancer, one to the logs and one to the network.
 // The service keeps working.
-func (h byHand) Drift(ctx context.Context, stack string) ([]string, error) {
-	groups, err := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
+func (a sdkAccount) ChangeByHand(ctx context.Context, stack string) ([]string, error) {
+	groups, err := a.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{stack + "-tasks"}})
 	if err != nil || len(groups.TargetGroups) == 0 {
 		return nil, errors.Join(errors.New("find the target group"), err)
 	}
-	_, err = h.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: groups.TargetGroups[0].TargetGroupArn, HealthCheckIntervalSeconds: aws.Int32(30)})
+	_, err = a.elb.ModifyTargetGroup(ctx, &elb.ModifyTargetGroupInput{TargetGroupArn: groups.TargetGroups[0].TargetGroupArn, HealthCheckIntervalSeconds: aws.Int32(30)})
 	if err != nil {
 		return nil, err
 	}
-	if _, err := h.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String("/bookctl/" + stack), RetentionInDays: aws.Int32(7)}); err != nil {
+	if _, err := a.logs.PutRetentionPolicy(ctx, &cloudwatchlogs.PutRetentionPolicyInput{LogGroupName: aws.String("/bookctl/" + stack), RetentionInDays: aws.Int32(7)}); err != nil {
 		return nil, err
 	}
-	own, err := h.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: append(owned(stack), ec2types.Filter{Name: aws.String("tag:bookctl:resource"), Values: []string{"sg-task"}})})
+	own, err := a.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: append(owned(stack), ec2types.Filter{Name: aws.String("tag:bookctl:resource"), Values: []string{"sg-task"}})})
 	if err != nil || len(own.SecurityGroups) == 0 {
 		return nil, errors.Join(errors.New("find the tasks' security group"), err)
 	}
-	_, err = h.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: own.SecurityGroups[0].GroupId, IpPermissions: []ec2types.IpPermission{{
+	_, err = a.ec2.AuthorizeSecurityGroupIngress(ctx, &ec2.AuthorizeSecurityGroupIngressInput{GroupId: own.SecurityGroups[0].GroupId, IpPermissions: []ec2types.IpPermission{{
 		IpProtocol: aws.String("tcp"), FromPort: aws.Int32(22), ToPort: aws.Int32(22), IpRanges: []ec2types.IpRange{{CidrIp: aws.String("192.0.2.0/24")}},
 	}}})
 	return []string{"health-check-interval", "retention", "rule too many"}, err
@@ -88,14 +98,14 @@ func owned(stack string) []ec2types.Filter {
 }
 
 // Inventory lists the resources of each service that have the stack's tag or names.
-func (h byHand) Inventory(ctx context.Context, stack string) (found, unknown []string) {
+func (a sdkAccount) Inventory(ctx context.Context, stack string) (found, unknown []string) {
 	for _, kind := range []struct {
 		name string
 		list func(context.Context, string) ([]string, error)
 	}{
-		{"network", h.network}, {"load balancers", h.balancers}, {"databases", h.databases}, {"snapshots", h.snapshots}, {"containers", h.containers},
-		{"scaling", h.scalings}, {"repositories", h.repositories}, {"secrets", h.secretNames}, {"log groups", h.logGroups}, {"roles", h.roles}, {"lock", h.locks},
-		{"certificates", h.certificates}, {"alarms", h.alarmNames}, {"rules", h.rules}, {"topics", h.topics},
+		{"network", a.network}, {"load balancers", a.balancers}, {"databases", a.databases}, {"snapshots", a.snapshots}, {"containers", a.containers},
+		{"scaling", a.scalings}, {"repositories", a.repositories}, {"secrets", a.secretNames}, {"log groups", a.logGroups}, {"roles", a.roles}, {"lock", a.locks},
+		{"certificates", a.certificates}, {"alarms", a.alarmNames}, {"rules", a.rules}, {"topics", a.topics},
 	} {
 		all, err := kind.list(ctx, stack)
 		var api smithy.APIError
@@ -110,36 +120,36 @@ func (h byHand) Inventory(ctx context.Context, stack string) (found, unknown []s
 	return found, unknown
 }
 
-func (h byHand) network(ctx context.Context, stack string) (out []string, err error) {
-	vpcs, err := h.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: owned(stack)})
+func (a sdkAccount) network(ctx context.Context, stack string) (out []string, err error) {
+	vpcs, err := a.ec2.DescribeVpcs(ctx, &ec2.DescribeVpcsInput{Filters: owned(stack)})
 	if err != nil {
 		return nil, err
 	}
 	for _, x := range vpcs.Vpcs {
 		out = append(out, "vpc "+aws.ToString(x.VpcId))
 	}
-	subnets, err := h.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: owned(stack)})
+	subnets, err := a.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: owned(stack)})
 	if err != nil {
 		return out, err
 	}
 	for _, x := range subnets.Subnets {
 		out = append(out, "subnet "+aws.ToString(x.SubnetId))
 	}
-	groups, err := h.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: owned(stack)})
+	groups, err := a.ec2.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: owned(stack)})
 	if err != nil {
 		return out, err
 	}
 	for _, x := range groups.SecurityGroups {
 		out = append(out, "security group "+aws.ToString(x.GroupId))
 	}
-	tables, err := h.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: owned(stack)})
+	tables, err := a.ec2.DescribeRouteTables(ctx, &ec2.DescribeRouteTablesInput{Filters: owned(stack)})
 	if err != nil {
 		return out, err
 	}
 	for _, x := range tables.RouteTables {
 		out = append(out, "route table "+aws.ToString(x.RouteTableId))
 	}
-	gateways, err := h.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: owned(stack)})
+	gateways, err := a.ec2.DescribeInternetGateways(ctx, &ec2.DescribeInternetGatewaysInput{Filters: owned(stack)})
 	if err != nil {
 		return out, err
 	}
@@ -149,8 +159,8 @@ func (h byHand) network(ctx context.Context, stack string) (out []string, err er
 	return out, nil
 }
 
-func (h byHand) balancers(ctx context.Context, stack string) (out []string, err error) {
-	balancers, err := h.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{stack + "-lb"}})
+func (a sdkAccount) balancers(ctx context.Context, stack string) (out []string, err error) {
+	balancers, err := a.elb.DescribeLoadBalancers(ctx, &elb.DescribeLoadBalancersInput{Names: []string{stack + "-lb"}})
 	if err == nil {
 		for _, x := range balancers.LoadBalancers {
 			out = append(out, "load balancer "+aws.ToString(x.LoadBalancerName))
@@ -158,7 +168,7 @@ func (h byHand) balancers(ctx context.Context, stack string) (out []string, err 
 	}
 	errs := []error{err}
 	for _, name := range []string{stack + "-tasks", stack + "-tasks-b"} { // with both, AWS fails where one is missing
-		groups, err := h.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{name}})
+		groups, err := a.elb.DescribeTargetGroups(ctx, &elb.DescribeTargetGroupsInput{Names: []string{name}})
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -170,21 +180,21 @@ func (h byHand) balancers(ctx context.Context, stack string) (out []string, err 
 	return out, errors.Join(errs...)
 }
 
-func (h byHand) databases(ctx context.Context, stack string) (out []string, err error) {
+func (a sdkAccount) databases(ctx context.Context, stack string) (out []string, err error) {
 	name := stack + "-database"
-	instances, err := h.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
+	instances, err := a.rds.DescribeDBInstances(ctx, &rds.DescribeDBInstancesInput{DBInstanceIdentifier: &name})
 	if err == nil {
 		for _, x := range instances.DBInstances {
 			out = append(out, "database "+aws.ToString(x.DBInstanceIdentifier))
 		}
 	}
-	groups, groupErr := h.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: &name})
+	groups, groupErr := a.rds.DescribeDBSubnetGroups(ctx, &rds.DescribeDBSubnetGroupsInput{DBSubnetGroupName: &name})
 	if groupErr == nil {
 		for _, x := range groups.DBSubnetGroups {
 			out = append(out, "database subnet group "+aws.ToString(x.DBSubnetGroupName))
 		}
 	}
-	parameters, parameterErr := h.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: &name})
+	parameters, parameterErr := a.rds.DescribeDBParameterGroups(ctx, &rds.DescribeDBParameterGroupsInput{DBParameterGroupName: &name})
 	if parameterErr == nil {
 		for _, x := range parameters.DBParameterGroups {
 			out = append(out, "database parameter group "+aws.ToString(x.DBParameterGroupName))
@@ -193,8 +203,8 @@ func (h byHand) databases(ctx context.Context, stack string) (out []string, err 
 	return out, errors.Join(err, groupErr, parameterErr)
 }
 
-func (h byHand) snapshots(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: aws.String(stack + "-database")})
+func (a sdkAccount) snapshots(ctx context.Context, stack string) (out []string, err error) {
+	all, err := a.rds.DescribeDBSnapshots(ctx, &rds.DescribeDBSnapshotsInput{DBInstanceIdentifier: aws.String(stack + "-database")})
 	if err != nil {
 		return nil, err
 	}
@@ -204,8 +214,8 @@ func (h byHand) snapshots(ctx context.Context, stack string) (out []string, err 
 	return out, nil
 }
 
-func (h byHand) containers(ctx context.Context, stack string) (out []string, err error) {
-	clusters, err := h.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{stack + "-cluster"}})
+func (a sdkAccount) containers(ctx context.Context, stack string) (out []string, err error) {
+	clusters, err := a.ecs.DescribeClusters(ctx, &ecs.DescribeClustersInput{Clusters: []string{stack + "-cluster"}})
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +224,7 @@ func (h byHand) containers(ctx context.Context, stack string) (out []string, err
 			out = append(out, "cluster "+aws.ToString(x.ClusterName))
 		}
 	}
-	definitions, err := h.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(stack + "-app")})
+	definitions, err := a.ecs.ListTaskDefinitions(ctx, &ecs.ListTaskDefinitionsInput{FamilyPrefix: aws.String(stack + "-app")})
 	if err != nil {
 		return out, err
 	}
@@ -224,8 +234,8 @@ func (h byHand) containers(ctx context.Context, stack string) (out []string, err
 	return out, nil
 }
 
-func (h byHand) scalings(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
+func (a sdkAccount) scalings(ctx context.Context, stack string) (out []string, err error) {
+	all, err := a.scaling.DescribeScalableTargets(ctx, &scaling.DescribeScalableTargetsInput{
 		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceIds: []string{"service/" + stack + "-cluster/" + stack + "-service"},
 	})
 	if err != nil {
@@ -237,8 +247,8 @@ func (h byHand) scalings(ctx context.Context, stack string) (out []string, err e
 	return out, nil
 }
 
-func (h byHand) repositories(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/app"}})
+func (a sdkAccount) repositories(ctx context.Context, stack string) (out []string, err error) {
+	all, err := a.ecr.DescribeRepositories(ctx, &ecr.DescribeRepositoriesInput{RepositoryNames: []string{stack + "/app"}})
 	if err != nil {
 		return nil, err
 	}
@@ -249,9 +259,9 @@ func (h byHand) repositories(ctx context.Context, stack string) (out []string, e
 }
 
 // secretNames describes each, since a list may show for minutes what is gone.
-func (h byHand) secretNames(ctx context.Context, stack string) (out []string, err error) {
+func (a sdkAccount) secretNames(ctx context.Context, stack string) (out []string, err error) {
 	for _, name := range []string{stack + "/database", stack + "/environment"} {
-		found, err := h.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
+		found, err := a.secrets.DescribeSecret(ctx, &secretsmanager.DescribeSecretInput{SecretId: &name})
 		var none *secretstypes.ResourceNotFoundException
 		switch {
 		case errors.As(err, &none):
@@ -264,9 +274,9 @@ func (h byHand) secretNames(ctx context.Context, stack string) (out []string, er
 	return out, nil
 }
 
-func (h byHand) logGroups(ctx context.Context, stack string) (out []string, err error) {
+func (a sdkAccount) logGroups(ctx context.Context, stack string) (out []string, err error) {
 	for _, prefix := range []string{"/bookctl/" + stack, "/aws/rds/instance/" + stack + "-database/", "/aws/ecs/containerinsights/" + stack + "-cluster/"} {
-		all, err := h.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
+		all, err := a.logs.DescribeLogGroups(ctx, &cloudwatchlogs.DescribeLogGroupsInput{LogGroupNamePrefix: &prefix})
 		if err != nil {
 			return out, err
 		}
@@ -279,9 +289,9 @@ func (h byHand) logGroups(ctx context.Context, stack string) (out []string, err 
 	return out, nil
 }
 
-func (h byHand) roles(ctx context.Context, stack string) (out []string, err error) {
+func (a sdkAccount) roles(ctx context.Context, stack string) (out []string, err error) {
 	for in := (&iam.ListRolesInput{}); ; {
-		page, err := h.iam.ListRoles(ctx, in)
+		page, err := a.iam.ListRoles(ctx, in)
 		if err != nil {
 			return out, err
 		}
@@ -297,8 +307,8 @@ func (h byHand) roles(ctx context.Context, stack string) (out []string, err erro
 	}
 }
 
-func (h byHand) locks(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{Path: aws.String("/bookctl/" + stack), Recursive: aws.Bool(true)})
+func (a sdkAccount) locks(ctx context.Context, stack string) (out []string, err error) {
+	all, err := a.ssm.GetParametersByPath(ctx, &ssm.GetParametersByPathInput{Path: aws.String("/bookctl/" + stack), Recursive: aws.Bool(true)})
 	if err != nil {
 		return nil, err
 	}
@@ -308,15 +318,15 @@ func (h byHand) locks(ctx context.Context, stack string) (out []string, err erro
 	return out, nil
 }
 
-func (h byHand) certificates(ctx context.Context, stack string) (out []string, err error) {
-	pages := acm.NewListCertificatesPaginator(h.acm, &acm.ListCertificatesInput{})
+func (a sdkAccount) certificates(ctx context.Context, stack string) (out []string, err error) {
+	pages := acm.NewListCertificatesPaginator(a.acm, &acm.ListCertificatesInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
 			return out, err
 		}
 		for _, x := range page.CertificateSummaryList {
-			tags, err := h.acm.ListTagsForCertificate(ctx, &acm.ListTagsForCertificateInput{CertificateArn: x.CertificateArn})
+			tags, err := a.acm.ListTagsForCertificate(ctx, &acm.ListTagsForCertificateInput{CertificateArn: x.CertificateArn})
 			if err != nil {
 				return out, err
 			}
@@ -330,8 +340,8 @@ func (h byHand) certificates(ctx context.Context, stack string) (out []string, e
 	return out, nil
 }
 
-func (h byHand) alarmNames(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String("bookctl/" + stack + "/")})
+func (a sdkAccount) alarmNames(ctx context.Context, stack string) (out []string, err error) {
+	all, err := a.alarms.DescribeAlarms(ctx, &cloudwatch.DescribeAlarmsInput{AlarmNamePrefix: aws.String("bookctl/" + stack + "/")})
 	if err != nil {
 		return nil, err
 	}
@@ -341,8 +351,8 @@ func (h byHand) alarmNames(ctx context.Context, stack string) (out []string, err
 	return out, nil
 }
 
-func (h byHand) rules(ctx context.Context, stack string) (out []string, err error) {
-	all, err := h.events.ListRules(ctx, &eventbridge.ListRulesInput{NamePrefix: aws.String(stack + "-failed-release")})
+func (a sdkAccount) rules(ctx context.Context, stack string) (out []string, err error) {
+	all, err := a.events.ListRules(ctx, &eventbridge.ListRulesInput{NamePrefix: aws.String(stack + "-failed-release")})
 	if err != nil {
 		return nil, err
 	}
@@ -352,8 +362,8 @@ func (h byHand) rules(ctx context.Context, stack string) (out []string, err erro
 	return out, nil
 }
 
-func (h byHand) topics(ctx context.Context, stack string) (out []string, err error) {
-	pages := sns.NewListTopicsPaginator(h.sns, &sns.ListTopicsInput{})
+func (a sdkAccount) topics(ctx context.Context, stack string) (out []string, err error) {
+	pages := sns.NewListTopicsPaginator(a.sns, &sns.ListTopicsInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
