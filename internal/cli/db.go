@@ -286,7 +286,7 @@ func rotatePassword(ctx context.Context, s streams, g *globals) error {
 		if err := guard(ctx); err != nil {
 			return err
 		}
-		if _, err := provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) }); err != nil {
+		if _, err := provision.Restart(ctx, t.clients, g.stack, t.have.Settings, func(note string) { rep.note("%s", note) }); err != nil {
 			return restartDiagnosed(hint.With(err, "secret and database have the new password; %s replaces the tasks by ones that use it", hint.Command("restart")),
 				hint.New("secret and database have the new password; once that is repaired, %s replaces the tasks by ones that use it", hint.Command("restart")))
 		}

@@ -49,7 +49,7 @@ func pause(ctx context.Context, s streams, g *globals) error {
 	}
 	err = t.underLock(ctx, s, g, "pause", func(guard func(context.Context) error) error {
 		rep.note("stack %s in %s: stopping its tasks, and then its database", g.stack, t.place)
-		return provision.Pause{Clients: t.clients, Stack: g.stack, Guard: guard, Progress: func(note string) { rep.note("%s", note) }}.Run(ctx)
+		return provision.Pause{Clients: t.clients, Stack: g.stack, Settings: t.have.Settings, Guard: guard, Progress: func(note string) { rep.note("%s", note) }}.Run(ctx)
 	})
 	if err != nil {
 		return err

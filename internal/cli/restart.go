@@ -48,7 +48,7 @@ func restart(ctx context.Context, s streams, g *globals) error {
 		if err := guard(ctx); err != nil {
 			return err
 		}
-		done, err = provision.Restart(ctx, t.clients, g.stack, func(note string) { rep.note("%s", note) })
+		done, err = provision.Restart(ctx, t.clients, g.stack, t.have.Settings, func(note string) { rep.note("%s", note) })
 		return err
 	})
 	if err == nil {

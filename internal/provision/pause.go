@@ -55,6 +55,8 @@ var errReplicated = errors.New("RDS does not stop a database with read replicas"
 type Pause struct {
 	Clients Clients
 	Stack   string
+	// Settings are those of the stack: ECS waits for the requests at its tasks as long as they say.
+	Settings Settings
 	// Guard is asked before each change.
 	Guard func(context.Context) error
 	// Progress is called with what is waited for.
@@ -236,7 +238,7 @@ func (p Pause) empty(ctx context.Context, s *Service, live *ecstypes.Service) er
 			return fmt.Errorf("take service %s to no tasks: %w", s.serviceName(), err)
 		}
 	}
-	return goesOn(p.await(ctx, "service "+s.serviceName(), rolloutTimeout, func() (string, error) {
+	return goesOn(p.await(ctx, "service "+s.serviceName(), rolloutTimeout+longDrain(p.Settings.drainTime()), func() (string, error) {
 		live, err := s.describe(ctx)
 		switch {
 		case err != nil:

@@ -39,11 +39,12 @@ func (e *RestartError) Unwrap() error { return e.Err }
 // Restart replaces every task of the service by a new one of the same release,
 // without a gap, and returns when the new ones serve. Tasks read the secret
 // when they start, so the service then carries the version that the database
-// notes. Progress, which may be nil, is called with what ECS says.
+// notes. Settings are those of the stack: ECS waits for the requests at the old tasks as long as
+// they say. Progress, which may be nil, is called with what ECS says.
 //
 // The only thing of the service that changes is its deployment, which nothing compares:
 // https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_UpdateService.html#ECS-UpdateService-request-forceNewDeployment
-func Restart(ctx context.Context, c Clients, stack string, progress func(string)) (Restarted, error) {
+func Restart(ctx context.Context, c Clients, stack string, settings Settings, progress func(string)) (Restarted, error) {
 	in := ecsAccess{identity: identity{stack: stack}, ecs: c.ECS}
 	s := in.service()
 	live, err := s.describe(ctx)
@@ -77,7 +78,7 @@ func Restart(ctx context.Context, c Clients, stack string, progress func(string)
 		return Restarted{}, fmt.Errorf("restart service %s: %w", s.serviceName(), err)
 	}
 	s.followRollout(out.Service)
-	own, err := s.restarted(ctx, progress)
+	own, err := s.restarted(ctx, longDrain(settings.drainTime()), progress)
 	if err == nil && version != "" {
 		err = s.noteVersion(ctx, aws.ToString(live.ServiceArn), version)
 	}
@@ -113,9 +114,10 @@ func (s *Service) configure(ctx context.Context, c types.DeploymentConfiguration
 // errRestartFailed reports that ECS gave a restart up.
 var errRestartFailed = errors.New("the restart failed")
 
-// restarted waits for the rollout that this run started, and returns it as it ended.
-func (s *Service) restarted(ctx context.Context, progress func(string)) (types.Deployment, error) {
-	limit := rolloutTimeout
+// restarted waits for the rollout that this run started, and returns it as it ended. Drain is
+// how much longer it may take as its requests do.
+func (s *Service) restarted(ctx context.Context, drain time.Duration, progress func(string)) (types.Deployment, error) {
+	limit := rolloutTimeout + drain
 	for pause, lastNote := 100*time.Millisecond, ""; ; pause = min(pause*3/2, 5*time.Second) {
 		var (
 			own           *types.Deployment
@@ -126,7 +128,7 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 		if live != nil {
 			own, notUpdated = s.ownDeployment(live), s.recordNotUpdated(live)
 			note = fmt.Sprintf("%d/%d running", live.RunningCount, live.DesiredCount)
-			limit, shifted, err = s.restarting(ctx, live)
+			limit, shifted, err = s.restarting(ctx, live, drain)
 		}
 		silence := unanswered(err)
 		switch {
@@ -159,18 +161,19 @@ func (s *Service) restarted(ctx context.Context, progress func(string)) (types.D
 
 // restarting is how long the rollout may take, and how far it is where the traffic is
 // shifted. One whose tasks fail is taken back: no circuit breaker does that there.
-func (s *Service) restarting(ctx context.Context, live *types.Service) (limit time.Duration, note string, err error) {
+func (s *Service) restarting(ctx context.Context, live *types.Service, drain time.Duration) (limit time.Duration, note string, err error) {
 	s.noteRecord(live)
 	d, err := s.watchedRecord(ctx, live)
+	most := rolloutTimeout + gracePeriod(live) + drain
 	if d == nil || err != nil {
-		return rolloutTimeout + gracePeriod(live) + strategyOf(live.DeploymentConfiguration).Takes(), "", err
+		return most + strategyOf(live.DeploymentConfiguration).Takes(), "", err
 	}
-	limit = rolloutTimeout + gracePeriod(live) + strategyOf(d.DeploymentConfiguration).Takes() + backTime
+	limit = most + strategyOf(d.DeploymentConfiguration).Takes() + backTime
 	died, err := s.countFailedTasks(ctx, live, d)
 	if err != nil {
 		return limit, "", err
 	}
-	phase, note, failing := s.shiftProgress(live, d, died)
+	phase, note, failing := s.shiftProgress(live, d, died, drain)
 	switch {
 	case failing != "":
 		if err := s.stopDeployment(ctx, aws.ToString(d.ServiceDeploymentArn)); err != nil {

@@ -290,7 +290,7 @@ func (s *Service) readRollout(ctx context.Context, live *types.Service, have *li
 	if failedTasks, err = s.countFailedTasks(ctx, live, record); err != nil {
 		return nil, 0, err
 	}
-	st.Phase, st.Note, have.takeBackBecause = s.shiftProgress(live, record, failedTasks)
+	st.Phase, st.Note, have.takeBackBecause = s.shiftProgress(live, record, failedTasks, s.targets.longDrain())
 	if st.Phase == graph.Ready { // the service was read before its record
 		live = rolledOut(live, record)
 		have.deploying, have.hadRelease = deploying(live), hasServed(live)

@@ -293,9 +293,9 @@ func overdue(d *types.ServiceDeployment, grace, drain time.Duration) string {
 	return ""
 }
 
-// shiftProgress returns how far a release is to which the traffic is shifted. Failing is why
-// it is to be taken back: no circuit breaker does that.
-func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment, failedTasks int32) (phase graph.Phase, note, failing string) {
+// shiftProgress returns how far a release is to which the traffic is shifted. Drain is how much
+// longer it may take as its requests do. Failing is why it is to be taken back: no circuit breaker does that.
+func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment, failedTasks int32, drain time.Duration) (phase graph.Phase, note, failing string) {
 	now := shiftingOf(d)
 	note = fmt.Sprintf("%d running, %s", live.RunningCount, now.Text())
 	switch d.Status {
@@ -311,7 +311,7 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 		}
 		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.takeBackReason, lowerFirst(now.Reason), string(d.Status)), ""
 	}
-	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)), s.targets.longDrain())
+	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)), drain)
 	if n := max(failedTasks, failedOf(live)); n >= failingTasks(live.DesiredCount) {
 		why = fmt.Sprintf("%d tasks failed", n)
 	}

@@ -155,7 +155,7 @@ func TestAShiftedReleaseIsOverOrTakenBack(t *testing.T) {
 		primary, active := "PRIMARY", "ACTIVE"
 		live := &types.Service{DesiredCount: 2, RunningCount: 4, Deployments: []types.Deployment{{Status: &primary, FailedTasks: test.failed}, {Status: &active, FailedTasks: test.older}}}
 		s := &Service{ownRelease: ownRelease{takeBackReason: test.because}, want: serviceSpec{grace: test.grace}, targets: &TargetGroup{want: targetSpec{drain: test.drain}}}
-		phase, note, failing := s.shiftProgress(live, &test.record, test.died)
+		phase, note, failing := s.shiftProgress(live, &test.record, test.died, s.targets.longDrain())
 		if phase != test.phase || !strings.HasPrefix(note, test.note) || failing != test.failing {
 			t.Errorf("a release that %s: %v, %q, failing %q; want %v, %q, %q", name, phase, note, failing, test.phase, test.note, test.failing)
 		}
@@ -292,7 +292,7 @@ func TestARestartMayTakeAsLongAsItsStrategy(t *testing.T) {
 		LinearConfiguration: &types.LinearConfiguration{StepPercent: aws.Float64(10), StepBakeTimeInMinutes: aws.Int32(6)},
 	}
 	for grace, longer := range map[int32]time.Duration{0: 0, 1500: 25 * time.Minute, earlyGrace: 0} {
-		limit, _, err := new(Service).restarting(t.Context(), &types.Service{DeploymentConfiguration: linear, HealthCheckGracePeriodSeconds: &grace})
+		limit, _, err := new(Service).restarting(t.Context(), &types.Service{DeploymentConfiguration: linear, HealthCheckGracePeriodSeconds: &grace}, 0)
 		if want := rolloutTimeout + 59*time.Minute + longer; err != nil || limit != want {
 			t.Errorf("with a grace period of %d s: %s, %v; want %s", grace, limit, err, want)
 		}

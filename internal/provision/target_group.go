@@ -46,10 +46,17 @@ type targetSpec struct {
 // that is drained. The usual time for it is part of what a rollout takes anyway.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/load-balancer-connection-draining.html
 func (t *TargetGroup) longDrain() time.Duration {
-	if t == nil || t.want.drain <= usualStopTimeout {
+	if t == nil {
 		return 0
 	}
-	return seconds(&t.want.drain)
+	return longDrain(t.want.drain)
+}
+
+func longDrain(drain int32) time.Duration {
+	if drain <= usualStopTimeout {
+		return 0
+	}
+	return seconds(&drain)
 }
 
 // targets is a target group with its tags, or none.

@@ -249,7 +249,7 @@ func (a *account) up(ctx context.Context, w *wire) error {
 func (a *account) pause(ctx context.Context, w *wire) error {
 	return a.run(w, a.spec, func(r provision.Run) error {
 		return r.Hold(ctx, func(lock *runlock.Lock) error {
-			return provision.Pause{Clients: r.Clients, Stack: a.spec.Stack, Guard: lock.Guard, Progress: func(string) {}}.Run(ctx)
+			return provision.Pause{Clients: r.Clients, Stack: a.spec.Stack, Settings: a.spec.Settings, Guard: lock.Guard, Progress: func(string) {}}.Run(ctx)
 		})
 	})
 }

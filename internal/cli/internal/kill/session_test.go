@@ -54,7 +54,7 @@ func TestASessionNeedsATaskWhoseAgentRuns(t *testing.T) {
 		restart := func(faults localcloud.TaskFaults) {
 			t.Helper()
 			a.SetFaults(localcloud.Faults{Tasks: faults})
-			if _, err := provision.Restart(t.Context(), c, a.spec.Stack, func(string) {}); err != nil {
+			if _, err := provision.Restart(t.Context(), c, a.spec.Stack, a.spec.Settings, func(string) {}); err != nil {
 				t.Fatal(err)
 			}
 			time.Sleep(time.Minute) // the agents have started, or not
