@@ -33,6 +33,7 @@ import (
 	secrettypes "github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/transport/http/protocol/awsquery"
 )
 
@@ -40,6 +41,22 @@ import (
 // names of what they stand for, so that two inventories can be compared. Of passwords
 // only the length is listed.
 func Inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
+	const most = 5
+	for try := 1; ; try++ {
+		lines, err := inventory(ctx, cfg)
+		if try == most || !gone(err) {
+			return lines, err
+		}
+	}
+}
+
+// gone reports whether something was deleted between the call that lists it and one that reads it.
+func gone(err error) bool {
+	var api smithy.APIError
+	return errors.As(err, &api) && (strings.Contains(api.ErrorCode(), "NotFound") || api.ErrorCode() == "NoSuchEntity")
+}
+
+func inventory(ctx context.Context, cfg aws.Config) ([]string, error) {
 	l := &listing{cfg: cfg, names: map[string]string{}}
 	for _, list := range []func(context.Context) error{ // what others refer to comes first
 		l.network, l.loadBalancing, l.clusters, l.definitions, l.scaling, l.databases, l.backups, l.secrets, l.logsAndImages, l.roles, l.parameters, l.alarms, l.certificates,
