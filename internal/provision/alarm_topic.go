@@ -51,6 +51,9 @@ func (a alarmAccess) arn(account, service, resource string) string {
 type AlarmTopic struct {
 	graph.NodeOf[*liveAlarmTopic]
 	alarmAccess
+	// asked reports whether this run has subscribed the wanted address, which SNS may list only
+	// minutes later, and confirmed whether it had confirmed already.
+	asked, confirmed bool
 }
 
 // liveAlarmTopic is the topic as far as it is compared and used.
@@ -159,6 +162,9 @@ func (t *AlarmTopic) Read(ctx context.Context) (*liveAlarmTopic, graph.State, er
 		}
 	}
 	live.unsubscribed = live.unsubscribed && live.subscriber == ""
+	if t.asked && live.subscriber == "" && !live.unsubscribed {
+		live.subscriber, live.pending = t.email, !t.confirmed
+	}
 	st := graph.State{Phase: graph.Ready, ID: arn, Owner: tags[TagStack]}
 	switch {
 	case live.pending:
@@ -279,11 +285,15 @@ func ownKey(key string) bool { return strings.HasSuffix(key, "alias/aws/sns") }
 // is answered. SNS deletes a subscription that is not confirmed within two days, and forgets
 // one that its address ended after three; the next run then subscribes again.
 // https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html
+// Each call sends a mail, so that one that SNS accepted is not repeated because its effect is
+// not listed yet:
+// https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-sns/pull/70
 func (t *AlarmTopic) subscribe(ctx context.Context, _ []graph.Change) error {
-	_, err := t.topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: aws.String(t.ID()), Protocol: aws.String("email"), Endpoint: &t.email})
+	out, err := t.topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: aws.String(t.ID()), Protocol: aws.String("email"), Endpoint: &t.email})
 	if err != nil {
 		return fmt.Errorf("subscribe %s to topic %s: %w", t.email, t.topicName(), err)
 	}
+	t.asked, t.confirmed = true, strings.HasPrefix(aws.ToString(out.SubscriptionArn), "arn:")
 	return nil
 }
 

@@ -138,6 +138,10 @@ var temporaryErrors = []struct{ code, text, reason string }{
 	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 	{"OperationAbortedException", "", "another change of the log group is on its way"},
 
+	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+	{"StaleTag", "", "the tags of the last topic of that name are still being deleted"},
+	{"ConcurrentAccess", "", "another change of the topic's tags is on its way"},
+
 	// https://docs.aws.amazon.com/autoscaling/application/APIReference/API_RegisterScalableTarget.html
 	{"ConcurrentUpdateException", "", "another change of the scaling is on its way"},
 	{"ValidationException", "ECS service doesn't exist", "the service is not visible yet"},
@@ -201,6 +205,9 @@ var propagating = []struct{ code, text, created, reason string }{
 	{"ClientException", "TaskDefinition not found", "task-definition", "the task definition is not visible yet"},
 	{"ResourceNotFoundException", "secret", "secret", "the secret is not visible yet"},
 	{"ResourceNotFoundException", "log group", "log-group", "the log group is not visible yet"},
+	// Attributes, subscriptions and tags: https://github.com/ansible/ansible/pull/67089
+	{"NotFound", "opic", "alarm-topic", "the topic is not visible yet"},
+	{"ResourceNotFound", "esource", "alarm-topic", "the topic is not visible yet"},
 }
 
 // Propagating reports whether an error is temporary because this run has just created the

@@ -56,6 +56,13 @@ type Faults struct {
 	// again:
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
 	SecretSeconds float64 `json:"secretSeconds,omitempty"`
+	// TopicSeconds is how long no topic with tags can be created under the name of a
+	// deleted one: StaleTag.
+	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
+	TopicSeconds float64 `json:"topicSeconds,omitempty"`
+	// SubscriptionSeconds is how long SNS does not list a new subscription.
+	// https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-sns/pull/70
+	SubscriptionSeconds float64 `json:"subscriptionSeconds,omitempty"`
 	// AdvancedParameters makes "advanced" the account's default tier of parameters, which costs.
 	// https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-advanced-parameters.html#ps-default-tier
 	AdvancedParameters bool `json:"advancedParameters,omitempty"`
@@ -181,7 +188,7 @@ func ParseFaults(r io.Reader) (Faults, error) {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 || f.MetricMinutes < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.TopicSeconds < 0 || f.SubscriptionSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 || f.MetricMinutes < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil

@@ -18,6 +18,8 @@ import (
 // state is what the service keeps.
 type state struct {
 	Topics map[string]*topic `json:"topics,omitempty"` // by ARN
+	// Deleted is when a topic of that ARN was deleted last.
+	Deleted map[string]time.Time `json:"deleted,omitempty"`
 }
 
 type topic struct {
@@ -62,8 +64,22 @@ func (a tx) topic(arn *string) (*topic, error) {
 	return t, nil
 }
 
+// written finds a topic for an operation that changes it. Such operations may not know a new
+// topic when reads know it already:
+// https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-sns/pull/70
+func (a tx) written(arn *string) (*topic, error) {
+	t := a.state().Topics[aws.ToString(arn)]
+	if t == nil || !a.Visible(forWrites(t.ARN)) {
+		return nil, &kernel.Error{Status: 404, Code: "NotFound", Message: "Topic does not exist"}
+	}
+	return t, nil
+}
+
+// forWrites is by what the kernel knows whether operations that change a topic know it.
+func forWrites(arn string) string { return arn + " for writes" }
+
 // CreateTopic creates a topic, or finds one of that name. Other tags than it has are
-// refused, as by AWS.
+// refused, as by AWS, and so are tags for a while after a topic of that name was deleted.
 func (a tx) CreateTopic(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error) {
 	if !topicName.MatchString(aws.ToString(in.Name)) {
 		return nil, kernel.Fail("InvalidParameter", "Invalid parameter: Topic Name")
@@ -76,6 +92,9 @@ func (a tx) CreateTopic(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error
 		}
 		return &sns.CreateTopicOutput{TopicArn: &arn}, nil
 	}
+	if at, ok := a.state().Deleted[arn]; ok && len(tags) > 0 && a.Now().Before(at.Add(kernel.Seconds(a.Faults().TopicSeconds))) {
+		return nil, kernel.Fail("StaleTag", "A tag has been added to a resource with the same ARN as a deleted resource. Wait a short while and then retry the operation.")
+	}
 	t := &topic{ARN: arn, Tags: tags}
 	for key, value := range in.Attributes {
 		if err := t.set(key, value); err != nil {
@@ -87,6 +106,7 @@ func (a tx) CreateTopic(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error
 	}
 	a.state().Topics[arn] = t
 	a.Created(arn)
+	a.Created(forWrites(arn))
 	return &sns.CreateTopicOutput{TopicArn: &arn}, nil
 }
 
@@ -110,7 +130,7 @@ func (t *topic) set(key, value string) error {
 
 // SetTopicAttributes changes one attribute.
 func (a tx) SetTopicAttributes(in *sns.SetTopicAttributesInput) (*sns.SetTopicAttributesOutput, error) {
-	t, err := a.topic(in.TopicArn)
+	t, err := a.written(in.TopicArn)
 	if err != nil {
 		return nil, err
 	}
@@ -158,14 +178,21 @@ func (a tx) ListTopics(in *sns.ListTopicsInput) (*sns.ListTopicsOutput, error) {
 // that is not there is no error.
 // https://docs.aws.amazon.com/sns/latest/api/API_DeleteTopic.html
 func (a tx) DeleteTopic(in *sns.DeleteTopicInput) (*sns.DeleteTopicOutput, error) {
-	delete(a.state().Topics, aws.ToString(in.TopicArn))
+	arn := aws.ToString(in.TopicArn)
+	if a.state().Topics[arn] != nil {
+		if a.state().Deleted == nil {
+			a.state().Deleted = map[string]time.Time{}
+		}
+		a.state().Deleted[arn] = a.Now()
+	}
+	delete(a.state().Topics, arn)
 	return &sns.DeleteTopicOutput{}, nil
 }
 
 // Subscribe has mails of a topic sent to somebody, once they have confirmed it. Asking
 // again for what is pending sends another mail about it.
 func (a tx) Subscribe(in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
-	t, err := a.topic(in.TopicArn)
+	t, err := a.written(in.TopicArn)
 	if err != nil {
 		return nil, err
 	}
@@ -185,6 +212,7 @@ func (a tx) Subscribe(in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
 	if at < 0 {
 		at = len(t.Subscriptions)
 		t.Subscriptions = append(t.Subscriptions, &subscription{ARN: t.ARN + ":" + kernel.UUID(), Endpoint: to, Token: kernel.HexDigits(64), Created: a.Now()})
+		a.Created(t.Subscriptions[at].ARN)
 	}
 	s := t.Subscriptions[at]
 	if s.Token == "" {
@@ -285,6 +313,9 @@ func (a tx) ListSubscriptionsByTopic(in *sns.ListSubscriptionsByTopicInput) (*sn
 	a.expire(t)
 	all := []types.Subscription{}
 	for _, s := range t.Subscriptions {
+		if !a.Visible(s.ARN) || a.Now().Before(s.Created.Add(kernel.Seconds(a.Faults().SubscriptionSeconds))) {
+			continue
+		}
 		arn := s.ARN
 		if s.Token != "" {
 			arn = "PendingConfirmation"
