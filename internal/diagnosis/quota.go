@@ -75,6 +75,14 @@ func OfQuota(code, message string) Explanation {
 			Hint: hint.New("the policies of the release that serves stay until another one does: run %s with those that are to stay first, and then with all; or ask for more in the console under Service Quotas", hint.Command("up", "--task-policies", "ARN,…"))}
 	case code == "LimitExceeded" && strings.Contains(message, "RolesPerAccount"):
 		q = rolesQuota
+	case code == "SnapshotQuotaExceeded" && strings.Contains(message, "across regions"): // https://github.com/pbudzon/aws-maintenance/issues/19
+		return Explanation{Text: fmt.Sprintf("RDS copies only so many snapshots from other regions at a time (%s): %s", code, message),
+			Hint: hint.New("run the same command again when other copies are complete")}
+	case code == "DBInstanceAutomatedBackupQuotaExceeded":
+		return Explanation{Text: fmt.Sprintf("RDS retains automated backups of as many deleted instances as the account's quota %q allows (%s): %s", quotas["InstanceQuotaExceeded"].name, code, message),
+			Hint: hint.New("delete what is not needed any more: %s lists all, and %s deletes one%s",
+				hint.AWS("rds", "describe-db-instance-automated-backups", "--filters", "Name=status,Values=retained"), hint.AWS("rds", "delete-db-instance-automated-backup", "--dbi-resource-id", "ID"),
+				hint.Optional("; or ask for more: %s", quotas["InstanceQuotaExceeded"].request()))}
 	case known:
 	case strings.Contains(message, aboveLimit), strings.Contains(message, vCPUs):
 		q = fargateQuota

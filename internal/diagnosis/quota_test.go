@@ -24,3 +24,20 @@ func TestIAMsLimitsAreToldApart(t *testing.T) {
 		}
 	}
 }
+
+// TestTheQuotasOfBackupsAreToldApart has RDS's errors, one code of which is also that of a limit
+// that passes by itself.
+func TestTheQuotasOfBackupsAreToldApart(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ code, message, text, hint, not string }{
+		{"SnapshotQuotaExceeded", "Cannot create more than 100 manual snapshots", "Manual DB instance snapshots", "L-272F1212", "at a time"},
+		{"SnapshotQuotaExceeded", "Cannot copy more than 5 snapshots across regions", "at a time", "the same command", "L-272F1212"},
+		{"DBInstanceAutomatedBackupQuotaExceeded", "Can't retain automated backup because the quota for retained automated backups was exceeded.", "DB instances", "aws rds delete-db-instance-automated-backup", "bookctl list"},
+	} {
+		x := diagnosis.OfQuota(test.code, test.message)
+		said := x.Text + "; " + x.Hint.String()
+		if !strings.Contains(x.Text, test.text) || !strings.Contains(x.Text, test.message) || !strings.Contains(x.Hint.String(), test.hint) || strings.Contains(said, test.not) {
+			t.Errorf("%s: %s: %s", test.code, test.message, said)
+		}
+	}
+}

@@ -134,6 +134,8 @@ var temporaryErrors = []struct{ code, text, reason string }{
 	{"InvalidRequestException", "scheduled for deletion", "the last secret of that name is still being deleted"},
 
 	{"DBSnapshotAlreadyExists", "still being deleted", "the last snapshot of that name is still being deleted"},
+	// https://github.com/pbudzon/aws-maintenance/issues/19
+	{"SnapshotQuotaExceeded", "across regions", "RDS copies only so many snapshots from other regions at a time"},
 
 	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 	{"OperationAbortedException", "", "another change of the log group is on its way"},

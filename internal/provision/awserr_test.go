@@ -82,6 +82,8 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), class{transient: true}},
 		"revision":       {jsonError(400, "ClientException", "Too many concurrent attempts to create a new revision of the specified family."), class{transient: true}},
 		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), class{}},
+		"copies":         {jsonError(400, "SnapshotQuotaExceeded", "Cannot copy more than 5 snapshots across regions"), class{transient: true}},
+		"snapshots":      {jsonError(400, "SnapshotQuotaExceeded", "Cannot create more than 100 manual snapshots"), class{}},
 		"denied":         {jsonError(400, "AccessDeniedException", "no"), class{denied: "ecs:DeleteCluster"}},
 		"taken":          {jsonError(400, "ResourceAlreadyExistsException", "The specified log group already exists"), class{exists: true}},
 		"expired":        {jsonError(400, "ExpiredTokenException", "The security token included in the request is expired"), class{expired: true}},

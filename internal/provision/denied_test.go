@@ -2,8 +2,10 @@ package provision_test
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/rds"
 	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -91,5 +94,40 @@ func TestAPurgeGoesOnPastWhatItMayNotDelete(t *testing.T) {
 		if len(removed) != 1 || removed[0].ID != gone || err == nil || !strings.Contains(err.Error(), "a-copy") {
 			t.Errorf("where the answer for another is %s, removed %+v, %v", refusal, removed, err)
 		}
+	}
+}
+
+// TestARetainedBackupThatStaysHasANextStep has RDS list what it retains only without the name of
+// the instance, which is gone, and refuse to delete it in the state that it has.
+func TestARetainedBackupThatStaysHasANextStep(t *testing.T) {
+	t.Parallel()
+	c := answering(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		form, _ := url.ParseQuery(string(body))
+		action := form.Get("Action")
+		refuse := func(code string) {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Code>%s</Code><Message>no</Message></Error></ErrorResponse>`, code)
+		}
+		backup := func(instance string) string {
+			return `<DBInstanceAutomatedBackup><DBInstanceAutomatedBackupsArn>arn:aws:rds:us-east-1:123456789012:auto-backup:ab-` + instance + `</DBInstanceAutomatedBackupsArn><Status>retained</Status><DBInstanceIdentifier>` + instance + `</DBInstanceIdentifier><DbiResourceId>db-` + instance +
+				`</DbiResourceId><Region>us-east-1</Region><TagList><Tag><Key>` + provision.TagStack + `</Key><Value>book</Value></Tag></TagList></DBInstanceAutomatedBackup>`
+		}
+		switch {
+		case action == "DescribeDBInstances":
+			refuse("DBInstanceNotFound")
+		case action == "DescribeDBInstanceAutomatedBackups" && form.Get("DBInstanceIdentifier") != "":
+			refuse("DBInstanceAutomatedBackupNotFound")
+		case action == "DescribeDBInstanceAutomatedBackups":
+			_, _ = fmt.Fprint(w, `<R><DescribeDBInstanceAutomatedBackupsResult><DBInstanceAutomatedBackups>`+backup("book-database")+backup("other-database")+`</DBInstanceAutomatedBackups></DescribeDBInstanceAutomatedBackupsResult></R>`)
+		case action == "DeleteDBInstanceAutomatedBackup":
+			refuse("InvalidDBInstanceAutomatedBackupState")
+		default:
+			_, _ = fmt.Fprintf(w, `<R><%sResult><DBSnapshots/></%sResult></R>`, action, action)
+		}
+	})
+	_, err := provision.PurgeSnapshots(t.Context(), c.RDS, "book", nil)
+	if err == nil || !strings.Contains(hint.Of(err).String(), "aws rds describe-db-instance-automated-backups --dbi-resource-id db-book-database") || strings.Contains(err.Error(), "other") {
+		t.Errorf("%v; next: %s", err, hint.Of(err))
 	}
 }

@@ -454,10 +454,13 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 	if what < backupsIfListed {
 		return ofStack(stack, region, found), nil
 	}
-	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{DBInstanceIdentifier: name})
+	// The name of an instance that is gone finds none of its backups.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
+	backups := rds.NewDescribeDBInstanceAutomatedBackupsPaginator(client, &rds.DescribeDBInstanceAutomatedBackupsInput{
+		Filters: []types.Filter{{Name: aws.String("status"), Values: []string{"retained"}}},
+	})
 	for backups.HasMorePages() {
 		page, err := backups.NextPage(ctx)
-		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
 		if IsCode(err, "DBInstanceAutomatedBackupNotFound") {
 			break
 		}
@@ -468,7 +471,7 @@ func snapshotsOfInstance(ctx context.Context, client *rds.Client, stack string, 
 			return nil, fmt.Errorf("describe the automated backups of %s: %w", *name, err)
 		}
 		for _, b := range page.DBInstanceAutomatedBackups {
-			if aws.ToString(b.Status) != "retained" {
+			if aws.ToString(b.Status) != "retained" || aws.ToString(b.DBInstanceIdentifier) != *name {
 				continue // the backup of a live instance is part of it
 			}
 			found = append(found, candidate{owner: fromRDSTags(b.TagList)[TagStack], region: backupRegion(b, region), Snapshot: Snapshot{

@@ -157,6 +157,8 @@ func (s Snapshot) undeleted(err error) hint.Message {
 		return hint.New("run the same command again when %s shows it as available, or delete it then with %s", hint.Command("db", "snapshots"), byHand)
 	case IsCode(err, "InvalidDBSnapshotState"):
 		return hint.New("run the same command again when %s shows it as available", hint.Command("db", "snapshots"))
+	case IsCode(err, "InvalidDBInstanceAutomatedBackupState"):
+		return hint.New("see with %s what still uses it, and run the same command again when that is done", hint.AWS("rds", "describe-db-instance-automated-backups", "--dbi-resource-id", s.Resource))
 	case denied && !s.tagged: // its name does not prove whose it is, and the policy allows nothing else
 		return hint.New("%s has no tag of the stack, and what %s prints does not allow to delete it: %s does, for those who may; then run the same command again", s.ID, hint.Command("policy"), byHand)
 	}

@@ -399,7 +399,9 @@ func (a tx) replicatedARN(db *instance, region string) string {
 }
 
 // DescribeDBInstanceAutomatedBackups lists what is kept of instances with
-// backups, and of deleted ones whose backups were retained.
+// backups, and of deleted ones whose backups were retained. A name "must match the identifier of
+// an existing DB instance", and so finds nothing that was retained:
+// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
 func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
 	all := []types.DBInstanceAutomatedBackup{}
 	add := func(db *instance, status string) error {
@@ -408,7 +410,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 			return err
 		}
 		arn := a.backupARN(db)
-		if !match || in.DBInstanceIdentifier != nil && *in.DBInstanceIdentifier != db.ID || in.DbiResourceId != nil && *in.DbiResourceId != db.Resource ||
+		if !match || in.DBInstanceIdentifier != nil && (status == "retained" || !strings.EqualFold(*in.DBInstanceIdentifier, db.ID)) || in.DbiResourceId != nil && *in.DbiResourceId != db.Resource ||
 			in.DBInstanceAutomatedBackupsArn != nil && *in.DBInstanceAutomatedBackupsArn != arn {
 			return nil
 		}
@@ -440,7 +442,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 	if len(all) == 0 && in.DbiResourceId != nil {
 		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup for resource ID %s not found.", *in.DbiResourceId)
 	}
-	if len(all) == 0 && in.DBInstanceIdentifier != nil { // the model allows it, and no page says that it is never so
+	if len(all) == 0 && in.DBInstanceIdentifier != nil { // the only error that the model has
 		return nil, kernel.Fail("DBInstanceAutomatedBackupNotFound", "Automated backup for %s not found.", *in.DBInstanceIdentifier)
 	}
 	page, next, err := page(all, in.MaxRecords, in.Marker)
