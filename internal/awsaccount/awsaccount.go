@@ -109,6 +109,9 @@ func (l *listing) network(ctx context.Context) error {
 	}
 
 	for _, v := range vpcs.Vpcs {
+		if v.State == ec2types.VpcStateDeleting {
+			continue // it goes by itself
+		}
 		l.names[*v.VpcId] = named(v.Tags, *v.CidrBlock)
 		l.add("vpc %s %s", l.names[*v.VpcId], *v.CidrBlock)
 	}

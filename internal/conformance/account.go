@@ -126,6 +126,9 @@ func (a sdkAccount) network(ctx context.Context, stack string) (out []string, er
 		return nil, err
 	}
 	for _, x := range vpcs.Vpcs {
+		if x.State == ec2types.VpcStateDeleting {
+			continue // it goes by itself
+		}
 		out = append(out, "vpc "+aws.ToString(x.VpcId))
 	}
 	subnets, err := a.ec2.DescribeSubnets(ctx, &ec2.DescribeSubnetsInput{Filters: owned(stack)})

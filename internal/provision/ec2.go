@@ -35,8 +35,15 @@ func (n ec2Access) allVPCs(ctx context.Context) ([]types.Vpc, error) {
 		if err != nil {
 			return nil, fmt.Errorf("describe the VPCs of stack %s: %w", n.stack, err)
 		}
-		return out.Vpcs, nil
+		return WithoutDeleting(out.Vpcs), nil
 	})
+}
+
+// WithoutDeleting returns those of the VPCs that are not being deleted. EC2 may list one for a
+// while after DeleteVpc has accepted its deletion, when nothing can be created in it any more.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Vpc.html
+func WithoutDeleting(all []types.Vpc) []types.Vpc {
+	return slices.DeleteFunc(slices.Clone(all), func(v types.Vpc) bool { return v.State == types.VpcStateDeleting })
 }
 
 // allGateways are the stack's internet gateways.

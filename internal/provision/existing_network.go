@@ -95,6 +95,9 @@ func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, er
 		if vpcs = out.Vpcs; len(vpcs) == 0 {
 			return nil
 		}
+		if len(WithoutDeleting(vpcs)) == 0 {
+			return hint.With(fmt.Errorf("VPC %s is being deleted", vpc), "choose another with --vpc")
+		}
 		if g.DNSSupport, err = vpcAttribute(ctx, client, vpc, types.VpcAttributeNameEnableDnsSupport); err != nil {
 			return err
 		}

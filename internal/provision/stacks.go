@@ -96,7 +96,7 @@ func findStacks(ctx context.Context, c Clients) (map[string]*Summary, error) {
 		if err != nil {
 			return nil, fmt.Errorf("describe the stacks' VPCs: %w", err)
 		}
-		for _, v := range page.Vpcs {
+		for _, v := range WithoutDeleting(page.Vpcs) {
 			if name := fromEC2Tags(v.Tags)[TagStack]; naming.CheckStack(name) == nil {
 				all[name] = &Summary{Stack: name}
 			}

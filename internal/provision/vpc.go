@@ -288,7 +288,7 @@ func (n ec2Access) vpcKind() inventory.Kind {
 		if err != nil {
 			return nil, err
 		}
-		return mapped(out.Vpcs, func(x types.Vpc) *string { return x.VpcId }), nil
+		return mapped(WithoutDeleting(out.Vpcs), func(x types.Vpc) *string { return x.VpcId }), nil
 	}, func(ctx context.Context, id *string) error {
 		_, err := n.ec2.DeleteVpc(ctx, &ec2.DeleteVpcInput{VpcId: id})
 		return err

@@ -75,6 +75,10 @@ type Faults struct {
 	// no effect if it is shorter than Latencies.Interface.
 	// https://docs.aws.amazon.com/vpc/latest/userguide/delete-vpc.html
 	InterfaceSeconds float64 `json:"interfaceSeconds,omitempty"`
+	// VPCSeconds is how long a VPC that was deleted is still listed, as "deleting". Which
+	// deletions take time, no page says.
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_Vpc.html
+	VPCSeconds float64 `json:"vpcSeconds,omitempty"`
 	// NoServiceLinkedRoles makes a new account one that has never used ECS, ELB, RDS
 	// or Application Auto Scaling. It has an effect only when a cloud starts for the
 	// first time.
@@ -188,7 +192,7 @@ func ParseFaults(r io.Reader) (Faults, error) {
 			return Faults{}, fmt.Errorf("read faults: %s is %v; a share of calls is between 0 and 1", name, share)
 		}
 	}
-	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.TopicSeconds < 0 || f.SubscriptionSeconds < 0 || f.InterfaceSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 || f.MetricMinutes < 0 {
+	if f.HiddenReads < 0 || f.ExpireAfter < 0 || f.HiddenSeconds < 0 || f.RoleSeconds < 0 || f.ParameterSeconds < 0 || f.SecretSeconds < 0 || f.TopicSeconds < 0 || f.SubscriptionSeconds < 0 || f.InterfaceSeconds < 0 || f.VPCSeconds < 0 || f.StoppedSeconds < 0 || f.CertificateSeconds < 0 || f.MetricMinutes < 0 {
 		return Faults{}, errors.New("read faults: a number is negative")
 	}
 	return f, nil

@@ -20,15 +20,16 @@ import (
 
 // state is what EC2 keeps.
 type state struct {
-	VPCs        []*vpc              `json:"vpcs,omitempty"`
-	Subnets     []*subnet           `json:"subnets,omitempty"`
-	Gateways    []*gateway          `json:"gateways,omitempty"`
-	Tables      []*routeTable       `json:"tables,omitempty"`
-	Groups      []*securityGroup    `json:"groups,omitempty"`
-	ACLs        []*networkACL       `json:"acls,omitempty"`
-	DHCPOptions []*dhcpOptionsSet   `json:"dhcpOptions,omitempty"`
-	Interfaces  []*networkInterface `json:"interfaces,omitempty"`
-	Attached    []*attachment       `json:"attached,omitempty"`
+	VPCs         []*vpc              `json:"vpcs,omitempty"`
+	DeletingVPCs []*vpc              `json:"deletingVPCs,omitempty"`
+	Subnets      []*subnet           `json:"subnets,omitempty"`
+	Gateways     []*gateway          `json:"gateways,omitempty"`
+	Tables       []*routeTable       `json:"tables,omitempty"`
+	Groups       []*securityGroup    `json:"groups,omitempty"`
+	ACLs         []*networkACL       `json:"acls,omitempty"`
+	DHCPOptions  []*dhcpOptionsSet   `json:"dhcpOptions,omitempty"`
+	Interfaces   []*networkInterface `json:"interfaces,omitempty"`
+	Attached     []*attachment       `json:"attached,omitempty"`
 	// BlockMode is that of VPC Block Public Access; "" is off.
 	BlockMode string `json:"blockMode,omitempty"`
 	// Tokens are the client tokens seen.

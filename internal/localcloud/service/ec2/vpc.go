@@ -2,6 +2,7 @@ package ec2
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -26,19 +27,27 @@ type vpc struct {
 	DNSSupport   bool   `json:"dnsSupport,omitempty"`
 	DNSHostnames bool   `json:"dnsHostnames,omitempty"`
 	DHCPOptions  string `json:"dhcpOptions,omitempty"` // "" is the account's first set
+	Deleting     bool   `json:"deleting,omitempty"`
+}
+
+func (v *vpc) lifecycle() types.VpcState {
+	if v.Deleting {
+		return types.VpcStateDeleting
+	}
+	return types.VpcStateAvailable
 }
 
 func (v *vpc) fields() map[string][]string {
 	isDefault := []string{strconv.FormatBool(v.Default)}
 	return map[string][]string{
-		"vpc-id": {v.ID}, "cidr": {v.CIDR}, "cidr-block-association.cidr-block": {v.CIDR}, "state": {"available"},
+		"vpc-id": {v.ID}, "cidr": {v.CIDR}, "cidr-block-association.cidr-block": {v.CIDR}, "state": {string(v.lifecycle())},
 		"is-default": isDefault, "isDefault": isDefault, "dhcp-options-id": {v.DHCPOptions},
 	}
 }
 
 func (a tx) vpc(v *vpc) types.Vpc {
 	return types.Vpc{
-		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: types.VpcStateAvailable, IsDefault: aws.Bool(v.Default),
+		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: v.lifecycle(), IsDefault: aws.Bool(v.Default),
 		OwnerId: aws.String(a.ownerOf(v.ID)), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: writeTags(v.Tags),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
@@ -101,12 +110,13 @@ func (a tx) makeVPC(cidr string, tags map[string]string) *vpc {
 
 // Start gives a new account its default VPC, as every region of an
 // account has: https://docs.aws.amazon.com/vpc/latest/userguide/default-vpc-components.html.
-// It also finishes what a stopped cloud had begun: lingering interfaces go.
+// It also finishes what a stopped cloud had begun: lingering interfaces and VPCs go.
 func (s *Service) Start() {
 	s.Update(func(t *kernel.Tx) {
 		a := s.in(t)
 		s := a.state()
 		s.Interfaces = slices.DeleteFunc(s.Interfaces, func(i *networkInterface) bool { return i.Released })
+		s.DeletingVPCs = nil
 		a.defaultDHCPOptions()
 		for i, l := range s.ACLs {
 			if len(l.Entries) == 0 { // of a local cloud that knew default ones only
@@ -134,7 +144,7 @@ func (s *Service) Start() {
 }
 
 func (a tx) DescribeVpcs(in *ec2.DescribeVpcsInput) (*ec2.DescribeVpcsOutput, error) {
-	page, next, err := described(a, kindVPC, a.state().VPCs, in.VpcIds, in.Filters, in.MaxResults, in.NextToken, a.vpc)
+	page, next, err := described(a, kindVPC, slices.Concat(a.state().VPCs, a.state().DeletingVPCs), in.VpcIds, in.Filters, in.MaxResults, in.NextToken, a.vpc)
 	return &ec2.DescribeVpcsOutput{Vpcs: page, NextToken: next}, err
 }
 
@@ -220,7 +230,8 @@ func (a tx) ModifyVpcAttribute(in *ec2.ModifyVpcAttributeInput) (*ec2.ModifyVpcA
 	return &ec2.ModifyVpcAttributeOutput{}, nil
 }
 
-// DeleteVpc deletes a VPC that has nothing in it but what it was born with.
+// DeleteVpc deletes a VPC that has nothing in it but what it was born with. Other calls than
+// DescribeVpcs know none of it from then on.
 func (a tx) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 	s := a.state()
 	v, err := item(a, kindVPC, s.VPCs, aws.ToString(in.VpcId))
@@ -236,6 +247,18 @@ func (a tx) DeleteVpc(in *ec2.DeleteVpcInput) (*ec2.DeleteVpcOutput, error) {
 		return nil, kernel.Fail("DependencyViolation", "The vpc '%s' has dependencies and cannot be deleted.", v.ID)
 	}
 	s.VPCs = slices.DeleteFunc(s.VPCs, func(x *vpc) bool { return x == v })
+	if listed := kernel.Seconds(a.Faults().VPCSeconds); listed > 0 {
+		v.Deleting = true
+		s.DeletingVPCs = append(s.DeletingVPCs, v)
+		a.Go(func(ctx context.Context) {
+			if kernel.Wait(ctx, nil, listed) {
+				a.Update(func(t *kernel.Tx) {
+					s := a.in(t).state()
+					s.DeletingVPCs = slices.DeleteFunc(s.DeletingVPCs, func(x *vpc) bool { return x.ID == v.ID })
+				})
+			}
+		})
+	}
 	s.Tables = slices.DeleteFunc(s.Tables, func(x *routeTable) bool { return x.VPC == v.ID })
 	s.Groups = slices.DeleteFunc(s.Groups, func(x *securityGroup) bool { return x.VPC == v.ID })
 	s.ACLs = slices.DeleteFunc(s.ACLs, func(x *networkACL) bool { return x.VPC == v.ID })
