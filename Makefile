@@ -18,8 +18,9 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 
 # The tests of the command line run the program: a race in it shows in those of the packages that it is made of, and
 # in its main job, for which it is built with the detector. Runs are killed at all of their writes on simulated clocks;
-# under the detector, at some of them, and at a few on the real parts, which mostly waits. go vet, which would look at all of the SDK twice, is among the linters of
-# 'make check'. The tests of the command line wait for most of their time, and the kills, which a busy machine changes
+# under the detector, at some of them, and at a few on the real parts, which mostly waits. The other tests of that package
+# are about what AWS answers; their goroutines are the same. go vet, which would look at all of the SDK twice, is among
+# the linters of 'make check'. The tests of the command line wait for most of their time, and the kills, which a busy machine changes
 # nothing of, use the processor meanwhile. The other tests under the detector come after them, because some watch states
 # that a busy machine passes over. What several of them compile is compiled before, once. A test that takes the policy of
 # a thousand stacks to pieces, one after another, takes nine times as long under the detector, which has nothing to see
@@ -36,7 +37,7 @@ test-commands: build-race
 test-kills: build-race
 	go test -vet=off -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 	go test -vet=off -run '$(ALONE)' ./internal/iampolicy
-	CGO_ENABLED=1 go test -vet=off -race -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
+	CGO_ENABLED=1 go test -vet=off -race -run '^TestKilled|Lock' -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 test-races: build-race
 	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -skip '$(ALONE)' -timeout 40m $$(go list ./... | grep -v '/internal/cli\($$\|/internal/kill\)')

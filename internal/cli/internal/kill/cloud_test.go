@@ -93,6 +93,11 @@ type account struct {
 	keeping, polite bool
 	// visibilityDelay is runlock.AWSVisibilityDelay, as fast as things show in this cloud.
 	visibilityDelay time.Duration
+	facts
+}
+
+// facts are what an undisturbed stack is like in an account of its kind.
+type facts struct {
 	// empty and whole are the inventories without a stack and with a healthy one.
 	empty, whole []string
 	// ups and destroys are the writes of a first up and of a destroy.
@@ -115,16 +120,36 @@ func openReal(t *testing.T) *account {
 	return a
 }
 
+// inMemory are the facts of the accounts of openInMemory, which the first one learns.
+var inMemory struct {
+	sync.Mutex
+	*facts
+}
+
 // openInMemory opens one that has none of these, in a test whose time is its own
 // (testing/synctest): what waits takes none. Its requests are limited as AWS's are.
 func openInMemory(t *testing.T) *account {
 	t.Helper()
 	a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
-	a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Throttle: true}, 8080)
+	a.start(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Throttle: true}, 8080)
+	inMemory.Lock()
+	defer inMemory.Unlock()
+	if inMemory.facts == nil {
+		a.learn(t)
+		inMemory.facts = &facts{empty: a.empty, whole: a.whole, ups: a.ups, destroys: a.destroys}
+	}
+	a.facts = *inMemory.facts
 	return a
 }
 
+// open opens an account, and has it learn what an undisturbed stack is like in it.
 func (a *account) open(t *testing.T, cfg localcloud.Config, port int32) {
+	t.Helper()
+	a.start(t, cfg, port)
+	a.learn(t)
+}
+
+func (a *account) start(t *testing.T, cfg localcloud.Config, port int32) {
 	t.Helper()
 	var err error
 	if a.Cloud, err = localcloud.Open(t.Context(), cfg); err != nil {
@@ -147,9 +172,6 @@ func (a *account) open(t *testing.T, cfg localcloud.Config, port int32) {
 		t.Fatal(err)
 	}
 	a.spec.DBVersion = env.DBVersion
-	if err := a.learn(t.Context()); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // ports are the numbers that nextPort tries: below those that the system gives
@@ -178,24 +200,29 @@ func nextPort(t *testing.T) int32 {
 }
 
 // learn makes a stack and removes it, undisturbed.
-func (a *account) learn(ctx context.Context) (err error) {
-	if a.empty, err = a.inventory(ctx); err != nil {
-		return err
+func (a *account) learn(t *testing.T) {
+	t.Helper()
+	ctx := t.Context()
+	inventory := func() []string {
+		t.Helper()
+		lines, err := a.inventory(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return lines
 	}
-	w := &wire{}
-	if err := a.up(ctx, w); err != nil {
-		return err
+	writes := func(run func(context.Context, *wire) error) int {
+		t.Helper()
+		w := &wire{}
+		if err := run(ctx, w); err != nil {
+			t.Fatal(err)
+		}
+		return len(w.written())
 	}
-	a.ups = len(w.written())
-	if a.whole, err = a.inventory(ctx); err != nil {
-		return err
-	}
-	w = &wire{}
-	if err := a.destroy(ctx, w); err != nil {
-		return err
-	}
-	a.destroys = len(w.written())
-	return nil
+	a.empty = inventory()
+	a.ups = writes(a.up)
+	a.whole = inventory()
+	a.destroys = writes(a.destroy)
 }
 
 // inventory lists what there is, but for what differs between two equal stacks: the
