@@ -431,7 +431,7 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 	c := planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}}
 	if p.target.local {
 		c.Unknown = "what runs on this machine costs nothing"
-		if lines, err := pricing.Cost(supported(p.spec.Usage(), p.spec.DBVersion, p.supportThen), p.target.region); err == nil {
+		if lines, err := pricing.Cost(supported(p.spec.Usage(), p.spec.DBVersion, p.supportThen, p.have.SupportDisabled()), p.target.region); err == nil {
 			c.Unknown += fmt.Sprintf("; on AWS, in %s, it would be about $%.2f a month", p.target.region, pricing.Total(lines))
 		}
 		return c, nil
@@ -448,8 +448,8 @@ func (p *preparation) cost(ctx context.Context, live bool) (planCost, error) {
 		c.Source = "prices of " + date + ", an estimate and no offer; --price live asks AWS"
 	}
 	var err error
-	if c.Then, err = ask(supported(p.spec.Usage(), p.spec.DBVersion, p.supportThen)); err == nil && p.have.Found {
-		c.Now, err = ask(supported(p.have.Usage(), p.have.EngineVersion(), p.supportNow))
+	if c.Then, err = ask(supported(p.spec.Usage(), p.spec.DBVersion, p.supportThen, p.have.SupportDisabled())); err == nil && p.have.Found {
+		c.Now, err = ask(supported(p.have.Usage(), p.have.EngineVersion(), p.supportNow, p.have.SupportDisabled()))
 	}
 	if errors.Is(err, pricing.ErrNoPrice) {
 		return planCost{Currency: "USD", Now: []pricing.Line{}, Then: []pricing.Line{}, Unknown: err.Error()}, nil

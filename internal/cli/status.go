@@ -237,7 +237,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	}
 	usage := have.Usage()
 	if out.Database != nil {
-		usage = supported(usage, out.Database.Version, out.Database.SupportEnds)
+		usage = supported(usage, out.Database.Version, out.Database.SupportEnds, out.Database.SupportDisabled)
 	}
 	if out.costs, err = pricing.Cost(usage, t.region); err != nil {
 		out.unpriced = err.Error()

@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/bookctl/bookctl/internal/hint"
-
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -264,7 +264,7 @@ func (o *statusOutput) databaseRows(row rowPrinter) {
 	case !o.Paused.IsZero() && !restingDatabase[d.State]:
 		row("", "it runs, and costs: RDS starts a stopped one after seven days; %s stops it", hint.Command("pause"))
 	}
-	if text := supportNote(d.Version, d.Class, o.Region, d.MultiAZ, d.SupportEnds, o.now); !text.Empty() {
+	if text := supportNote(naming.Names{Stack: o.Stack}.Database(), d.Version, d.Class, o.Region, d.MultiAZ, d.SupportDisabled, d.SupportEnds, o.now); !text.Empty() {
 		row("", "%s", text)
 	}
 	restorable := ""

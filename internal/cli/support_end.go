@@ -6,16 +6,31 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/pricing"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
 // supportNote is the warning that the standard support of a PostgreSQL version ends soon or
-// has ended, with what RDS charges then. It is empty long before that, and if the date is
-// unknown.
-func supportNote(version, class, region string, multiAZ bool, ends, now time.Time) hint.Message {
+// has ended, with what RDS charges then, or that it upgrades the database by itself. It is empty
+// long before that, and if the date is unknown. Instance is the database's identifier, "" for none
+// yet, and disabled reports whether somebody has taken it out of extended support.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/extended-support-creating-db-instance.html
+func supportNote(instance, version, class, region string, multiAZ, disabled bool, ends, now time.Time) hint.Message {
 	if ends.IsZero() || ends.Sub(now) > pricing.SupportNotice {
 		return hint.Message{}
+	}
+	if disabled {
+		end := "ends"
+		if now.After(ends) {
+			end = "ended"
+		}
+		return hint.New("the standard support of PostgreSQL %d %s on %s: extended support is disabled, and RDS upgrades the database to a later major version by itself then; %s upgrades it at a time of your choice",
+			majorOf(version), end, ends.UTC().Format(time.DateOnly), hint.Command("up", "--db-version", "N"))
+	}
+	without := hint.Message{}
+	if instance != "" {
+		without = hint.Optional(", and %s disables extended support, so that RDS upgrades it by itself", hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", instance, "--engine-lifecycle-support", "open-source-rds-extended-support-disabled"))
 	}
 	cost := "an hour and CPU of the database"
 	if monthly, ok := pricing.ExtendedSupport(class, multiAZ, ends, now); ok {
@@ -27,9 +42,9 @@ func supportNote(version, class, region string, multiAZ bool, ends, now time.Tim
 	major := majorOf(version)
 	day := ends.UTC().Format(time.DateOnly)
 	if now.After(ends) {
-		return hint.New("the standard support of PostgreSQL %d ended on %s: RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
+		return hint.New("the standard support of PostgreSQL %d ended on %s: RDS charges extended support, %s; %s upgrades it%s", major, day, cost, hint.Command("up", "--db-version", "N"), without)
 	}
-	return hint.New("the standard support of PostgreSQL %d ends on %s: from then on RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
+	return hint.New("the standard support of PostgreSQL %d ends on %s: from then on RDS charges extended support, %s; %s upgrades it%s", major, day, cost, hint.Command("up", "--db-version", "N"), without)
 }
 
 // addSupport adds supportNote for a planned stack. It reads the end of support of the planned
@@ -49,13 +64,17 @@ func (p *preparation) addSupport(ctx context.Context) error {
 			return err
 		}
 	}
-	p.warn(supportNote(s.DBVersion, s.DBClass, p.target.region, s.DBMultiAZ, ends, time.Now()))
+	instance := ""
+	if p.have.EngineVersion() != "" {
+		instance = naming.Names{Stack: p.spec.Stack}.Database()
+	}
+	p.warn(supportNote(instance, s.DBVersion, s.DBClass, p.target.region, s.DBMultiAZ, p.have.SupportDisabled(), ends, time.Now()))
 	return nil
 }
 
 // supported is the usage of a stack, with the end of support of its database's version.
-func supported(u pricing.Usage, version string, ends time.Time) pricing.Usage {
-	u.DBMajor, u.DBSupportEnds, u.Now = majorOf(version), ends, time.Now()
+func supported(u pricing.Usage, version string, ends time.Time, disabled bool) pricing.Usage {
+	u.DBMajor, u.DBSupportEnds, u.DBSupportDisabled, u.Now = majorOf(version), ends, disabled, time.Now()
 	return u
 }
 
@@ -77,5 +96,5 @@ func (e supportEnds) usage(ctx context.Context, t *target, have provision.Deploy
 		}
 		e[major] = ends
 	}
-	return supported(u, version, e[major]), nil
+	return supported(u, version, e[major], have.SupportDisabled()), nil
 }

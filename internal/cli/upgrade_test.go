@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -200,6 +202,20 @@ func TestExtendedSupportIsAnnouncedBeforeItBegins(t *testing.T) {
 			t.Errorf("%v does not show %s:\n%s", tc.args, tc.want, out)
 		}
 	}
+	const without = "'aws rds modify-db-instance --db-instance-identifier book-database --engine-lifecycle-support open-source-rds-extended-support-disabled' disables extended support"
+	if out := s.run("status").out; !strings.Contains(out, without) {
+		t.Errorf("status does not show %s:\n%s", without, out)
+	}
+	done[*rds.ModifyDBInstanceOutput](t)(rds.NewFromConfig(cfg).ModifyDBInstance(t.Context(), &rds.ModifyDBInstanceInput{
+		DBInstanceIdentifier: aws.String("book-database"), EngineLifecycleSupport: aws.String("open-source-rds-extended-support-disabled"),
+	}))
+	const byItself = "extended support is disabled, and RDS upgrades the database to a later major version by itself"
+	for _, command := range []string{"plan", "status"} {
+		if r := s.run(command); !strings.Contains(r.out+r.err, byItself) || strings.Contains(r.out+r.err, "charges") || regexp.MustCompile(`extended support +0\.00`).MatchString(r.out) {
+			t.Errorf("%s of a database that is not enrolled:\n%s%s", command, r.out, r.err)
+		}
+	}
+
 	if out := s.run("plan", "--stack", "another", "--db-version", newer).out; strings.Contains(out, "extended support") || !strings.Contains(out, "database storage") {
 		t.Errorf("a plan of PostgreSQL %s:\n%s", newer, out)
 	}

@@ -58,6 +58,8 @@ type Usage struct {
 	// DBSupportEnds is when the standard support of the database's version ends, zero where
 	// nobody says; Now is when that is asked.
 	DBSupportEnds, Now time.Time
+	// DBSupportDisabled reports whether RDS upgrades the database then, instead of charging.
+	DBSupportDisabled bool
 	// CopiedGiB is the storage of a snapshot that is copied to be restored.
 	CopiedGiB int32
 	// AlarmMetrics is how many metrics alarms look at.

@@ -46,7 +46,7 @@ const SupportNotice = 365 * 24 * time.Hour
 // supported reports whether the extended support of the database has a line: within a year
 // before it begins, and from then on.
 func (u Usage) supported() bool {
-	return u.Database && !u.DBSupportEnds.IsZero() && u.DBSupportEnds.Sub(u.Now) <= SupportNotice
+	return u.Database && !u.DBSupportDisabled && !u.DBSupportEnds.IsZero() && u.DBSupportEnds.Sub(u.Now) <= SupportNotice
 }
 
 // extendedSupport is what extended support costs now, which is nothing before it begins.

@@ -83,6 +83,14 @@ func (d Deployed) hasService() bool { return d.Service() && !d.serviceGoing() }
 // EngineVersion is the full version of PostgreSQL that the database has, "" for none.
 func (d Deployed) EngineVersion() string { return d.exists.version }
 
+// SupportDisabled reports whether somebody has taken the database out of extended support: it costs
+// nothing then, and RDS upgrades the database by itself.
+func (d Deployed) SupportDisabled() bool { return d.exists.supportDisabled }
+
+func supportDisabled(db *rdstypes.DBInstance) bool {
+	return aws.ToString(db.EngineLifecycleSupport) == "open-source-rds-extended-support-disabled"
+}
+
 // DatabaseSubnets are the subnets of its DB subnet group that the database may be in, by their ids.
 func (d Deployed) DatabaseSubnets() []string { return d.exists.usedSubnets }
 
@@ -188,13 +196,15 @@ type liveParts struct {
 	tasks     int32
 	// served reports whether a release of the stack was healthy once, so that all of the
 	// stack was there.
-	served     bool
-	class      string
-	version    string
-	storage    int32
-	multiAZ    bool
-	backupDays int32
-	stopped    bool // the database
+	served  bool
+	class   string
+	version string
+	// supportDisabled reports whether the database is not enrolled in extended support.
+	supportDisabled bool
+	storage         int32
+	multiAZ         bool
+	backupDays      int32
+	stopped         bool // the database
 	// tags are those of the parts that were read, by their names.
 	tags map[string]map[string]string
 	// balancerVPC is the VPC of the load balancer, and subnets are those that it and the database
@@ -370,7 +380,7 @@ func databaseWriter(ident identity, live *rdstypes.DBInstance, d *Deployed) depl
 		d.Database, d.DatabaseDeleting = true, databasePhase(aws.ToString(live.DBInstanceStatus)) == graph.Terminating
 		d.exists.class, d.exists.storage = aws.ToString(live.DBInstanceClass), aws.ToInt32(live.AllocatedStorage)
 		d.exists.stopped, d.DatabaseStarts = isStopped(live), aws.ToTime(live.AutomaticRestartTime)
-		d.exists.version = aws.ToString(live.EngineVersion)
+		d.exists.version, d.exists.supportDisabled = aws.ToString(live.EngineVersion), supportDisabled(live)
 		d.exists.multiAZ, d.exists.backupDays = aws.ToBool(live.MultiAZ), aws.ToInt32(live.BackupRetentionPeriod)
 		if g := live.DBSubnetGroup; g != nil {
 			for _, s := range g.Subnets {

@@ -88,6 +88,9 @@ type DatabaseStatus struct {
 	// SupportEnds is when RDS's standard support of the version ends and extended support,
 	// which costs extra, begins; zero if unknown.
 	SupportEnds time.Time `json:"standardSupportEnds,omitzero" doc:"When extended support of the version begins, which costs extra; left out where nobody says."`
+	// SupportDisabled reports whether RDS upgrades the database instead of charging for
+	// extended support.
+	SupportDisabled bool `json:"extendedSupportDisabled,omitempty" doc:"Somebody has disabled extended support: RDS upgrades the database by itself when the standard support has ended."`
 	// Storage is in GiB.
 	Storage  int32  `json:"storage" doc:"In GiB."`
 	MultiAZ  bool   `json:"multiAZ"`
@@ -175,6 +178,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 			State: aws.ToString(db.DBInstanceStatus), Class: aws.ToString(db.DBInstanceClass), Version: aws.ToString(db.EngineVersion),
 			Storage: aws.ToInt32(db.AllocatedStorage), MultiAZ: aws.ToBool(db.MultiAZ), BackupDays: aws.ToInt32(db.BackupRetentionPeriod),
 			BackupWindow: aws.ToString(db.PreferredBackupWindow), Restorable: aws.ToTime(db.LatestRestorableTime), Protected: aws.ToBool(db.DeletionProtection),
+			SupportDisabled: supportDisabled(db),
 		}
 		if e := db.Endpoint; e != nil {
 			d.Endpoint, d.Port = aws.ToString(e.Address), aws.ToInt32(e.Port)

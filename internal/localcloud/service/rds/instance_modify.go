@@ -19,7 +19,7 @@ func (a tx) ModifyDBInstance(in *rds.ModifyDBInstanceInput) (*rds.ModifyDBInstan
 	if err := onlyKnown(in, "DBInstanceIdentifier", "ApplyImmediately", "DBInstanceClass", "AllocatedStorage", "MaxAllocatedStorage", "StorageType", "Iops", "StorageThroughput",
 		"MultiAZ", "BackupRetentionPeriod", "MasterUserPassword", "VpcSecurityGroupIds", "DBParameterGroupName", "DeletionProtection", "PubliclyAccessible",
 		"CopyTagsToSnapshot", "AutoMinorVersionUpgrade", "PreferredBackupWindow", "PreferredMaintenanceWindow", "EngineVersion", "EnablePerformanceInsights",
-		"PerformanceInsightsRetentionPeriod", "CloudwatchLogsExportConfiguration", "CACertificateIdentifier", "AllowMajorVersionUpgrade", "CertificateRotationRestart"); err != nil {
+		"PerformanceInsightsRetentionPeriod", "CloudwatchLogsExportConfiguration", "CACertificateIdentifier", "AllowMajorVersionUpgrade", "CertificateRotationRestart", "EngineLifecycleSupport"); err != nil {
 		return nil, err
 	}
 	db, err := a.instance(in.DBInstanceIdentifier)
@@ -134,6 +134,7 @@ func (a tx) modifyAttributes(in *rds.ModifyDBInstanceInput, db, next *instance) 
 	setIf(&next.AutoMinor, in.AutoMinorVersionUpgrade)
 	setIf(&next.Insights, in.EnablePerformanceInsights)
 	next.BackupWindow, next.Window = value(in.PreferredBackupWindow, db.BackupWindow), value(in.PreferredMaintenanceWindow, db.Window)
+	next.Lifecycle = value(in.EngineLifecycleSupport, db.Lifecycle)
 	next.InsightsDays = value(in.PerformanceInsightsRetentionPeriod, db.InsightsDays)
 	if x := in.CloudwatchLogsExportConfiguration; x != nil {
 		next.Logs = slices.DeleteFunc(append(slices.Clone(db.Logs), x.EnableLogTypes...), func(l string) bool { return slices.Contains(x.DisableLogTypes, l) })
