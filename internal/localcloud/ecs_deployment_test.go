@@ -114,3 +114,40 @@ func TestTheHistoryOfAServiceIsKept(t *testing.T) {
 		t.Errorf("the last revision is %s of the image %s", *details[0].ServiceRevisionArn, image)
 	}
 }
+
+// TestADeploymentFailsAndSucceedsAsConfigured has one failed task fail a deployment, and a
+// healthy one complete another while a task of the release before still ends its work.
+func TestADeploymentFailsAndSucceedsAsConfigured(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, localcloud.Config{Latencies: localcloud.Latencies{Scale: 0.01}})
+	s.create(t, s.definition(t, "linger", "first", nil), 1)
+	s.until(t, "complete", completed)
+	crash := s.definition(t, "crash", "crash", nil)
+	failing := s.update(t, ecs.UpdateServiceInput{TaskDefinition: &crash, DeploymentConfiguration: &types.DeploymentConfiguration{
+		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: true, Rollback: true, ThresholdConfiguration: &types.ThresholdConfiguration{Type: types.ThresholdTypeCount, Value: 1}},
+	}})
+	s.until(t, "rolled back", func(d types.Service) bool { return completed(d) && *d.Deployments[0].Id != *failing.Deployments[0].Id })
+	failed := must[*ecs.DescribeServiceDeploymentsOutput](t)(s.ecs.DescribeServiceDeployments(t.Context(), &ecs.DescribeServiceDeploymentsInput{
+		ServiceDeploymentArns: []string{*failing.CurrentServiceDeployment},
+	})).ServiceDeployments[0]
+	if b := failed.DeploymentCircuitBreaker; b.Threshold != 1 || b.Status != types.ServiceDeploymentRollbackMonitorsStatusTriggered {
+		t.Errorf("the circuit breaker is %+v", b)
+	}
+	early := &types.DeploymentEarlySuccessCriteria{Enable: true, HealthyPercent: aws.Int32(50), SourceServiceRevisionCleanup: types.ServiceRevisionCleanupDeferred}
+	update := func() error {
+		_, err := s.ecs.UpdateService(t.Context(), &ecs.UpdateServiceInput{
+			Cluster: aws.String(stageName), Service: aws.String(stageName), DeploymentConfiguration: &types.DeploymentConfiguration{EarlySuccessCriteria: early},
+		})
+		return err
+	}
+	refused(t, update(), "InvalidParameterException", "between minimumHealthyPercent and 100") // which is 100
+	early.HealthyPercent = aws.Int32(100)
+	if err := update(); err != nil {
+		t.Fatal(err)
+	}
+	second := s.definition(t, "serve", "second", nil)
+	s.update(t, ecs.UpdateServiceInput{TaskDefinition: &second})
+	s.until(t, "complete before the task of the release before has ended", func(d types.Service) bool {
+		return len(d.Deployments) == 2 && d.Deployments[0].RolloutState == types.DeploymentRolloutStateCompleted
+	})
+}

@@ -115,6 +115,7 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 	}{
 		"on its way":                 {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, running), rollout("old", "ACTIVE", before, "COMPLETED")}, graph.Pending, "1/2 running, reason of new., last event: has started 1 tasks", ""},
 		"done":                       {"new", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
+		"done early":                 {"new", 0, 3, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED"), stillRunning(rollout("old", "ACTIVE", before, "COMPLETED"))}, graph.Pending, "3/2 running, 1 task of the release before still running", ""},
 		"a task short":               {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Pending, "1/2 running", ""},
 		"found done":                 {"", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
 		"rolled back":                {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, running), rollout("new", "ACTIVE", wanted, "FAILED")}, graph.Unrecoverable, "rolled back to book-app:6: Reason of new.", ""},
@@ -139,6 +140,12 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 	if phase, _, _ := s.progress(&types.Service{DesiredCount: 2, Deployments: []types.Deployment{rollout("new", "PRIMARY", wanted, running)}}); phase != graph.Ready {
 		t.Errorf("a run that does not wait waits: %s", phase)
 	}
+}
+
+// stillRunning is a deployment with a task that runs.
+func stillRunning(d types.Deployment) types.Deployment {
+	d.RunningCount = 1
+	return d
 }
 
 // definitionWithID returns a definition that the engine has seen.

@@ -249,7 +249,7 @@ func (s *Service) Read(ctx context.Context) (*liveService, graph.State, error) {
 		return have, st, nil
 	}
 	have.renewed = s.passwordRenewed && st.Phase == graph.Ready
-	deployed := st.Phase == graph.Ready && completed(live) == s.definition.ID()
+	deployed := st.Phase == graph.Ready && completed(live) == s.definition.ID() && (have.strategy.Shifts() || runningBefore(live) == 0)
 	have.imageKept = s.definition.image.kept() || !deployed || have.early.awaits
 	if deployed {
 		s.noteFormer(have)
@@ -474,6 +474,8 @@ const (
 	fieldRegistries = "service-registries"
 	fieldConnect    = "service-connect"
 	fieldLattice    = "vpc-lattice"
+	// fieldEarlySuccess ends a rollout while tasks of the release before still serve.
+	fieldEarlySuccess = "early-success"
 )
 
 // fieldFailing is the drift of a release whose tasks fail while the traffic is shifted,

@@ -26,6 +26,10 @@ func (s *Service) rolloutConfiguration(by Strategy, hadRelease bool) *types.Depl
 		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200),
 		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: !by.Shifts(), Rollback: !by.Shifts()},
 	}
+	if b := out.DeploymentCircuitBreaker; b.Enable { // an update may keep what it does not say
+		threshold := usualThreshold()
+		b.ThresholdConfiguration, b.ResetOnHealthyTask = &threshold, aws.Bool(true)
+	}
 	if s.shift.second != nil {
 		by.configuration(out)
 	}
@@ -108,6 +112,9 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 		}),
 		unmanaged(fieldHooks, func(in *ecs.UpdateServiceInput) {
 			configuration(in).LifecycleHooks = []types.DeploymentLifecycleHook{}
+		}),
+		unmanaged(fieldEarlySuccess, func(in *ecs.UpdateServiceInput) {
+			configuration(in).EarlySuccessCriteria = &types.DeploymentEarlySuccessCriteria{}
 		}),
 		unmanaged(fieldRegistries, func(in *ecs.UpdateServiceInput) { in.ServiceRegistries = []types.ServiceRegistry{} }),
 		unmanaged(fieldConnect, func(in *ecs.UpdateServiceInput) {

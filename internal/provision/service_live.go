@@ -138,6 +138,9 @@ func describeUnmanaged(live *types.Service) map[string]string {
 		if n := len(c.LifecycleHooks); n > 0 {
 			out[fieldHooks] = strconv.Itoa(n)
 		}
+		if e := c.EarlySuccessCriteria; e != nil && e.Enable {
+			out[fieldEarlySuccess] = fmt.Sprintf("at %d %% healthy, cleanup %s", aws.ToInt32(e.HealthyPercent), e.SourceServiceRevisionCleanup)
+		}
 	}
 	for _, r := range live.ServiceRegistries {
 		out[fieldRegistries] = strings.TrimSpace(out[fieldRegistries] + " " + aws.ToString(r.RegistryArn))
@@ -162,12 +165,25 @@ func describeAlarms(a *types.DeploymentAlarms) string {
 	return text
 }
 
+// usualThreshold is ECS's own: as many failed tasks as half of the wanted ones, at least 3 and
+// at most 200.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ThresholdConfiguration.html
+func usualThreshold() types.ThresholdConfiguration {
+	return types.ThresholdConfiguration{Type: types.ThresholdTypeBoundedPercent, Value: 50}
+}
+
 func describeRollout(c *types.DeploymentConfiguration, grace *int32, managedTags bool) map[string]string {
 	breaker := "off"
 	if b := c.DeploymentCircuitBreaker; b != nil && b.Enable {
 		breaker = "on"
 		if b.Rollback {
 			breaker = "on, with rollback"
+		}
+		if t := b.ThresholdConfiguration; t != nil && *t != usualThreshold() {
+			breaker += fmt.Sprintf(", at %s %d", t.Type, t.Value)
+		}
+		if b.ResetOnHealthyTask != nil && !*b.ResetOnHealthyTask {
+			breaker += ", counting on after a healthy task"
 		}
 	}
 	return map[string]string{

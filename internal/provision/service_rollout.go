@@ -113,7 +113,11 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 		return graph.Unrecoverable, reason, ""
 	case types.DeploymentRolloutStateCompleted:
 		s.deployment = id
-		if live.RunningCount >= live.DesiredCount {
+		before := runningBefore(live)
+		if before > 0 {
+			note += ", " + plural(before, "task") + " of the release before still running"
+		}
+		if before == 0 && live.RunningCount >= live.DesiredCount {
 			return graph.Ready, note, ""
 		}
 		return graph.Pending, note, ""
@@ -153,6 +157,18 @@ func failures(live *types.Service) (n int32) {
 // newestDeployment is the newest deployment of a service, nil for none.
 func newestDeployment(live *types.Service) *types.Deployment {
 	return deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
+}
+
+// runningBefore is how many tasks of releases before the newest one run. With early success
+// criteria ECS calls a rollout complete while they do.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/early-success-criteria.html
+func runningBefore(live *types.Service) (n int32) {
+	for _, d := range live.Deployments {
+		if aws.ToString(d.Status) != "PRIMARY" {
+			n += d.RunningCount
+		}
+	}
+	return n
 }
 
 func lastEvent(live *types.Service) string {

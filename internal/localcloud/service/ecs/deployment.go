@@ -235,7 +235,7 @@ func (a tx) describeDeployment(s *service, d serviceDeployment) types.ServiceDep
 	}
 	if b := d.Rollout.DeploymentCircuitBreaker; b != nil && b.Enable && !shifts(d.Rollout.Strategy) {
 		c := out.DeploymentCircuitBreaker
-		c.Threshold = breakerThreshold(d.Desired)
+		c.Threshold = breakerThreshold(b, d.Desired)
 		if i := s.deploymentIndex(d.Target.ID); i >= 0 {
 			c.FailureCount = s.Deployments[i].Failed
 		}

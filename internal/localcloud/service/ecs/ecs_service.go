@@ -133,7 +133,8 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 	if in != nil {
 		have.MinimumHealthyPercent = cmp.Or(in.MinimumHealthyPercent, have.MinimumHealthyPercent)
 		have.MaximumPercent = cmp.Or(in.MaximumPercent, have.MaximumPercent)
-		have.DeploymentCircuitBreaker = cmp.Or(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
+		have.DeploymentCircuitBreaker = mergeBreaker(in.DeploymentCircuitBreaker, have.DeploymentCircuitBreaker)
+		have.EarlySuccessCriteria = cmp.Or(in.EarlySuccessCriteria, have.EarlySuccessCriteria)
 		have.Alarms = cmp.Or(in.Alarms, have.Alarms)
 		if err := checkAlarms(in.Alarms); err != nil {
 			return have, err
@@ -145,6 +146,9 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 		if have, err = checkStrategy(in, have); err != nil {
 			return have, err
 		}
+		if err := checkEarlySuccess(have); err != nil {
+			return have, err
+		}
 	}
 	low, high := *have.MinimumHealthyPercent, *have.MaximumPercent
 	if low < 0 || high < 1 || high > 200 {
@@ -154,6 +158,36 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 		return have, kernel.Fail("InvalidParameterException", "Both maximumPercent and minimumHealthyPercent cannot be 100 as this will block deployments.")
 	}
 	return have, nil
+}
+
+// mergeBreaker is a circuit breaker after an update. What the update omits stays: what AWS
+// does with it is on no page.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
+func mergeBreaker(in, have *types.DeploymentCircuitBreaker) *types.DeploymentCircuitBreaker {
+	if in == nil || have == nil {
+		return cmp.Or(in, have)
+	}
+	out := *in
+	out.ThresholdConfiguration = cmp.Or(in.ThresholdConfiguration, have.ThresholdConfiguration)
+	out.ResetOnHealthyTask = cmp.Or(in.ResetOnHealthyTask, have.ResetOnHealthyTask)
+	return &out
+}
+
+// checkEarlySuccess checks with which tasks a deployment counts as successful.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentEarlySuccessCriteria.html
+func checkEarlySuccess(c types.DeploymentConfiguration) error {
+	early := c.EarlySuccessCriteria
+	switch {
+	case early == nil || !early.Enable:
+		return nil
+	case shifts(c.Strategy):
+		return kernel.Fail("InvalidParameterException", "earlySuccessCriteria is only for the deployment strategy ROLLING.")
+	case early.HealthyPercent == nil || early.SourceServiceRevisionCleanup == "":
+		return kernel.Fail("InvalidParameterException", "healthyPercent and sourceServiceRevisionCleanup are required if earlySuccessCriteria is enabled.")
+	case *early.HealthyPercent < *c.MinimumHealthyPercent || *early.HealthyPercent > 100:
+		return kernel.Fail("InvalidParameterException", "healthyPercent has to be between minimumHealthyPercent and 100.")
+	}
+	return nil
 }
 
 func checkExisting(launch types.LaunchType, strategy types.SchedulingStrategy) error {

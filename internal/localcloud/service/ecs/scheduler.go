@@ -226,9 +226,11 @@ func (a tx) scheduleService(s *service) (changed bool) {
 	for _, t := range w.wanted {
 		if w.ready[t] = a.ready(t); w.ready[t] && !t.Served {
 			t.Served, changed = true, true
-			// A healthy task resets the count; one that only runs does not.
+			// A healthy task resets the count, unless that is switched off; one that only runs does not.
 			if i := s.deploymentIndex(t.Deployment); i >= 0 && a.passedHealthCheck(t) {
-				s.Deployments[i].Failed = 0
+				if b := s.Rollout.DeploymentCircuitBreaker; b == nil || b.ResetOnHealthyTask == nil || *b.ResetOnHealthyTask {
+					s.Deployments[i].Failed = 0
+				}
 				s.Failures = 0
 			}
 		}
@@ -359,10 +361,18 @@ func backoff(first time.Duration, doublings int) time.Duration {
 	return min(longestPause, first<<min(doublings, 10))
 }
 
-// breakerThreshold is how many failures in a row fail a deployment
-// (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html).
-func breakerThreshold(desired int32) int32 {
-	return min(200, max(3, int32(math.Ceil(float64(desired)/2))))
+// breakerThreshold is how many failures fail a deployment.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ThresholdConfiguration.html
+func breakerThreshold(b *types.DeploymentCircuitBreaker, desired int32) int32 {
+	t := cmp.Or(b.ThresholdConfiguration, &types.ThresholdConfiguration{Type: types.ThresholdTypeBoundedPercent, Value: 50})
+	share := int32(math.Ceil(float64(desired) * float64(t.Value) / 100))
+	switch t.Type {
+	case types.ThresholdTypeCount:
+		return t.Value
+	case types.ThresholdTypeUnboundedPercent:
+		return share
+	}
+	return min(200, max(3, share))
 }
 
 // breakCircuit fails a deployment whose tasks fail, and rolls back to the last one that
@@ -372,7 +382,7 @@ func (a tx) breakCircuit(s *service) bool {
 	failed := s.Deployments[0]
 	// It is for rolling deployments alone:
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
-	if breaker == nil || s.shifting() != nil || !breaker.Enable || s.Status != statusActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(s.Desired) {
+	if breaker == nil || s.shifting() != nil || !breaker.Enable || s.Status != statusActive || failed.State != types.DeploymentRolloutStateInProgress || failed.Failed < breakerThreshold(breaker, s.Desired) {
 		return false
 	}
 	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment circuit breaker: tasks failed to start.", a.Now()
@@ -548,6 +558,17 @@ func (a tx) stopForScaling(s *service, stop []*ecsTask) bool {
 	return true
 }
 
+// earlySuccess reports whether so many tasks of a rolling deployment are healthy that it counts
+// as successful, although it goes on.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/early-success-criteria.html
+func (s *service) earlySuccess(w serviceTasks) bool {
+	c := s.Rollout.EarlySuccessCriteria
+	if c == nil || !c.Enable || s.shifting() != nil || w.readyOf(w.new)*100 < int(*c.HealthyPercent)*int(s.Desired) {
+		return false
+	}
+	return c.SourceServiceRevisionCleanup == types.ServiceRevisionCleanupDeferred || len(w.old) == 0 && w.stopping == 0
+}
+
 // finishRollout records that a service is in its steady state, and removes earlier
 // deployments.
 func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
@@ -556,7 +577,7 @@ func (a tx) finishRollout(s *service, w serviceTasks) (changed bool) {
 	if d := s.shifting(); d != nil && d.RollbackTo == "" && d.Stage != types.ServiceDeploymentLifecycleStageCleanUp {
 		steady = false
 	}
-	if steady && primary.State == types.DeploymentRolloutStateInProgress {
+	if (steady || s.earlySuccess(w)) && primary.State == types.DeploymentRolloutStateInProgress {
 		primary.State, primary.Reason, primary.Updated = types.DeploymentRolloutStateCompleted, "ECS deployment "+primary.ID+" completed.", a.Now()
 		s.Deployments[0] = primary
 		completed := primary

@@ -65,6 +65,9 @@ func main() {
 		}
 	}()
 	<-ctx.Done()
+	if os.Getenv("MODE") == "linger" {
+		time.Sleep(2 * time.Second)
+	}
 	if err := server.Shutdown(context.Background()); err != nil {
 		fmt.Println(err)
 	}
