@@ -590,8 +590,14 @@ func (s holderSearch) natGateways(ctx context.Context) ([]Holder, error) {
 			return out, err
 		}
 		for _, x := range page.NatGateways {
+			in := aws.ToString(x.VpcId)
+			holds := []string{in}
+			if x.SubnetId != nil { // a regional one has none
+				in = *x.SubnetId
+				holds = append(holds, in)
+			}
 			if !gone(string(x.State)) {
-				out = append(out, s.holder("NAT gateway", x.NatGatewayId, "", x.Tags, nil, "is in "+aws.ToString(x.SubnetId), aws.ToString(x.VpcId), aws.ToString(x.SubnetId)))
+				out = append(out, s.holder("NAT gateway", x.NatGatewayId, "", x.Tags, nil, "is in "+in, holds...))
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package provision_test
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -250,4 +251,36 @@ func (m *moving) RoundTrip(r *http.Request) (*http.Response, error) {
 		m.once.Do(m.move)
 	}
 	return fresh.RoundTrip(r)
+}
+
+// TestARegionalNATGatewayIsNamedWithItsVPC has a NAT gateway that is in no subnet.
+func TestARegionalNATGatewayIsNamedWithItsVPC(t *testing.T) {
+	t.Parallel()
+	endpoint, ctx := moto.Start(t), t.Context()
+	c := (&wire{}).clients(endpoint)
+	vpc, err := c.EC2.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.0.0.0/16"), TagSpecifications: []ec2types.TagSpecification{{
+		ResourceType: ec2types.ResourceTypeVpc, Tags: []ec2types.Tag{{Key: aws.String(provision.TagStack), Value: aws.String("book")}, {Key: aws.String(provision.TagResource), Value: aws.String("vpc")}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := (&wire{}).config(endpoint)
+	cfg.HTTPClient = &http.Client{Transport: regionalNAT(*vpc.Vpc.VpcId)}
+	err = provision.CheckHolders(ctx, provision.NewClients(cfg), "book", provision.Deployed{})
+	if held := (*provision.HeldError)(nil); !errors.As(err, &held) || len(held.Holders) != 1 || held.Holders[0].String() != "NAT gateway nat-1 is in "+*vpc.Vpc.VpcId || len(held.Holders[0].Holds) != 1 {
+		t.Errorf("what blocks the destroy is %v", err)
+	}
+}
+
+// regionalNAT answers that a VPC has one, which moto does not know.
+type regionalNAT string
+
+func (vpc regionalNAT) RoundTrip(r *http.Request) (*http.Response, error) {
+	action, _, err := moto.Call(r)
+	if err != nil || !strings.HasSuffix(action, "DescribeNatGateways") {
+		return fresh.RoundTrip(r)
+	}
+	body := `<DescribeNatGatewaysResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><natGatewaySet><item><natGatewayId>nat-1</natGatewayId><availabilityMode>regional</availabilityMode><vpcId>` +
+		string(vpc) + `</vpcId><state>available</state></item></natGatewaySet></DescribeNatGatewaysResponse>`
+	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{"Content-Type": {"text/xml"}}, Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)), Request: r}, nil
 }
