@@ -70,6 +70,8 @@ func TestWhyNamesCauseEvidenceAndNextStep(t *testing.T) {
 			[]string{"The free plan of this account does not allow it (FreeTierRestrictionError): The specified backup"}, "'bookctl up --backup-days 1'"},
 		"a class that the free plan lacks": {diagnosis.Evidence{}, failed("database", call("RDS", "CreateDBInstance", "FreeTierRestrictionError",
 			"This instance size isn't available with free plan accounts. To remove all limitations, upgrade your account plan.")), nil, "'bookctl up --db-class db.t4g.micro'"},
+		"a class that does not encrypt in transit": {diagnosis.Evidence{}, failed("database", call("RDS", "CreateDBInstance", "VpcEncryptionControlViolationException",
+			"The operation violates VPC encryption control settings.")), []string{"The VPC enforces encryption in transit", "(VpcEncryptionControlViolationException): The operation violates"}, "'bookctl up --db-class CLASS'"},
 		"one database too many for the free plan": {diagnosis.Evidence{}, failed("database", call("RDS", "CreateDBInstance", "FreeTierRestrictionError",
 			"You reached the maximum number of instances available with free plan accounts")), []string{"free plan"}, "upgrade the account's plan"},
 		"an account without load balancers": {diagnosis.Evidence{}, failed("load-balancer", call("Elastic Load Balancing v2", "CreateLoadBalancer", "OperationNotPermitted",

@@ -30,6 +30,7 @@ var answers = []struct {
 	{"FreeTierRestrictionError", "backup retention period", freePlan, "%s keeps backups for the day that the free plan allows; or " + upgrade, []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--backup-days", "1"}}}},
 	{"FreeTierRestrictionError", "instance size", freePlan, "%s takes the default class, and some accounts have only db.t3.micro; or " + upgrade, []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--db-class", "db.t4g.micro"}}}},
 	{"FreeTierRestrictionError", "", freePlan, upgrade, nil},
+	{"VpcEncryptionControlViolationException", "", "The VPC enforces encryption in transit, which this class of instances does not support", "choose a class on Nitro hardware that encrypts in transit: %s; or whoever manages the VPC can change its encryption control", []hint.Invocation{{Program: "bookctl", Words: []string{"up", "--db-class", "CLASS"}}}},
 	{"", "does not support creating load balancers", restricted, toSupport, nil},
 	{"", accountBlocked, restricted, toSupport, nil},
 	{"BlockedException", "", restricted, toSupport, nil},

@@ -82,10 +82,7 @@ type subnetChoice struct {
 // zones that are open to it.
 func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, error) {
 	c := subnetChoice{VPCInfo: g, named: in.Settings.Subnets != "", dataNamed: in.Settings.DBSubnets != "", kept: in.Settings.Subnets != "" && in.Settings.Subnets == in.Deployed.Subnets}
-	switch {
-	case g.Blocked != "off":
-		return c, hint.With(fmt.Errorf("VPC Block Public Access keeps the internet out of %s (%s)", g.VPC, g.Blocked), "whoever manages the account can exclude this VPC from it")
-	case !g.DNSSupport:
+	if !g.DNSSupport {
 		return c, hint.With(fmt.Errorf("DNS support of %s is off, and tasks find the database by its name", g.VPC),
 			"turn it on, if its owners agree: %s", hint.AWS("ec2", "modify-vpc-attribute", "--vpc-id", g.VPC, "--enable-dns-support"))
 	}
@@ -98,14 +95,20 @@ func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, er
 			if !r.Public() {
 				return c, hint.With(fmt.Errorf("subnet %s is not public: its default route leads to %s, and not to an internet gateway", r.ID, cmp.Or(r.Route, "nowhere")), "choose others with --subnets")
 			}
+			if r.Blocked != notBlocked {
+				return c, blockedError("subnet "+r.ID, r.Blocked)
+			}
 			if at := slices.IndexFunc(c.public[:i], func(o provision.SubnetInfo) bool { return o.Zone == r.Zone }); at >= 0 {
 				return c, hint.With(fmt.Errorf("subnets %s and %s are both in %s, and a load balancer takes one in each zone", c.public[at].ID, r.ID, r.Zone), "leave out one of them")
 			}
 		}
 	} else {
 		c.public = filtered(g.Subnets, func(r provision.SubnetInfo) bool {
-			return r.Public() && slices.Contains(open, r.Zone) && r.Free >= provision.BalancerAddresses
+			return r.Public() && r.Blocked == notBlocked && slices.Contains(open, r.Zone) && r.Free >= provision.BalancerAddresses
 		})
+	}
+	if n := zonesOf(c.public); len(n) < 2 && g.Blocked != notBlocked {
+		return c, blockedError(g.VPC, g.Blocked)
 	}
 	if n := zonesOf(c.public); len(n) < 2 {
 		return c, hint.With(fmt.Errorf("%s has public subnets with %d free addresses in %s, and a load balancer needs them in two: the default route of a public subnet leads to an internet gateway",
@@ -122,13 +125,45 @@ func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, er
 		if n := zonesOf(c.data); len(n) < 2 {
 			return c, hint.With(fmt.Errorf("the subnets of the database are in %s, and RDS wants them in two", zonesText(n)), "choose others with --db-subnets")
 		}
+		for _, r := range c.data {
+			if r.Free < provision.DatabaseAddresses && !slices.Contains(strings.Split(in.Deployed.DBSubnets, ","), r.ID) {
+				return c, hint.With(fmt.Errorf("subnet %s has %d free addresses, and RDS needs %d: one for the database and one for its recovery", r.ID, r.Free, provision.DatabaseAddresses), "choose others with --db-subnets")
+			}
+		}
 		return c, nil
 	}
-	c.data = filtered(g.Subnets, func(r provision.SubnetInfo) bool { return !r.Public() && slices.Contains(open, r.Zone) && r.Free > 0 })
+	c.data = filtered(g.Subnets, func(r provision.SubnetInfo) bool {
+		return !r.Public() && slices.Contains(open, r.Zone) && r.Free >= provision.DatabaseAddresses
+	})
 	if len(zonesOf(c.data)) < 2 {
 		c.data = c.public
 	}
 	return c, nil
+}
+
+// notBlocked is the mode of VPC Block Public Access that lets the internet through.
+const notBlocked = "off"
+
+func blockedError(what, mode string) error {
+	return hint.With(fmt.Errorf("VPC Block Public Access keeps the internet out of %s (%s)", what, mode),
+		"whoever manages the account can exclude the VPC, or its public subnets in two zones, from it")
+}
+
+// classWarnings returns what may keep RDS from creating the database of a class in the VPC. No API
+// tells which classes it takes there.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html
+func (in Intent) classWarnings(g provision.VPCInfo) (out []string) {
+	class := in.Settings.DBClass
+	if in.Settings.NoDatabase || in.Deployed.Database && class == in.Deployed.DBClass {
+		return nil
+	}
+	if g.Encrypted {
+		out = append(out, fmt.Sprintf("%s enforces encryption in transit, with which RDS takes only classes on Nitro hardware that encrypts: if it rejects %s (VpcEncryptionControlViolationException), choose another with --db-class", g.VPC, class))
+	}
+	if g.Dedicated {
+		out = append(out, fmt.Sprintf("%s has dedicated tenancy, with which RDS takes only classes of EC2's dedicated instances: if it rejects %s, choose another with --db-class", g.VPC, class))
+	}
+	return out
 }
 
 // zones are those in which the stack's database can be, or its tasks where there is none.
@@ -160,7 +195,7 @@ func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) erro
 		}
 		env.DBSubnets = ids(data)
 	}
-	if err := checkRoom(public, s); err != nil && !c.kept {
+	if err := checkRoom(public, env.DBSubnets, s); err != nil && !c.kept {
 		return err
 	}
 	if !c.DNSHostnames {
@@ -174,16 +209,21 @@ func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) erro
 	return nil
 }
 
-// checkRoom returns the reason why subnets have no addresses for load balancer and tasks.
-func checkRoom(subnets []provision.SubnetInfo, s provision.Settings) error {
-	free := int32(0)
+// checkRoom returns the reason why subnets have no addresses for load balancer and tasks, and for
+// the database in those that are in its list, too.
+func checkRoom(subnets []provision.SubnetInfo, data string, s provision.Settings) error {
+	free, alongside := int32(0), "the load balancer"
 	for _, r := range subnets {
-		if free += r.Free - provision.BalancerAddresses; r.Free < provision.BalancerAddresses {
-			return hint.With(fmt.Errorf("subnet %s has %d free addresses, and a load balancer needs %d", r.ID, r.Free, provision.BalancerAddresses), "choose others with --subnets")
+		others, who := int32(provision.BalancerAddresses), "a load balancer needs"
+		if slices.Contains(strings.Split(data, ","), r.ID) {
+			others, who, alongside = others+provision.DatabaseAddresses, "a load balancer and a database need", "the load balancer and the database"
+		}
+		if free += r.Free - others; r.Free < others {
+			return hint.With(fmt.Errorf("subnet %s has %d free addresses, and %s %d", r.ID, r.Free, who, others), "choose others with --subnets")
 		}
 	}
 	if tasks := max(s.Count, s.Max); s.MostTasks() > free {
-		return hint.With(fmt.Errorf("the subnets %s have addresses for %d tasks alongside the load balancer, and %d and those of a deployment need more", ids(subnets), free, tasks), "choose larger ones with --subnets")
+		return hint.With(fmt.Errorf("the subnets %s have addresses for %d tasks alongside %s, and %d and those of a deployment need more", ids(subnets), free, alongside, tasks), "choose larger ones with --subnets")
 	}
 	return nil
 }

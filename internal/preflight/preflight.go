@@ -266,6 +266,7 @@ func (in Intent) choosePlace(env *Environment, r readings) (err error) {
 		if subnets, err = in.subnetsOf(*r.given, zones); err != nil {
 			return err
 		}
+		env.Warnings = append(env.Warnings, in.classWarnings(*r.given)...)
 		zones = subnets.zones()
 	}
 	if in.Settings.NoDatabase {

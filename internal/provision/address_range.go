@@ -73,6 +73,10 @@ const (
 	reservedAddresses = 5
 	// BalancerAddresses are what a load balancer needs free in each subnet.
 	BalancerAddresses = 8
+	// DatabaseAddresses are what a database needs free in each subnet that it may be in: its own, and
+	// one that RDS takes for a recovery.
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html
+	DatabaseAddresses = 2
 )
 
 // roomForTasks is how many tasks have an address in the public subnets of a VPC with

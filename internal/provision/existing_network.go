@@ -45,7 +45,10 @@ type VPCInfo struct {
 	DNSSupport, DNSHostnames bool
 	// Blocked is how the account keeps the internet out of it, "off" where it does not.
 	Blocked string
-	Subnets []SubnetInfo
+	// Encrypted is whether the VPC enforces encryption in transit, and Dedicated whether instances in
+	// it run on hardware of their account alone.
+	Encrypted, Dedicated bool
+	Subnets              []SubnetInfo
 }
 
 // SubnetInfo is a subnet of a VPCInfo.
@@ -57,6 +60,9 @@ type SubnetInfo struct {
 	Free int32
 	// Route is where its default route leads, "" for nowhere.
 	Route string
+	// Blocked is how the account keeps the internet out of it, "off" where it does not: the subnet
+	// or the VPC can be excluded.
+	Blocked string
 }
 
 // Public reports whether its default route leads to an internet gateway, which makes a subnet
@@ -79,7 +85,7 @@ type networkReader interface {
 
 // ReadVPC reads an existing VPC. It fails if there is none.
 func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, error) {
-	g := VPCInfo{VPC: vpc, Blocked: "off"}
+	g := VPCInfo{VPC: vpc}
 	var (
 		vpcs    []types.Vpc
 		subnets []types.Subnet
@@ -127,13 +133,18 @@ func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, er
 		return g, hint.With(fmt.Errorf("VPC %s does not exist in this account and region", vpc), "%s lists them", hint.AWS("ec2", "describe-vpcs"))
 	}
 	g.Owner = aws.ToString(vpcs[0].OwnerId)
-	if b := vpcs[0].BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
-		g.Blocked = string(b.InternetGatewayBlockMode)
+	g.Blocked = blockMode(vpcs[0].BlockPublicAccessStates)
+	if c := vpcs[0].EncryptionControl; c != nil {
+		g.Encrypted = c.Mode == types.VpcEncryptionControlModeEnforce
 	}
+	g.Dedicated = vpcs[0].InstanceTenancy == types.TenancyDedicated
 	for _, s := range subnets {
 		r := SubnetInfo{
 			ID: aws.ToString(s.SubnetId), CIDR: aws.ToString(s.CidrBlock), Zone: aws.ToString(s.AvailabilityZone), ZoneID: aws.ToString(s.AvailabilityZoneId),
-			Free: aws.ToInt32(s.AvailableIpAddressCount),
+			Free: aws.ToInt32(s.AvailableIpAddressCount), Blocked: g.Blocked,
+		}
+		if s.BlockPublicAccessStates != nil && g.Blocked != notBlocked {
+			r.Blocked = blockMode(s.BlockPublicAccessStates)
 		}
 		if route := defaultRouteOf(tables, r.ID); route != nil {
 			r.Route = leadsTo(*route)
@@ -142,6 +153,17 @@ func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, er
 	}
 	sorted.By(g.Subnets, func(a, b SubnetInfo) int { return cmp.Compare(a.ID, b.ID) })
 	return g, nil
+}
+
+// notBlocked is the mode of VPC Block Public Access that lets the internet through.
+const notBlocked = string(types.BlockPublicAccessModeOff)
+
+// blockMode is the mode of VPC Block Public Access that a VPC or subnet shows.
+func blockMode(b *types.BlockPublicAccessStates) string {
+	if b == nil || b.InternetGatewayBlockMode == "" {
+		return notBlocked
+	}
+	return string(b.InternetGatewayBlockMode)
 }
 
 // defaultRouteOf is the default route of a subnet. One that no table names is with the
@@ -219,7 +241,7 @@ func (v *ExistingVPC) Read(ctx context.Context) (*VPCInfo, graph.State, error) {
 
 // Wanted implements graph.Shape.
 func (v *ExistingVPC) Wanted(*VPCInfo) *VPCInfo {
-	return &VPCInfo{DNSSupport: true, Blocked: "off"}
+	return &VPCInfo{DNSSupport: true}
 }
 
 // Attributes implements graph.Shape.
@@ -229,8 +251,6 @@ func (v *ExistingVPC) Attributes() graph.Attributes[*VPCInfo] {
 		// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-dns.html
 		graph.Flag("dns-support", func(g *VPCInfo) bool { return g.DNSSupport }, graph.Fixed("the VPC is not the stack's to change").
 			Hint(hint.New("turn it on, if its owners agree: %s", hint.AWS("ec2", "modify-vpc-attribute", "--vpc-id", v.vpc, "--enable-dns-support")))),
-		graph.Field("public-access", func(g *VPCInfo) string { return g.Blocked },
-			graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC from it")),
 	}
 }
 
@@ -276,7 +296,7 @@ func (s *ExistingSubnet) Read(ctx context.Context) (*liveSubnet, graph.State, er
 	if err != nil {
 		return nil, graph.State{}, err
 	}
-	live := &liveSubnet{subnetSpec: subnetSpec{r.CIDR, r.Zone}, zoneID: r.ZoneID, vpc: s.vpc, route: r.Route}
+	live := &liveSubnet{subnetSpec: subnetSpec{r.CIDR, r.Zone}, zoneID: r.ZoneID, vpc: s.vpc, route: r.Route, blocked: r.Blocked}
 	return live, graph.State{Phase: graph.Ready, ID: s.id, Owner: s.stack, Note: notManaged}, nil
 }
 
@@ -299,6 +319,9 @@ func (s *ExistingSubnet) Attributes() graph.Attributes[*liveSubnet] {
 		graph.Compared("default-route", func(live, _ *liveSubnet) (have, want string, differ bool) {
 			return live.route, "an internet gateway", s.public && !isInternetGateway(live.route)
 		}, graph.Fixed("the route table is not the stack's to change").Hint(hint.New("load balancer and tasks are reached by it: add the route, or choose other subnets with --subnets"))),
+		graph.Compared("public-access", func(live, _ *liveSubnet) (have, want string, differ bool) {
+			return live.blocked, notBlocked, s.public && live.blocked != notBlocked
+		}, graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this subnet or its VPC from it")),
 	}
 }
 

@@ -38,8 +38,8 @@ func newOwnNetwork(n ec2Access, spec Spec) networkParts {
 	vpc := newVPC(n, spec.CIDR)
 	gateway := newInternetGateway(n, vpc)
 	publicCIDRs, privateCIDRs := subnetCIDRs(spec.CIDR)
-	publicA := newSubnet(n, "subnet-public-a", vpc, subnetSpec{publicCIDRs[0], spec.Zones[0]})
-	publicB := newSubnet(n, "subnet-public-b", vpc, subnetSpec{publicCIDRs[1], spec.Zones[1]})
+	publicA := newSubnet(n, publicSubnet+"a", vpc, subnetSpec{publicCIDRs[0], spec.Zones[0]})
+	publicB := newSubnet(n, publicSubnet+"b", vpc, subnetSpec{publicCIDRs[1], spec.Zones[1]})
 	privateA := newSubnet(n, "subnet-private-a", vpc, subnetSpec{privateCIDRs[0], spec.Zones[0]})
 	privateB := newSubnet(n, "subnet-private-b", vpc, subnetSpec{privateCIDRs[1], spec.Zones[1]})
 	public := newRouteTable(n, "route-table-public", vpc, gateway, publicA, publicB)
@@ -68,7 +68,7 @@ func newExistingNetwork(n ec2Access, spec Spec) networkParts {
 	}
 	known := map[string]*ExistingSubnet{}
 	for i, id := range idList(spec.Subnets) {
-		s := newExistingSubnet(shared, fmt.Sprintf("subnet-public-%c", 'a'+i), id, true, vpc)
+		s := newExistingSubnet(shared, fmt.Sprintf(publicSubnet+"%c", 'a'+i), id, true, vpc)
 		known[id] = s
 		p.public, p.before = append(p.public, s), append(p.before, s)
 	}

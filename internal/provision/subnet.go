@@ -45,6 +45,8 @@ type liveSubnet struct {
 	acl    string // the network ACL that it is with, or vpcACL
 	stays  string // why it stays with that, "" if it is to be moved
 	route  string // where the default route of an existing one leads, "" for nowhere
+	// blocked is how the account keeps the internet out of an existing one.
+	blocked string
 }
 
 // vpcACL stands for the network ACL that the VPC came with.

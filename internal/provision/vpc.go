@@ -69,7 +69,7 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 		return nil, absent, err
 	}
 	id := aws.ToString(vpc.VpcId)
-	live := &liveVPC{tags: fromEC2Tags(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: "off", duplicates: bare}
+	live := &liveVPC{tags: fromEC2Tags(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: notBlocked, duplicates: bare}
 	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
 	if vpc.State == types.VpcStatePending {
 		st.Phase = graph.Pending
@@ -95,8 +95,10 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 			return nil, graph.State{}, err
 		}
 	}
-	if b := vpc.BlockPublicAccessStates; b != nil && b.InternetGatewayBlockMode != types.BlockPublicAccessModeOff {
-		live.blocked = string(b.InternetGatewayBlockMode)
+	if live.blocked = blockMode(vpc.BlockPublicAccessStates); live.blocked != notBlocked {
+		if live.blocked, err = v.blockedSubnets(ctx, live.blocked); err != nil {
+			return nil, graph.State{}, err
+		}
 	}
 	// One that was just made comes with DHCP options that name Amazon's resolver, and with an
 	// ACL that lets everything through:
@@ -111,6 +113,25 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 	}
 	return live, st, nil
 }
+
+// blockedSubnets returns how the internet is kept out of the public subnets of a VPC that shows that
+// mode. Subnets can be excluded without their VPC.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcBlockPublicAccessExclusion.html
+func (v *VPC) blockedSubnets(ctx context.Context, mode string) (string, error) {
+	all, err := v.allSubnets(ctx)
+	public := slices.DeleteFunc(slices.Clone(all), func(s types.Subnet) bool {
+		return !strings.HasPrefix(fromEC2Tags(s.Tags)[TagResource], publicSubnet)
+	})
+	if err != nil || len(public) == 0 || slices.ContainsFunc(public, func(s types.Subnet) bool {
+		return s.BlockPublicAccessStates == nil || blockMode(s.BlockPublicAccessStates) != notBlocked
+	}) {
+		return mode, err
+	}
+	return notBlocked, nil
+}
+
+// publicSubnet begins the names of the stack's public subnets.
+const publicSubnet = "subnet-public-"
 
 // amazonResolver is how DHCP options name the resolver of the VPC itself, by which
 // tasks find the database, and AWS.
@@ -187,7 +208,7 @@ func (v *VPC) Planned() string { return v.cidr }
 // Wanted implements graph.Shape.
 func (v *VPC) Wanted(*liveVPC) *liveVPC {
 	return &liveVPC{
-		tags: v.tags(v.Name()), cidr: v.cidr, dnsSupport: true, dnsHostname: true, blocked: "off",
+		tags: v.tags(v.Name()), cidr: v.cidr, dnsSupport: true, dnsHostname: true, blocked: notBlocked,
 		around: surroundings{resolvers: amazonResolver},
 	}
 }
@@ -215,7 +236,7 @@ func (v *VPC) Attributes() graph.Attributes[*liveVPC] {
 			return v.enable(ctx, "DNS hostnames", ec2.ModifyVpcAttributeInput{EnableDnsHostnames: &types.AttributeBooleanValue{Value: aws.Bool(true)}})
 		})),
 		graph.Field("public-access", func(l *liveVPC) string { return l.blocked },
-			graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC from it")),
+			graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this VPC, or its public subnets, from it")),
 		graph.Field("dhcp-resolver", func(l *liveVPC) string { return l.around.resolvers }, graph.SetBy(v.setResolver)),
 		graph.Many(extraEntry, func(live, _ *liveVPC) []graph.Change {
 			_, extra := aclDrift(live.around.acl)

@@ -88,6 +88,10 @@ type Faults struct {
 	// with this one, "" for none.
 	// https://docs.aws.amazon.com/vpc/latest/userguide/vpc-sharing.html
 	SharedBy string `json:"sharedBy,omitempty"`
+	// PublicAccessExclusions are the ids of VPCs and subnets that the account excludes from VPC
+	// Block Public Access.
+	// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_VpcBlockPublicAccessExclusion.html
+	PublicAccessExclusions []string `json:"publicAccessExclusions,omitempty"`
 	// ZonesWithoutClass are the database classes that a zone does not offer, by zone
 	// name; "*" means all classes.
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/CHAP_Troubleshooting.html#CHAP_Troubleshooting.Capacity

@@ -41,7 +41,7 @@ func (a tx) subnet(s *subnet) types.Subnet {
 		}
 	}
 	return types.Subnet{
-		BlockPublicAccessStates: a.blockedAccess(), Ipv6CidrBlockAssociationSet: []types.SubnetIpv6CidrBlockAssociation{},
+		BlockPublicAccessStates: a.blockedAccess(s.ID, s.VPC), Ipv6CidrBlockAssociationSet: []types.SubnetIpv6CidrBlockAssociation{},
 		SubnetId: aws.String(s.ID), VpcId: aws.String(s.VPC), State: types.SubnetStateAvailable, OwnerId: aws.String(a.ownerOf(s.VPC)),
 		SubnetArn:        aws.String(a.ARN("ec2", "subnet/"+s.ID)),
 		AvailabilityZone: aws.String(s.Zone), AvailabilityZoneId: aws.String(a.ZoneID(s.Zone)), CidrBlock: aws.String(s.CIDR),

@@ -28,6 +28,8 @@ type vpc struct {
 	DNSHostnames bool   `json:"dnsHostnames,omitempty"`
 	DHCPOptions  string `json:"dhcpOptions,omitempty"` // "" is the account's first set
 	Deleting     bool   `json:"deleting,omitempty"`
+	Dedicated    bool   `json:"dedicated,omitempty"`
+	Encryption   string `json:"encryption,omitempty"` // the mode of its encryption control, "" for none
 }
 
 func (v *vpc) lifecycle() types.VpcState {
@@ -46,15 +48,22 @@ func (v *vpc) fields() map[string][]string {
 }
 
 func (a tx) vpc(v *vpc) types.Vpc {
-	return types.Vpc{
+	out := types.Vpc{
 		VpcId: aws.String(v.ID), CidrBlock: aws.String(v.CIDR), State: v.lifecycle(), IsDefault: aws.Bool(v.Default),
 		OwnerId: aws.String(a.ownerOf(v.ID)), InstanceTenancy: types.TenancyDefault, DhcpOptionsId: aws.String(a.dhcpOptionsOf(v)), Tags: writeTags(v.Tags),
 		CidrBlockAssociationSet: []types.VpcCidrBlockAssociation{{
 			AssociationId: aws.String(v.Association), CidrBlock: aws.String(v.CIDR),
 			CidrBlockState: &types.VpcCidrBlockState{State: types.VpcCidrBlockStateCodeAssociated},
 		}},
-		BlockPublicAccessStates: a.blockedAccess(),
+		BlockPublicAccessStates: a.blockedAccess(v.ID),
 	}
+	if v.Dedicated {
+		out.InstanceTenancy = types.TenancyDedicated
+	}
+	if v.Encryption != "" {
+		out.EncryptionControl = &types.VpcEncryptionControl{VpcId: out.VpcId, Mode: types.VpcEncryptionControlMode(v.Encryption), State: types.VpcEncryptionControlStateAvailable}
+	}
+	return out
 }
 
 // parseRange reads an IPv4 range and makes it canonical, as EC2 does:
@@ -85,6 +94,10 @@ func (a tx) CreateVpc(in *ec2.CreateVpcInput) (*ec2.CreateVpcOutput, error) {
 		return nil, kernel.Fail("VpcLimitExceeded", "The maximum number of VPCs has been reached.")
 	}
 	v := a.makeVPC(cidr.String(), tags)
+	v.Dedicated = in.InstanceTenancy == types.TenancyDedicated
+	if in.VpcEncryptionControl != nil {
+		v.Encryption = string(in.VpcEncryptionControl.Mode)
+	}
 	a.Created(v.ID)
 	out := a.vpc(v)
 	return &ec2.CreateVpcOutput{Vpc: &out}, nil
@@ -161,10 +174,13 @@ func (a tx) isShared(id string) bool {
 	return a.Faults().SharedBy != "" && slices.ContainsFunc(a.state().VPCs, func(v *vpc) bool { return v.ID == id && v.Default })
 }
 
-// blockedAccess is what VPCs and subnets say of VPC Block Public Access, of which the
-// account has one mode, and here no exclusions
+// blockedAccess is what a VPC or a subnet of one says of VPC Block Public Access, of which the
+// account has one mode, and exclusions
 // (https://docs.aws.amazon.com/vpc/latest/userguide/security-vpc-bpa.html).
-func (a tx) blockedAccess() *types.BlockPublicAccessStates {
+func (a tx) blockedAccess(ids ...string) *types.BlockPublicAccessStates {
+	if slices.ContainsFunc(ids, func(id string) bool { return slices.Contains(a.Faults().PublicAccessExclusions, id) }) {
+		return &types.BlockPublicAccessStates{InternetGatewayBlockMode: types.BlockPublicAccessModeOff}
+	}
 	return &types.BlockPublicAccessStates{InternetGatewayBlockMode: cmp.Or(types.BlockPublicAccessMode(a.state().BlockMode), types.BlockPublicAccessModeOff)}
 }
 
