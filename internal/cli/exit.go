@@ -235,12 +235,17 @@ func (g *globals) wantsJSONError() bool {
 		switch {
 		case is:
 			format = value
-		case (w == "--output" || w == "-o") && i+1 < len(g.args):
+		case w == "--output" && i+1 < len(g.args):
 			format = g.args[i+1]
-		case strings.HasPrefix(w, "-o") && len(w) > 2:
-			format = strings.TrimPrefix(w[2:], "=")
 		case w == "--":
 			return format == "json"
+		}
+		// Short flags without a value may come before it, as in -qo json.
+		if value, is := strings.CutPrefix(strings.TrimLeft(w, "dfqvwy-"), "o"); is && strings.HasPrefix(w, "-") && !strings.HasPrefix(w, "--") {
+			format = strings.TrimPrefix(value, "=")
+			if value == "" && i+1 < len(g.args) {
+				format = g.args[i+1]
+			}
 		}
 	}
 	return format == "json"

@@ -116,7 +116,7 @@ type statusOutput struct {
 	Answer *urlCheck `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
 	provision.Status
 	// Given is the existing VPC that the stack uses; nil for a VPC of its own.
-	Given     *givenNetwork        `json:"givenNetwork,omitempty" doc:"The VPC that the stack is in and that is not its own; left out for its own."`
+	Existing  *existingNetwork     `json:"existingNetwork,omitempty" doc:"The VPC that the stack is in and that is not its own; left out for its own."`
 	Snapshots []provision.Snapshot `json:"snapshots"`
 	Drift     []drifted            `json:"drift" doc:"What is not as it was asked for."`
 	// Monthly is what the stack costs a month in US dollars; nil when unknown.
@@ -142,23 +142,23 @@ type statusOutput struct {
 	kept []string
 }
 
-// givenNetwork is an existing VPC, of which a stack changes nothing.
-type givenNetwork struct {
+// existingNetwork is an existing VPC, of which a stack changes nothing.
+type existingNetwork struct {
 	VPC     string   `json:"vpc"`
 	Subnets []string `json:"subnets" doc:"Those of load balancer and tasks."`
 	// DBSubnets are those of the database.
 	DBSubnets []string `json:"dbSubnets" doc:"Those of the database."`
 }
 
-// givenTo is the existing VPC of a stack with these settings; nil for a VPC of its own.
-func givenTo(s provision.Settings) *givenNetwork {
+// existingNetworkOf is the existing VPC of a stack with these settings; nil for a VPC of its own.
+func existingNetworkOf(s provision.Settings) *existingNetwork {
 	if s.VPC == "" {
 		return nil
 	}
 	list := func(ids string) []string {
 		return orEmpty(strings.FieldsFunc(ids, func(r rune) bool { return r == ',' }))
 	}
-	return &givenNetwork{s.VPC, list(s.Subnets), list(s.DBSubnets)}
+	return &existingNetwork{s.VPC, list(s.Subnets), list(s.DBSubnets)}
 }
 
 // drifted is a resource with drift.
@@ -192,7 +192,7 @@ func readStatus(ctx context.Context, t *target, g *globals, also alsoRead) (*sta
 	out := &statusOutput{
 		head: headOf("status"), place: placeOf(g, t),
 		Problems: []string{}, Snapshots: []provision.Snapshot{}, Drift: []drifted{}, where: t.place, now: time.Now(), found: have.Found, databaseless: have.NoDatabase,
-		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Given: givenTo(have.Settings),
+		Paused: have.Paused, DatabaseStarts: have.DatabaseStarts, Existing: existingNetworkOf(have.Settings),
 		unchecked: have.HealthCommand == "", kept: kept,
 	}
 	out.Tasks, out.Targets = []diagnosis.Task{}, []diagnosis.Target{}
