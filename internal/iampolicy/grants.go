@@ -79,7 +79,8 @@ const taskPolicies = "{policies}"
 var grants = []grant{
 	// The load balancer's service asks with the caller's permissions for what the
 	// code does not: addresses and attributes of the account, and the security groups
-	// that a VPC may use.
+	// that a VPC may use. ValidateSecurityGroupQuotasForInterface is not among them, since
+	// only AWS's services can call it.
 	{sid: "ReadNetwork", service: "ec2", actions: "DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInternetGateways DescribeNetworkAcls DescribeNetworkInterfaces " +
 		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcBlockPublicAccessOptions " +
 		"DescribeVpcs GetSecurityGroupsForVpc"},
