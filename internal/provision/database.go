@@ -470,7 +470,7 @@ func (d *Database) AdjustPhase(live *liveDatabase, st graph.State) graph.State {
 			st.Phase, st.Next = graph.Ready, hint.Message{}
 		case status == storageFull && more == 0 && d.sent.busy != "":
 			st.Note += ", RDS gives it no more storage now: " + d.sent.busy
-			st.Next = hint.New("RDS takes another change of the storage six hours after the last one, or when it has optimized that: run the same command again then; if the database takes connections, %s can delete what it does not need",
+			st.Next = hint.New("RDS takes another change of the storage when it has optimized the last one, at times only six hours after that, and at most four in a day: run the same command again then; if the database takes connections, %s can delete what it does not need",
 				hint.Command("db", "psql"))
 		case status == storageFull && more > 0 && (d.sent.changed || d.sent.busy != ""):
 			// It is shown as full until it has the storage that this run gave it. What

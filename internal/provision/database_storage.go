@@ -2,6 +2,7 @@ package provision
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,11 +44,22 @@ func iopsFor(kind string, storage, have int32) *int32 {
 func nextStorage(gib int32) int32 { return int32((int64(gib)*11 + 9) / 10) }
 
 // optimizing reports whether RDS refuses another change of storage until it is done with
-// the last one, which takes six hours or more
+// the last one, which takes hours. One AWS page says that it takes none for six hours, and a newer
+// one that it takes four in a day, but not how it refuses the fifth
 // (hashicorp/terraform-provider-aws #12493 has the message;
-// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage).
+// https://repost.aws/knowledge-center/rds-stuck-in-storage-optimization
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_PIOPS.gp3.html).
 func optimizing(err error) bool {
 	return says(err, "InvalidParameterCombination", "being optimized") || says(err, "InvalidDBInstanceState", "being optimized")
+}
+
+// stillOptimizing is why a change of the storage waits for another run.
+func stillOptimizing(db *types.DBInstance) string {
+	done := ""
+	if db != nil && db.StorageOperationPercentProgress != nil {
+		done = fmt.Sprintf(" (%d %% done)", *db.StorageOperationPercentProgress)
+	}
+	return "RDS is optimizing the last change of it" + done + ", which takes hours, and takes at most four changes in a day; the same command changes it then"
 }
 
 // pendingStorage is how much storage RDS has yet to give an instance, 0 for none.
@@ -85,8 +97,6 @@ func coming(live databaseSpec, p *types.PendingModifiedValues) databaseSpec {
 const (
 	unprotecting = "turning it off would let a destroy delete it; --protect=false allows that"
 	unstanding   = "turning it off would take the standby away; --db-multi-az=false allows that"
-	// stillOptimizing is why a change of the storage waits for another run.
-	stillOptimizing = "RDS is optimizing the last change of it, which takes six hours or more; the same command changes it then"
 	// upgradeScheduled is why a version that is pending is no drift: RDS makes it in the
 	// window, and nobody asked this run for it.
 	upgradeScheduled = "somebody has scheduled that for the maintenance window, and it waits for that"
@@ -141,13 +151,19 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 		retain("parameters", "pending-reboot", "in-sync", fmt.Sprintf(unrebooted, hint.AWS("rds", "reboot-db-instance", "--db-instance-identifier", d.databaseName())))
 	}
 	if words := d.sent.busy; words != "" && want.storage > live.storage {
-		retain("storage", gib(live.storage), gib(want.storage), stillOptimizing)
+		retain("storage", gib(live.storage), gib(want.storage), stillOptimizing(live.instance))
 		want.storage = live.storage
 		if recorded, ok := live.tags[settingTag("db-storage")]; ok {
 			want.tags[settingTag("db-storage")] = recorded
 		} else {
 			delete(want.tags, settingTag("db-storage"))
 		}
+	}
+	if n := want.storage; n > max(live.storage, next.storage, pendingStorage(live.instance)) && !d.options.given["db-storage"] && d.sent.busy == "" && live.tags[settingTag("db-storage")] == strconv.Itoa(int(n)) {
+		// It is recorded once RDS has taken it, so it was that large.
+		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateBlueGreenDeployment.html
+		retain("storage", gib(live.storage), gib(n), fmt.Sprintf("somebody has made it smaller, as a blue/green deployment can; --db-storage %d makes it as large again", n))
+		want.storage, next.storage = live.storage, live.storage
 	}
 	if grown := max(live.storage, next.storage); !d.options.given["db-storage"] && want.storage < nextStorage(grown) {
 		want.storage, next.storage = live.storage, live.storage
@@ -169,7 +185,7 @@ func (d *Database) storageAttribute(r graph.Remedy) graph.Attribute[*liveDatabas
 	}, r).FixedIf(func(live, want *liveDatabase) (r graph.Remedy) {
 		switch least := nextStorage(live.storage); {
 		case want.storage < live.storage:
-			r = graph.Fixed("RDS storage can't shrink, not even by a restore")
+			r = graph.Fixed("RDS storage can't shrink, not even by a restore; a blue/green deployment with --target-allocated-storage puts a smaller database in its place")
 		case want.storage < least:
 			r = graph.Fixed(fmt.Sprintf("RDS takes a tenth more or nothing: choose --db-storage %d or more", least))
 		default:

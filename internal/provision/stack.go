@@ -54,11 +54,11 @@ func (s *Stack) Deferred() []string {
 	if s.database.sent.busy == "" {
 		return nil
 	}
-	have := int32(0)
-	if live := s.database.lastInstance(); live != nil {
+	have, live := int32(0), s.database.lastInstance()
+	if live != nil {
 		have = aws.ToInt32(live.AllocatedStorage)
 	}
-	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing)}
+	return []string{fmt.Sprintf("the storage of the database stays %s for now, and is not %s: %s", gib(have), gib(s.database.want.storage), stillOptimizing(live))}
 }
 
 // Unrenewed returns why the certificate of the stack is not renewed before it expires, or "".

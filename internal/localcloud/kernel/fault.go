@@ -122,8 +122,8 @@ type Faults struct {
 	// CAA record of the domain does not allow Amazon to issue any.
 	// https://docs.aws.amazon.com/acm/latest/userguide/troubleshooting-caa.html
 	CertificatesFail bool `json:"certificatesFail,omitempty"`
-	// StorageOptimizing rejects every change of a database's storage, as RDS does for
-	// at least six hours after the last change.
+	// StorageOptimizing rejects every change of a database's storage, as RDS does
+	// while it optimizes the last change, and after it.
 	// https://repost.aws/knowledge-center/rds-autoscaling-low-free-storage
 	StorageOptimizing bool `json:"storageOptimizing,omitempty"`
 	// BackupPlan makes AWS Backup hold continuous backups of all databases, so that nothing but

@@ -168,6 +168,13 @@ func (a tx) describeInstance(db *instance) types.DBInstance {
 	}
 	out.AwsBackupRecoveryPointArn = kernel.NonEmpty(a.recoveryPoint(db))
 	db.describeUnset(&out)
+	if a.shown(db) == dbOptimizing || a.Faults().StorageOptimizing {
+		left, all := db.Optimized.Sub(a.Now()), a.Scaled(a.Latencies().DBOptimize)
+		out.StorageOperationStatus, out.StorageOperationPercentProgress = aws.String("Optimizing"), aws.Int32(0)
+		if left > 0 && all > 0 {
+			out.StorageOperationPercentProgress = aws.Int32(int32(100 - 100*left/all))
+		}
+	}
 	for _, region := range db.Replicated {
 		out.DBInstanceAutomatedBackupsReplications = append(out.DBInstanceAutomatedBackupsReplications, types.DBInstanceAutomatedBackupsReplication{DBInstanceAutomatedBackupsArn: aws.String(a.replicatedARN(db, region))})
 	}
