@@ -297,7 +297,7 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	known = len(s.mails())
 	for key, says := range map[string]string{
 		"alias/aws/sns": "gets no notifications: it is encrypted with SNS's own key",
-		"alias/ops":     "it gets notifications only if the policy of that key lets cloudwatch.amazonaws.com and events.amazonaws.com do kms:Decrypt and kms:GenerateDataKey*",
+		"alias/ops":     "it gets notifications only if the policy of that key lets cloudwatch.amazonaws.com and events.amazonaws.com do kms:Decrypt and kms:GenerateDataKey*, the latter service without a condition on aws:SourceAccount, aws:SourceArn or aws:SourceOrgID",
 	} {
 		attribute("KmsMasterKeyId", key)
 		if out := s.must("alarm", "list", "--local"); !strings.Contains(out, says) {

@@ -406,6 +406,7 @@ func TestAStackIsNotPausedInTheMiddleOfAShift(t *testing.T) {
 	app.is(t, "v2", "")
 	nobody := "with --wait=false nothing stops it, because ECS's circuit breaker is only for rolling deployments"
 	s.run("plan", "--local", "--deploy", "canary:25%/24h:1m").says(t, 2, nobody)
+	s.run("plan", "--local", "--deploy", "canary:25%/24h:1m", "--alarm-email", "ops@example.com").says(t, 2, nobody, "the alarm failed-release does not notify of a release by canary:25%/1440m:1m")
 	s.run("up", "--local", "--wait=false", "--deploy", "canary:25%/24h:1m").says(t, 0, nobody)
 	shiftingNow(t, s)
 

@@ -35,7 +35,12 @@ func shiftNotes(have provision.Deployed, want provision.Settings, region string,
 		return append(out, hint.New("this release still rolls, because ECS requires that before it shifts traffic; the next one uses %s", strategy))
 	}
 	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_DeploymentCircuitBreaker.html
-	return append(out, hint.New("if its tasks fail, %s stops it while it waits; with --wait=false nothing stops it, because ECS's circuit breaker is only for rolling deployments", hint.Command("up")))
+	out = append(out, hint.New("if its tasks fail, %s stops it while it waits; with --wait=false nothing stops it, because ECS's circuit breaker is only for rolling deployments", hint.Command("up")))
+	if want.AlarmEmail != "" || want.AlarmTopic != "" {
+		// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
+		out = append(out, hint.New("the alarm failed-release does not notify of a release by %s, because ECS sends that event only where the circuit breaker is on", strategy))
+	}
+	return out
 }
 
 // monthHours are those of the months that prices are of.

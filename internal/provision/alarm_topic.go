@@ -364,7 +364,7 @@ func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string,
 	case ownKey(key):
 		return fmt.Sprintf("topic %s gets no notifications: it is encrypted with SNS's own key, which CloudWatch and EventBridge may not use; encrypt it with another one, or not at all", arn), nil
 	case key != "":
-		warnings = append(warnings, fmt.Sprintf("topic %s is encrypted with key %s: it gets notifications only if the policy of that key lets %s and %s do kms:Decrypt and kms:GenerateDataKey*, which can't be seen from here", arn, key, cloudWatch, eventBridge))
+		warnings = append(warnings, fmt.Sprintf("topic %s is encrypted with key %s: it gets notifications only if the policy of that key lets %s and %s do kms:Decrypt and kms:GenerateDataKey*, the latter service without a condition on aws:SourceAccount, aws:SourceArn or aws:SourceOrgID, which can't be seen from here", arn, key, cloudWatch, eventBridge))
 	}
 	policy := out.Attributes["Policy"]
 	if always, sometimes := letsPublish(policy, cloudWatch); !always && !sometimes {

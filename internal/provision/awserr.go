@@ -162,6 +162,12 @@ func Transient(err error) (reason string, ok bool) {
 		// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 		return "not visible yet", true
 	}
+	// Other services have that code for what does not pass.
+	// https://docs.aws.amazon.com/acm/latest/APIReference/API_DeleteCertificate.html
+	var call *smithy.OperationError
+	if IsCode(err, "ConflictException") && errors.As(err, &call) && call.Service() == "ACM" {
+		return "another change of the certificate is on its way", true
+	}
 	return "", false
 }
 

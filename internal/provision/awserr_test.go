@@ -81,6 +81,7 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 		"busy":           {jsonError(400, "ClusterContainsTasksException", "tasks"), class{transient: true}},
 		"role not known": {jsonError(400, "InvalidParameterException", "Unable to assume the service linked role. Please verify that the ECS service linked role exists."), class{transient: true}},
 		"revision":       {jsonError(400, "ClientException", "Too many concurrent attempts to create a new revision of the specified family."), class{transient: true}},
+		"conflict":       {jsonError(400, "ConflictException", "The service deployment has finished."), class{}},
 		"plainly wrong":  {jsonError(400, "InvalidParameterException", "cpu is wrong"), class{}},
 		"copies":         {jsonError(400, "SnapshotQuotaExceeded", "Cannot copy more than 5 snapshots across regions"), class{transient: true}},
 		"snapshots":      {jsonError(400, "SnapshotQuotaExceeded", "Cannot create more than 100 manual snapshots"), class{}},
@@ -102,6 +103,11 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 		}
 	}
 
+	_, err := answering(t, jsonError(400, "ConflictException", "It is already being updated.")).ACM.DeleteCertificate(t.Context(), &acm.DeleteCertificateInput{CertificateArn: aws.String("arn")})
+	if reason, passes := provision.Transient(err); !passes || reason == "" {
+		t.Errorf("a conflict of a certificate does not pass: %v", err)
+	}
+
 	late := answering(t, func(_ http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body) // the server sees a client leave only after that
 		<-r.Context().Done()
@@ -116,7 +122,7 @@ func TestErrorsAreTakenForWhatTheyAre(t *testing.T) {
 		w.WriteHeader(400)
 		_, _ = io.WriteString(w, `<Response><Errors><Error><Code>InvalidVpcID.NotFound</Code><Message>x</Message></Error></Errors></Response>`)
 	})
-	_, err := missing.EC2.DeleteVpc(t.Context(), &ec2.DeleteVpcInput{VpcId: aws.String("vpc-1")})
+	_, err = missing.EC2.DeleteVpc(t.Context(), &ec2.DeleteVpcInput{VpcId: aws.String("vpc-1")})
 	if reason, ok := provision.Transient(err); !ok || !strings.Contains(reason, "not visible") {
 		t.Errorf("a new thing that EC2 does not know yet: %q %t", reason, ok)
 	}

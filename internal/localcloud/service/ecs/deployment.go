@@ -79,9 +79,13 @@ func (s *service) endCurrentDeployment(now time.Time, status types.ServiceDeploy
 	d.Status, d.Reason, d.Updated, d.Finished = status, reason, now, now
 }
 
-// deploymentFailed reports to EventBridge that a deployment was given up.
+// deploymentFailed reports to EventBridge that a deployment was given up, if the service has
+// the circuit breaker on, whatever ended it.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs_service_deployment_events.html
 func (a tx) deploymentFailed(s *service, d deployment) {
+	if b := s.Rollout.DeploymentCircuitBreaker; b == nil || !b.Enable {
+		return
+	}
 	a.needs.Events.Emit(a.Tx, "aws.ecs", "ECS Deployment State Change", []string{a.serviceARN(s)}, map[string]any{
 		"eventType": "ERROR", "eventName": "SERVICE_DEPLOYMENT_FAILED", "deploymentId": d.ID, "updatedAt": d.Updated, "reason": d.Reason,
 	})
