@@ -73,7 +73,7 @@ func (s *schema) types() []string {
 	return nil
 }
 
-// check returns what of a value does not match a schema.
+// check returns what of an answer's value does not match a schema.
 func (d *document) check(s *schema, value any, at string) (wrong []string) {
 	s = d.resolve(s)
 	if s == nil || s.Type == nil {
@@ -116,6 +116,9 @@ func (d *document) check(s *schema, value any, at string) (wrong []string) {
 		}
 	case map[string]any:
 		kind = "object"
+		if s.AdditionalProperties == false {
+			complain("a later version may add no field") // clients of this document would refuse it
+		}
 		for _, name := range s.Required {
 			if _, there := v[name]; !there {
 				complain("lacks %s", name)
@@ -123,7 +126,7 @@ func (d *document) check(s *schema, value any, at string) (wrong []string) {
 		}
 		for name, item := range v {
 			property, known := s.Properties[name]
-			if !known && s.AdditionalProperties == false {
+			if !known && s.Properties != nil {
 				complain("has %s", name)
 			}
 			wrong = append(wrong, d.check(property, item, at+"."+name)...)

@@ -29,6 +29,7 @@ func (s *Server) routes() http.Handler {
 	api := humachi.New(router, config)
 	api.UseMiddleware(s.checkRequest)
 	s.register(api)
+	allowFurtherFields(api.OpenAPI())
 	router.Get("/healthz", withOperation("healthz", plainText("ok\n", noCheck)))
 	router.Get("/readyz", withOperation("readyz", plainText("ready\n", s.checkReady)))
 	router.Get("/startupz", withOperation("startupz", plainText("started\n", s.checkNotDraining)))
@@ -39,6 +40,41 @@ func (s *Server) routes() http.Handler {
 	router.Get("/", withOperation("home", http.HandlerFunc(s.home)))
 	router.Post("/", withOperation("home", http.HandlerFunc(s.addFromHome)))
 	return router
+}
+
+// allowFurtherFields has the document allow fields in answers that a later version adds: huma writes
+// for each struct that it has no others, by which clients would refuse them.
+func allowFurtherFields(document *huma.OpenAPI) {
+	seen := map[*huma.Schema]bool{}
+	var allow func(*huma.Schema)
+	allow = func(s *huma.Schema) {
+		if s != nil && s.Ref != "" {
+			s = document.Components.Schemas.SchemaFromRef(s.Ref)
+		}
+		if s == nil || seen[s] {
+			return
+		}
+		seen[s] = true
+		if s.AdditionalProperties == false {
+			s.AdditionalProperties = nil
+		}
+		allow(s.Items)
+		for _, property := range s.Properties {
+			allow(property)
+		}
+	}
+	for _, path := range document.Paths {
+		for _, op := range []*huma.Operation{path.Get, path.Post, path.Put, path.Patch, path.Delete} {
+			if op == nil {
+				continue
+			}
+			for _, response := range op.Responses {
+				for _, media := range response.Content {
+					allow(media.Schema)
+				}
+			}
+		}
+	}
 }
 
 // strictCasing makes huma refuse fields that differ from the schema's in case.

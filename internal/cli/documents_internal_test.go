@@ -120,9 +120,9 @@ func schemaOfOutput() object {
 	return object{
 		"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": "https://github.com/bookctl/bookctl/docs/output.schema.json",
 		"title":       "What bookctl prints with --output json",
-		"description": "Every line on standard output is one object. 'schema' is the version: within it, fields and types are added and never removed or changed. 'type' says which of the definitions an object is of. A run prints notes, builds and events while it goes on, and ends with a result, or with an error when it failed.",
+		"description": "Every line on standard output is one object. 'schema' is the version: within it, fields and types are added and never removed or changed. 'type' says which of the definitions an object is of; ignore one that you do not know, and fields that you do not know. A run prints notes, builds and events while it goes on, and ends with a result, or with an error when it failed.",
 		"type":        "object", "required": []string{"schema", "type"},
-		"properties": object{"schema": object{"const": schema}, "type": object{"enum": kinds}},
+		"properties": object{"schema": object{"const": schema}, "type": object{"type": "string", "examples": kinds}},
 		"allOf":      which, "$defs": defs,
 	}
 }
@@ -154,7 +154,7 @@ func schemaOf(of reflect.Type) object {
 		}
 		properties, required := object{}, []string{}
 		addFields(of, properties, &required)
-		return object{"type": "object", "properties": properties, "required": required, "additionalProperties": false}
+		return object{"type": "object", "properties": properties, "required": required}
 	default:
 		panic(of.String() + " has no schema")
 	}
