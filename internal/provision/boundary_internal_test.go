@@ -19,6 +19,9 @@ func TestTheBoundaryOnThePageAllowsAllThatTheRolesMay(t *testing.T) {
 	actions := map[string]bool{}
 	for _, change := range []func(*Settings){
 		func(*Settings) {},
+		func(s *Settings) {
+			s.Image = "111122223333.dkr.ecr.us-east-1.amazonaws.com/docker-hub/library/shop@sha256:" + strings.Repeat("0", 64)
+		},
 		func(s *Settings) { s.Exec = true },
 		func(s *Settings) { s.Deploy = "blue-green" },
 		// As with a secret of a registry.
