@@ -134,6 +134,10 @@ func TestAnyContainerIsDeployedAsItsImageSays(t *testing.T) {
 		!cmp.Equal(c.HealthCheck.Command, []string{"CMD", "/app", "check"}) {
 		t.Errorf("the task definition is %+v", c)
 	}
+	// Whatever the account's mode is, the container does not wait for CloudWatch.
+	if mode := c.LogConfiguration.Options["mode"]; mode != "non-blocking" {
+		t.Errorf("the mode of the log driver is %q", mode)
+	}
 	// The image's times, as far as ECS takes them.
 	times := func(h *types.HealthCheck) [4]int32 {
 		return [4]int32{*h.Interval, *h.Timeout, *h.Retries, *h.StartPeriod}

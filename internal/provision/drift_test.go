@@ -301,7 +301,7 @@ func TestTaskDefinitionDrift(t *testing.T) {
 		}
 	}
 	c := want.ContainerDefinitions[0]
-	options := map[string]string{"awslogs-group": "/bookctl/book", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "app"}
+	options := map[string]string{"awslogs-group": "/bookctl/book", "awslogs-region": "eu-west-1", "awslogs-stream-prefix": "app", "mode": "non-blocking"}
 	if diff := cmp.Diff(options, c.LogConfiguration.Options); diff != "" {
 		t.Error(diff)
 	}

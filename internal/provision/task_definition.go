@@ -348,8 +348,10 @@ func (t *TaskDefinition) containerDefinition(cpu, memory string) types.Container
 		HealthCheck:    t.healthCheck(),
 		LogConfiguration: &types.LogConfiguration{
 			LogDriver: types.LogDriverAwslogs,
+			// The mode is that of the account unless it is set, and a container that waits for
+			// CloudWatch stops to answer.
 			Options: map[string]string{
-				"awslogs-group": t.logs.groupName(), "awslogs-region": t.region, "awslogs-stream-prefix": t.container,
+				"awslogs-group": t.logs.groupName(), "awslogs-region": t.region, "awslogs-stream-prefix": t.container, "mode": "non-blocking",
 			},
 		},
 	}
