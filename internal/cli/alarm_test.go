@@ -335,6 +335,44 @@ func TestAlarmsAreSilentWhileAStackDoesNotServe(t *testing.T) {
 	}
 }
 
+// TestATopicOfAnotherAccountGetsNoFailedReleases gives a stack a topic to which EventBridge
+// delivers only with a role that the stack does not have.
+func TestATopicOfAnotherAccountGetsNoFailedReleases(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, ctx := newShell(t), t.Context()
+	s.must("local", "start")
+	const theirs, says = "arn:aws:sns:us-east-1:222222222222:ops", "topic arn:aws:sns:us-east-1:222222222222:ops gets no notifications of failed releases: it is of another account"
+	up := []string{"up", "--local", "--no-database", "--image", ownService(t), "--command", "none"}
+	own := *done[*sns.CreateTopicOutput](t)(sns.NewFromConfig(s.config()).CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("ops")})).TopicArn
+	before := s.inventory()
+
+	for _, to := range []string{theirs, own, theirs} {
+		up := s.run(append(up, "--alarm-topic", to)...)
+		up.says(t, 0)
+		if got := strings.Contains(up.err, says); got != (to == theirs) {
+			t.Errorf("up warns %t of %s:\n%s", got, to, up.err)
+		}
+		got := strings.Join(s.inventory(), "\n")
+		if !strings.Contains(got, "alarm bookctl/book/server-errors notifies ["+to+"]") || strings.Contains(got, "event rule book-failed-release") != (to == own) {
+			t.Errorf("with topic %s there is:\n%s", to, got)
+		}
+		s.run("plan", "--local").says(t, 0)
+		for _, look := range [][]string{{"status", "--local"}, {"alarm", "list", "--local"}} {
+			if out := s.run(look...).out; strings.Contains(out, says) != (to == theirs) {
+				t.Errorf("%v of topic %s:\n%s", look, to, out)
+			}
+		}
+	}
+	s.run("alarm", "test", "--local", "failed-release").says(t, 64, `no alarm "failed-release"`)
+	s.must("destroy", "--local", "--yes")
+	if diff := cmp.Diff(before, s.inventory()); diff != "" {
+		t.Errorf("after destroy the account differs (-before +after):\n%s", diff)
+	}
+}
+
 // TestAnAddressThatEndedItsSubscriptionIsAskedAgain follows the link by which a mail lets its
 // reader unsubscribe. SNS lists the address for 72 hours more, and does not subscribe it
 // again before; meanwhile releases go on.

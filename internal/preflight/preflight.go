@@ -103,7 +103,7 @@ func Check(ctx context.Context, c provision.Clients, in Intent) (Environment, er
 		return env, err
 	}
 	if topic := in.Settings.AlarmTopic; topic != "" && topic != in.Deployed.AlarmTopic {
-		warning, err := provision.CheckTopic(ctx, c.SNS, topic)
+		warning, err := provision.CheckTopic(ctx, c.SNS, env.Account, topic)
 		if err != nil {
 			return env, err
 		}

@@ -343,23 +343,27 @@ const (
 	cloudWatch  = "cloudwatch.amazonaws.com"
 )
 
-// CheckTopic fails if alarms can't go to an existing topic. The warning is what the topic
-// will not receive; "" for nothing that is known.
-func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string, err error) {
+// CheckTopic fails if alarms of the account can't go to an existing topic. The warning is what
+// the topic will not receive; "" for nothing that is known.
+func CheckTopic(ctx context.Context, c *sns.Client, account, arn string) (warning string, err error) {
 	// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-targets.html
 	if part := strings.Split(arn, ":"); part[3] != c.Options().Region {
 		return "", hint.With(fmt.Errorf("alarm topic %s is in region %s, and alarms go to topics of their own: %s", arn, part[3], c.Options().Region), "give the ARN of another topic")
+	}
+	var warnings []string
+	elsewhere := accountOf(arn) != account
+	if elsewhere {
+		warnings = append(warnings, fmt.Sprintf("topic %s gets no notifications of failed releases: it is of another account, where EventBridge delivers only with a role, which bookctl does not create", arn))
 	}
 	out, err := c.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &arn})
 	switch {
 	case IsCode(err, "NotFound", "NotFoundException"):
 		return "", hint.With(fmt.Errorf("alarm topic %s: %w", arn, errNoTopic), "create it, or give the ARN of another one")
 	case IsCode(err, "AuthorizationError", "AuthorizationErrorException", "AccessDenied", "AccessDeniedException"):
-		return fmt.Sprintf("whether topic %s takes alarms can't be seen: its owner does not let its policy be read", arn), nil
+		return strings.Join(append(warnings, fmt.Sprintf("whether topic %s takes alarms can't be seen: its owner does not let its policy be read", arn)), "; "), nil
 	case err != nil:
 		return "", fmt.Errorf("describe topic %s: %w", arn, err)
 	}
-	var warnings []string
 	switch key := out.Attributes[topicKey]; {
 	case ownKey(key):
 		return fmt.Sprintf("topic %s gets no notifications: it is encrypted with SNS's own key, which CloudWatch and EventBridge may not use; encrypt it with another one, or not at all", arn), nil
@@ -370,7 +374,7 @@ func CheckTopic(ctx context.Context, c *sns.Client, arn string) (warning string,
 	if always, sometimes := letsPublish(policy, cloudWatch); !always && !sometimes {
 		warnings = append(warnings, fmt.Sprintf("topic %s gets no alarms: its policy does not let %s do sns:Publish", arn, cloudWatch))
 	}
-	if always, _ := letsPublish(policy, eventBridge); !always {
+	if always, _ := letsPublish(policy, eventBridge); !always && !elsewhere {
 		warnings = append(warnings, fmt.Sprintf("topic %s gets no notifications of failed releases: its policy does not let %s do sns:Publish, without a condition", arn, eventBridge))
 	}
 	return strings.Join(warnings, "; "), nil

@@ -13,7 +13,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	eventtypes "github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"github.com/bookctl/bookctl/internal/hint"
 )
@@ -82,7 +81,7 @@ func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (Alarm
 		return out, fmt.Errorf("describe rule %s: %w", a.names().ReleaseRule(), err)
 	}
 	if a.email == "" {
-		out.Problem, err = topicProblem(ctx, c.SNS, a.topic)
+		out.Problem, err = a.topicProblem(ctx)
 		return out, err
 	}
 	live, _, err := newAlarmTopic(a).Read(ctx)
@@ -91,8 +90,12 @@ func ReadAlarms(ctx context.Context, c Clients, stack string, s Settings) (Alarm
 }
 
 // topicProblem is CheckTopic of the topic of a stack that is deployed.
-func topicProblem(ctx context.Context, c *sns.Client, arn string) (string, error) {
-	warning, err := CheckTopic(ctx, c, arn)
+func (a alarmAccess) topicProblem(ctx context.Context) (string, error) {
+	account, err := a.caller.accountID(ctx)
+	if err != nil {
+		return "", err
+	}
+	warning, err := CheckTopic(ctx, a.topics, account, a.topic)
 	if errors.Is(err, errNoTopic) {
 		return err.Error(), nil
 	}

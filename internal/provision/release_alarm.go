@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge"
 	"github.com/aws/aws-sdk-go-v2/service/eventbridge/types"
 
@@ -35,6 +36,19 @@ func newReleaseAlarm(a alarmAccess, to *AlarmTopic) *ReleaseAlarm {
 }
 
 func (r *ReleaseAlarm) ruleName() string { return r.names().ReleaseRule() }
+
+// wantedIn reports whether there is to be a rule in that account. EventBridge sends events
+// to another one only with a role, which the stack does not have:
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-service-cross-account.html
+func (r *ReleaseAlarm) wantedIn(account string) bool {
+	return r.wanted() && (r.topic == "" || accountOf(r.topic) == account)
+}
+
+// accountOf returns the account of an ARN; "" for a text that is none.
+func accountOf(text string) string {
+	of, _ := arn.Parse(text)
+	return of.AccountID
+}
 
 // liveReleaseAlarm is the rule as far as it is compared.
 type liveReleaseAlarm struct {
@@ -97,11 +111,11 @@ func describedTargets(targets []types.Target) string {
 
 // Read looks the rule up by its name.
 func (r *ReleaseAlarm) Read(ctx context.Context) (*liveReleaseAlarm, graph.State, error) {
-	none := graph.State{Phase: graph.Absent, Unwanted: !r.wanted()}
 	account, err := r.caller.accountID(ctx)
 	if err != nil {
 		return nil, graph.State{}, err
 	}
+	none := graph.State{Phase: graph.Absent, Unwanted: !r.wantedIn(account)}
 	out, err := r.bus.DescribeRule(ctx, &eventbridge.DescribeRuleInput{Name: aws.String(r.ruleName())})
 	if IsCode(err, "ResourceNotFoundException") {
 		return nil, none, nil
@@ -141,7 +155,7 @@ func (a alarmAccess) ruleTags(ctx context.Context, arn string) (map[string]strin
 // Wanted implements graph.Shape.
 func (r *ReleaseAlarm) Wanted(live *liveReleaseAlarm) *liveReleaseAlarm {
 	return &liveReleaseAlarm{
-		there: r.wanted(), tags: r.tags(r.Name()), pattern: r.wantedPattern(live.account), state: string(types.RuleStateEnabled), targets: describedTargets([]types.Target{r.wantedTarget()}),
+		there: r.wantedIn(live.account), tags: r.tags(r.Name()), pattern: r.wantedPattern(live.account), state: string(types.RuleStateEnabled), targets: describedTargets([]types.Target{r.wantedTarget()}),
 	}
 }
 

@@ -193,7 +193,7 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 			out.Alarms.Raised, out.Alarms.Silent = live.raised(), live.silent()
 		}
 		if s.alarms.topic != "" {
-			problem, err := topicProblem(ctx, s.alarms.topics, s.alarms.topic)
+			problem, err := s.alarms.topicProblem(ctx)
 			note(err)
 			out.Alarms.Problem = problem
 		}

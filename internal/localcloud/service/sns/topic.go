@@ -59,9 +59,19 @@ var topicName = pattern.New(`^[A-Za-z0-9_-]{1,256}$`)
 func (a tx) topic(arn *string) (*topic, error) {
 	t := a.state().Topics[aws.ToString(arn)]
 	if t == nil || !a.Visible(t.ARN) {
-		return nil, &kernel.Error{Status: 404, Code: "NotFound", Message: "Topic does not exist"}
+		return nil, a.unknown(aws.ToString(arn))
 	}
 	return t, nil
+}
+
+// unknown is the answer for a topic that is not here. Whether one of another account exists
+// is not said: no policy of a topic lets this account read it.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic-cross-account.html
+func (a tx) unknown(arn string) error {
+	if of := strings.Split(arn, ":"); len(of) == 6 && of[4] != a.Account() {
+		return &kernel.Error{Status: 403, Code: "AuthorizationError", Message: "User: " + a.CallerARN() + " is not authorized to perform this operation on resource: " + arn + " because no resource-based policy allows it"}
+	}
+	return &kernel.Error{Status: 404, Code: "NotFound", Message: "Topic does not exist"}
 }
 
 // written finds a topic for an operation that changes it. Such operations may not know a new
@@ -70,7 +80,7 @@ func (a tx) topic(arn *string) (*topic, error) {
 func (a tx) written(arn *string) (*topic, error) {
 	t := a.state().Topics[aws.ToString(arn)]
 	if t == nil || !a.Visible(forWrites(t.ARN)) {
-		return nil, &kernel.Error{Status: 404, Code: "NotFound", Message: "Topic does not exist"}
+		return nil, a.unknown(aws.ToString(arn))
 	}
 	return t, nil
 }
