@@ -553,6 +553,37 @@ func TestDestroySaysWhatHoldsItAndGoesOn(t *testing.T) {
 	h.same("the account differs after destroy", before)
 }
 
+// TestDestroyNamesTheVPCThatUsesItsGroup associates a group of the stack with another VPC,
+// where an interface has it.
+func TestDestroyNamesTheVPCThatUsesItsGroup(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up(imageless()[0:]...)
+	network, ctx := ec2.NewFromConfig(h.Config), t.Context()
+	group := h.group("book-sg-task")
+	vpc, err := network.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.9.0.0/16")})
+	h.must(err)
+	subnet, err := network.CreateSubnet(ctx, &ec2.CreateSubnetInput{VpcId: vpc.Vpc.VpcId, CidrBlock: aws.String("10.9.1.0/24")})
+	h.must(err)
+	h.must(ok(network.AssociateSecurityGroupVpc(ctx, &ec2.AssociateSecurityGroupVpcInput{GroupId: group.GroupId, VpcId: vpc.Vpc.VpcId})))
+	held, err := network.CreateNetworkInterface(ctx, &ec2.CreateNetworkInterfaceInput{
+		SubnetId: subnet.Subnet.SubnetId, Groups: []string{*group.GroupId}, Description: aws.String("of the accounting department"),
+	})
+	h.must(err)
+	disassociate := "aws ec2 disassociate-security-group-vpc --group-id " + *group.GroupId + " --vpc-id " + *vpc.Vpc.VpcId
+
+	s.run("destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "20s").
+		says(t, 6, *held.NetworkInterface.NetworkInterfaceId, "accounting department", disassociate)
+	h.must(ok(network.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: held.NetworkInterface.NetworkInterfaceId})))
+	s.run("destroy", "--local", "--yes", "--purge-snapshots", "--timeout", "20s").says(t, 6, "its association with "+*vpc.Vpc.VpcId, disassociate)
+	h.must(ok(network.DisassociateSecurityGroupVpc(ctx, &ec2.DisassociateSecurityGroupVpcInput{GroupId: group.GroupId, VpcId: vpc.Vpc.VpcId})))
+	s.run("destroy", "--local", "--yes", "--purge-snapshots").says(t, 0, " 0 left")
+}
+
 // TestAStackGoesWhereFargateServes makes one in a region whose first zone Fargate does
 // not serve.
 func TestAStackGoesWhereFargateServes(t *testing.T) {

@@ -85,7 +85,7 @@ var grants = []grant{
 		"DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets DescribeVpcAttribute DescribeVpcBlockPublicAccessOptions " +
 		"DescribeVpcs GetSecurityGroupsForVpc"},
 	// Without it, destroy finds only by waiting what holds the network.
-	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeTransitGatewayVpcAttachments " +
+	{sid: "FindHolders", service: "ec2", actions: "DescribeEgressOnlyInternetGateways DescribeNatGateways DescribeSecurityGroupVpcAssociations DescribeTransitGatewayVpcAttachments " +
 		"DescribeVpcEndpoints DescribeVpcPeeringConnections DescribeVpnGateways"},
 	{sid: "NewVPC", service: "ec2", only: withoutVPC, actions: "CreateVpc", resources: networkParts("vpc"), condition: tagging},
 	{sid: "NewNetwork", service: "ec2", only: withoutVPC, actions: "CreateInternetGateway CreateRouteTable CreateSecurityGroup CreateSubnet",

@@ -52,6 +52,8 @@ func missingEC2(answer any) string {
 		return requireList("NetworkInterfaces", a.NetworkInterfaces)
 	case *ec2.DescribeRegionsOutput:
 		return requireList("Regions", a.Regions)
+	case *ec2.DescribeSecurityGroupVpcAssociationsOutput:
+		return requireEach("SecurityGroupVpcAssociations", a.SecurityGroupVpcAssociations, func(x ec2types.SecurityGroupVpcAssociation) bool { return has(x.VpcId) }, "VpcId")
 	case *ec2.DescribeSecurityGroupRulesOutput:
 		return requireEach("SecurityGroupRules", a.SecurityGroupRules, func(x ec2types.SecurityGroupRule) bool { return has(x.SecurityGroupRuleId) }, "SecurityGroupRuleId")
 	}

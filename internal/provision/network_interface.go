@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -35,16 +36,16 @@ func (b networkInterface) String() string {
 	return fmt.Sprintf("network interface %s of %s (%s)", b.ID, b.Of, b.Status)
 }
 
-// listInterfaces lists the network interfaces in VPCs.
-func listInterfaces(ctx context.Context, client *ec2.Client, vpcs ...string) ([]networkInterface, error) {
+// listInterfaces lists the network interfaces that a filter finds by ids, such as those in VPCs.
+func listInterfaces(ctx context.Context, client *ec2.Client, by string, ids ...string) ([]networkInterface, error) {
 	var out []networkInterface
 	pages := ec2.NewDescribeNetworkInterfacesPaginator(client, &ec2.DescribeNetworkInterfacesInput{
-		Filters: []types.Filter{{Name: aws.String("vpc-id"), Values: vpcs}},
+		Filters: []types.Filter{filter(by, ids...)},
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list the network interfaces of %s: %w", strings.Join(vpcs, ", "), err)
+			return nil, fmt.Errorf("list the network interfaces of %s: %w", strings.Join(ids, ", "), err)
 		}
 		for _, x := range page.NetworkInterfaces {
 			b := networkInterface{
@@ -91,7 +92,7 @@ func (n ec2Access) checkNotHeld(ctx context.Context, vpc string, holds func(netw
 		return context.Cause(ctx)
 	}
 	if now := time.Now(); h.vpc != vpc || now.Sub(h.at) > interfacesAge {
-		all, err := listInterfaces(ctx, n.ec2, vpc)
+		all, err := listInterfaces(ctx, n.ec2, "vpc-id", vpc)
 		if err != nil {
 			all = nil
 		}
@@ -101,6 +102,34 @@ func (n ec2Access) checkNotHeld(ctx context.Context, vpc string, holds func(netw
 		return &graph.HeldError{By: h.all[at].String()}
 	}
 	return nil
+}
+
+// usersOf returns in words what uses a security group in any VPC, "" if nothing is found: network
+// interfaces, and other VPCs that it is associated with. What can't be read is not found. An
+// association can be removed once no interface in its VPC has the group.
+// https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DisassociateSecurityGroupVpc.html
+func (n ec2Access) usersOf(ctx context.Context, group string) string {
+	var users []string
+	if found, err := listInterfaces(ctx, n.ec2, "group-id", group); err == nil {
+		for _, b := range found {
+			users = append(users, b.String()+" in "+b.VPC)
+		}
+	}
+	pages := ec2.NewDescribeSecurityGroupVpcAssociationsPaginator(n.ec2, &ec2.DescribeSecurityGroupVpcAssociationsInput{Filters: []types.Filter{filter("group-id", group)}})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			break
+		}
+		for _, x := range page.SecurityGroupVpcAssociations {
+			if x.State == types.SecurityGroupVpcAssociationStateDisassociated || x.State == types.SecurityGroupVpcAssociationStateAssociationFailed {
+				continue
+			}
+			users = append(users, fmt.Sprintf("its association with %s, which is removed by %s", aws.ToString(x.VpcId),
+				hint.AWS("ec2", "disassociate-security-group-vpc", "--group-id", group, "--vpc-id", aws.ToString(x.VpcId))))
+		}
+	}
+	return strings.Join(users, " and ")
 }
 
 // interfacesGoneAfter is how long it usually takes until the interfaces of load balancers and tasks
@@ -143,7 +172,7 @@ func (n ec2Access) explain(ctx context.Context, items []inventory.Item) error {
 	if vpcs == nil {
 		return nil
 	}
-	blockers, err := listInterfaces(ctx, n.ec2, vpcs...)
+	blockers, err := listInterfaces(ctx, n.ec2, "vpc-id", vpcs...)
 	if err != nil {
 		return err
 	}
@@ -167,6 +196,9 @@ func (n ec2Access) explain(ctx context.Context, items []inventory.Item) error {
 		by := slices.IndexFunc(holders, func(h Holder) bool { return slices.Contains(h.Holds, i.ID) })
 		if i.Service == "ec2" && i.HeldBy == "" && by >= 0 {
 			items[at].HeldBy = holders[by].String()
+		}
+		if i.Service == "ec2" && i.Type == "security group" && items[at].HeldBy == "" {
+			items[at].HeldBy = n.usersOf(ctx, i.ID)
 		}
 	}
 	return nil

@@ -439,7 +439,8 @@ func (n ec2Access) revoke(ctx context.Context, group string, egress bool, ids ..
 func (g *SecurityGroup) ExpectDeleted() time.Duration { return interfacesGoneAfter }
 
 // Delete deletes the group, whose rules go with it. One that is held loses them first:
-// groups that name each other could not be removed otherwise.
+// groups that name each other could not be removed otherwise. What holds one without rules may
+// be in another VPC.
 func (g *SecurityGroup) Delete(ctx context.Context) error {
 	if err := g.checkNotHeld(ctx, g.vpc.ID(), func(b networkInterface) bool { return slices.Contains(b.Groups, g.ID()) }); err != nil {
 		return fmt.Errorf("delete %s: %w", g.ID(), err)
@@ -453,6 +454,11 @@ func (g *SecurityGroup) Delete(ctx context.Context) error {
 		live, read := g.describeRules(ctx, g.ID())
 		if read != nil {
 			return read
+		}
+		if live == nil {
+			if users := g.usersOf(ctx, g.ID()); users != "" {
+				return fmt.Errorf("%w: %w", err, &graph.HeldError{By: users})
+			}
 		}
 		if revoked := g.revokeAll(ctx, g.ID(), live); revoked != nil && !notFound(revoked) {
 			return revoked

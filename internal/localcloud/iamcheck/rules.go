@@ -59,7 +59,7 @@ var table = sync.OnceValue(func() map[string][]rule {
 
 		// https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
 		"ec2:DescribeAccountAttributes DescribeAddresses DescribeAvailabilityZones DescribeDhcpOptions DescribeInstances DescribeInternetGateways DescribeNatGateways " +
-			"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups " +
+			"DescribeNetworkAcls DescribeNetworkInterfaces DescribeRegions DescribeRouteTables DescribeSecurityGroupRules DescribeSecurityGroups DescribeSecurityGroupVpcAssociations " +
 			"DescribeSnapshots DescribeSubnets DescribeTags DescribeVolumes DescribeVpcBlockPublicAccessOptions DescribeVpcEndpoints DescribeVpcs ModifyVpcBlockPublicAccessOptions": {anyResource},
 		"ec2:DeleteVpc DescribeVpcAttribute ModifyVpcAttribute": {resourceIn("vpc/", "VpcId")},
 		"ec2:CreateVpc":                                             {newUnnamed("vpc/*")},
@@ -80,6 +80,7 @@ var table = sync.OnceValue(func() map[string][]rule {
 		"ec2:DeleteSecurityGroup RevokeSecurityGroupEgress RevokeSecurityGroupIngress":                                                  {resourceIn("security-group/", "GroupId")},
 		"ec2:AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress":                                                                {resourceIn("security-group/", "GroupId"), newRules},
 		"ec2:DescribeEgressOnlyInternetGateways DescribeTransitGatewayVpcAttachments DescribeVpcPeeringConnections DescribeVpnGateways": {anyResource},
+		"ec2:AssociateSecurityGroupVpc DisassociateSecurityGroupVpc":                                                                    {resourceIn("security-group/", "GroupId"), resourceIn("vpc/", "VpcId")},
 		"ec2:CreateDhcpOptions":               {newUnnamed("dhcp-options/*")},
 		"ec2:AssociateDhcpOptions":            {resourceIn("dhcp-options/", "DhcpOptionsId"), resourceIn("vpc/", "VpcId")},
 		"ec2:DeleteDhcpOptions":               {resourceIn("dhcp-options/", "DhcpOptionsId")},

@@ -87,7 +87,7 @@ type UpdatesSynchronously interface {
 	UpdatesSynchronously(changes []Change) bool
 }
 
-// HeldError is wrapped by the error of a Delete that sent nothing, since something is
+// HeldError is wrapped by the error of a Delete that deleted nothing, since something is
 // known to hold the resource. It is temporary, and the resource need not be read again.
 type HeldError struct {
 	// By is what holds it, in words for people.

@@ -119,7 +119,7 @@ func (a tx) makeInterface(spec network.Spec) (*networkInterface, error) {
 		if err != nil {
 			return nil, err
 		}
-		if g.VPC != s.VPC {
+		if g.VPC != s.VPC && !slices.Contains(g.Associated, s.VPC) {
 			return nil, kernel.Fail("InvalidParameter", "Security group %s and subnet %s belong to different networks.", g.ID, s.ID)
 		}
 	}

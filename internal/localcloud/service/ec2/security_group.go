@@ -30,6 +30,8 @@ type securityGroup struct {
 	Description string       `json:"description"`
 	VPC         string       `json:"vpc"`
 	Rules       []*groupRule `json:"rules,omitempty"`
+	// Associated are the other VPCs that may use it.
+	Associated []string `json:"associated,omitempty"`
 }
 
 // groupRule is one permission: to or from one range or group.
@@ -274,7 +276,7 @@ func (a tx) DescribeSecurityGroupRules(in *ec2.DescribeSecurityGroupRulesInput) 
 }
 
 // DeleteSecurityGroup refuses a group that an interface or another group's rule
-// still names, and the default group.
+// still names, one that is associated with another VPC, and the default group.
 func (a tx) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSecurityGroupOutput, error) {
 	st := a.state()
 	g, err := item(a, kindGroup, st.Groups, aws.ToString(in.GroupId))
@@ -284,7 +286,7 @@ func (a tx) DeleteSecurityGroup(in *ec2.DeleteSecurityGroupInput) (*ec2.DeleteSe
 	if g.Name == defaultGroup {
 		return nil, kernel.Fail("CannotDelete", "the specified group: \"%s\" name: \"%s\" cannot be deleted by a user", g.ID, g.Name)
 	}
-	if slices.ContainsFunc(st.Interfaces, func(i *networkInterface) bool { return slices.Contains(i.Groups, g.ID) }) ||
+	if len(g.Associated) > 0 || slices.ContainsFunc(st.Interfaces, func(i *networkInterface) bool { return slices.Contains(i.Groups, g.ID) }) ||
 		slices.ContainsFunc(st.Groups, func(x *securityGroup) bool {
 			return x != g && slices.ContainsFunc(x.Rules, func(r *groupRule) bool { return r.Group == g.ID })
 		}) {
