@@ -197,7 +197,7 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 	}
 	s.run("up", "--local", "--vpc", "theirs").says(t, 64, "give the id of a VPC", "choose with --vpc")
 	s.run("up", "--local", "--subnets", g.publicA).says(t, 64, "give two to 10")
-	s.run("up", "--local", "--subnets", g.publicA+","+g.publicB).says(t, 64, "--subnets are those of a VPC that is given with --vpc")
+	s.run("up", "--local", "--subnets", g.publicA+","+g.publicB).says(t, 64, "--subnets are those of an existing VPC, which --vpc names")
 	up("--vpc", g.id, "--cidr", "10.41.0.0/16").says(t, 64, "--cidr is for a new one")
 	all := h.inventory()
 	up("--vpc", "vpc-0123456789abcdef0").says(t, 1, "VPC vpc-0123456789abcdef0 does not exist in this account and region")
@@ -267,7 +267,7 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 	if n := status.GivenNetwork; n.VPC != g.id || !slices.Equal(n.Subnets, []string{g.publicA, g.publicB}) || !slices.Equal(n.DBSubnets, []string{g.privateA, g.privateB}) {
 		t.Errorf("status says %+v", n)
 	}
-	if r := s.run("status", "--local"); !strings.Contains(r.out, g.id+", given and not managed") {
+	if r := s.run("status", "--local"); !strings.Contains(r.out, g.id+", existing and not managed") {
 		t.Errorf("status: %s", r.out)
 	}
 	if dot := s.must("graph", "--local", "--format", "dot"); !strings.Contains(dot, `"vpc" [label="vpc\nready: given, not managed"`) {

@@ -291,7 +291,7 @@ func (o *statusOutput) alarmRows(row rowPrinter) {
 
 func (o *statusOutput) networkRow(row rowPrinter) {
 	if n := o.Existing; n != nil {
-		row("Network", "%s, given and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), wrapIfAny(", database in ", strings.Join(n.DBSubnets, ", "), ""))
+		row("Network", "%s, existing and not managed: load balancer and tasks in %s%s", n.VPC, strings.Join(n.Subnets, ", "), wrapIfAny(", database in ", strings.Join(n.DBSubnets, ", "), ""))
 	}
 }
 

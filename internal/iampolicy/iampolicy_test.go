@@ -34,7 +34,7 @@ func policyScopes() map[string]iampolicy.Scope {
 	named.Domain, named.Zone = "api.example.com", "Z1D633PJN98FT9"
 	bounded.Boundary, bounded.TaskPolicies = boundary, working.TaskPolicies
 	return map[string]iampolicy.Scope{
-		"plain": base, "with a domain": named, "with a boundary": bounded, "in a VPC that is given": given,
+		"plain": base, "with a domain": named, "with a boundary": bounded, "in an existing VPC": given,
 		"restored from another stack": restored, "restored from another account": copied,
 		"with images of another repository": imaged,
 		"with policies of the tasks":        working,
@@ -296,7 +296,7 @@ func TestThePolicyIsNarrow(t *testing.T) {
 						}
 					}
 				}
-				// Of a VPC that is given nothing is changed: a group is created in it.
+				// Of an existing VPC nothing is changed: a group is created in it.
 				for _, r := range s.Resource {
 					if scope.VPC == "" || !strings.HasPrefix(a, "ec2:") || reading.MatchString(a) || !strings.Contains(r, ":ec2:") {
 						continue // of another service, which statements share

@@ -44,11 +44,12 @@ var guardDutyAccounts = map[string]string{
 }
 
 // GuardDutyAgent is the ARN of the repository with the agent that GuardDuty Runtime Monitoring
-// adds to Fargate tasks of the region, or "" where AWS names none.
+// adds to Fargate tasks of the region: that of any account (*) in a region of which the
+// account is not known.
 func GuardDutyAgent(region string) string {
-	account, ok := guardDutyAccounts[region]
-	if !ok {
-		return ""
+	account, known := guardDutyAccounts[region]
+	if !known {
+		account = "*"
 	}
 	return fmt.Sprintf("arn:%s:ecr:%s:%s:repository/aws-guardduty-agent-fargate", Of(region).Name, region, account)
 }

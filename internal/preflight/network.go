@@ -95,7 +95,7 @@ func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, er
 			if !r.Public() {
 				return c, hint.With(fmt.Errorf("subnet %s is not public: its default route leads to %s, and not to an internet gateway", r.ID, cmp.Or(r.Route, "nowhere")), "choose others with --subnets")
 			}
-			if r.Blocked != notBlocked {
+			if r.Blocked != provision.NotBlocked {
 				return c, blockedError("subnet "+r.ID, r.Blocked)
 			}
 			if at := slices.IndexFunc(c.public[:i], func(o provision.SubnetInfo) bool { return o.Zone == r.Zone }); at >= 0 {
@@ -104,10 +104,10 @@ func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, er
 		}
 	} else {
 		c.public = filtered(g.Subnets, func(r provision.SubnetInfo) bool {
-			return r.Public() && r.Blocked == notBlocked && slices.Contains(open, r.Zone) && r.Free >= provision.BalancerAddresses
+			return r.Public() && r.Blocked == provision.NotBlocked && slices.Contains(open, r.Zone) && r.Free >= provision.BalancerAddresses
 		})
 	}
-	if n := zonesOf(c.public); len(n) < 2 && g.Blocked != notBlocked {
+	if n := zonesOf(c.public); len(n) < 2 && g.Blocked != provision.NotBlocked {
 		return c, blockedError(g.VPC, g.Blocked)
 	}
 	if n := zonesOf(c.public); len(n) < 2 {
@@ -135,14 +135,17 @@ func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, er
 	c.data = filtered(g.Subnets, func(r provision.SubnetInfo) bool {
 		return !r.Public() && slices.Contains(open, r.Zone) && r.Free >= provision.DatabaseAddresses
 	})
-	if len(zonesOf(c.data)) < 2 {
-		c.data = c.public
+	if len(zonesOf(c.data)) >= 2 {
+		return c, nil
+	}
+	c.data = c.public
+	if roomy := filtered(c.public, func(r provision.SubnetInfo) bool {
+		return r.Free >= provision.BalancerAddresses+provision.DatabaseAddresses
+	}); !c.named && len(zonesOf(roomy)) >= 2 {
+		c.public, c.data = roomy, roomy
 	}
 	return c, nil
 }
-
-// notBlocked is the mode of VPC Block Public Access that lets the internet through.
-const notBlocked = "off"
 
 func blockedError(what, mode string) error {
 	return hint.With(fmt.Errorf("VPC Block Public Access keeps the internet out of %s (%s)", what, mode),
@@ -181,7 +184,7 @@ func (c subnetChoice) zones() []string {
 }
 
 // chooseSubnets chooses the subnets, in the chosen zones as far as they have some.
-func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) error {
+func (c subnetChoice) chooseSubnets(env *Environment, deployed, s provision.Settings) error {
 	env.Subnets, env.DBSubnets = s.Subnets, s.DBSubnets
 	public := c.public
 	if !c.named {
@@ -195,7 +198,7 @@ func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) erro
 		}
 		env.DBSubnets = ids(data)
 	}
-	if err := checkRoom(public, env.DBSubnets, s); err != nil && !c.kept {
+	if err := checkRoom(public, env.DBSubnets, deployed, s); err != nil && !c.kept {
 		return err
 	}
 	if !c.DNSHostnames {
@@ -210,12 +213,13 @@ func (c subnetChoice) chooseSubnets(env *Environment, s provision.Settings) erro
 }
 
 // checkRoom returns the reason why subnets have no addresses for load balancer and tasks, and for
-// the database in those that are in its list, too.
-func checkRoom(subnets []provision.SubnetInfo, data string, s provision.Settings) error {
+// the database in those that are in its list, too, unless it is in them already.
+func checkRoom(subnets []provision.SubnetInfo, data string, deployed, s provision.Settings) error {
+	settled := strings.Split(deployed.DBSubnets, ",")
 	free, alongside := int32(0), "the load balancer"
 	for _, r := range subnets {
 		others, who := int32(provision.BalancerAddresses), "a load balancer needs"
-		if slices.Contains(strings.Split(data, ","), r.ID) {
+		if slices.Contains(strings.Split(data, ","), r.ID) && !slices.Contains(settled, r.ID) {
 			others, who, alongside = others+provision.DatabaseAddresses, "a load balancer and a database need", "the load balancer and the database"
 		}
 		if free += r.Free - others; r.Free < others {

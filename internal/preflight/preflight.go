@@ -234,8 +234,9 @@ func (in Intent) readAll(ctx context.Context, c provision.Clients, account strin
 			if err != nil {
 				return err
 			}
+			r.vpcs = len(all) // EC2 may count those that are being deleted, too
+			all = provision.WithoutDeleting(all)
 			in.Deployed.NoteVPCs(all)
-			r.vpcs = len(all)
 			r.blocked, err = blockedMode(ctx, c.EC2, all, account, in.Stack)
 			return err
 		})
@@ -277,7 +278,7 @@ func (in Intent) choosePlace(env *Environment, r readings) (err error) {
 	if err != nil || in.hasPlace() || r.given == nil {
 		return err
 	}
-	return subnets.chooseSubnets(env, in.Settings)
+	return subnets.chooseSubnets(env, in.Deployed.Settings, in.Settings)
 }
 
 // checkArch rejects a ready image that tasks can't run.

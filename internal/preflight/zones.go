@@ -20,7 +20,7 @@ import (
 // https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html
 const defaultVPCs = 5
 
-// readVPCs returns all VPCs that are not being deleted.
+// readVPCs returns all VPCs, those that are being deleted among them.
 func readVPCs(ctx context.Context, client *ec2.Client) ([]ec2types.Vpc, error) {
 	var all []ec2types.Vpc
 	pages := ec2.NewDescribeVpcsPaginator(client, &ec2.DescribeVpcsInput{})
@@ -29,7 +29,7 @@ func readVPCs(ctx context.Context, client *ec2.Client) ([]ec2types.Vpc, error) {
 		if err != nil {
 			return nil, fmt.Errorf("count the VPCs: %w", err)
 		}
-		all = append(all, provision.WithoutDeleting(page.Vpcs)...)
+		all = append(all, page.Vpcs...)
 	}
 	return all, nil
 }

@@ -285,8 +285,8 @@ func ownKey(key string) bool { return strings.HasSuffix(key, "alias/aws/sns") }
 // is answered. SNS deletes a subscription that is not confirmed within two days, and forgets
 // one that its address ended after three; the next run then subscribes again.
 // https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html
-// Each call sends a mail, so that one that SNS accepted is not repeated because its effect is
-// not listed yet:
+// Each call sends a mail, so a call that SNS accepted is not repeated while its effect is not
+// listed:
 // https://github.com/aws-cloudformation/aws-cloudformation-resource-providers-sns/pull/70
 func (t *AlarmTopic) subscribe(ctx context.Context, _ []graph.Change) error {
 	out, err := t.topics.Subscribe(ctx, &sns.SubscribeInput{TopicArn: aws.String(t.ID()), Protocol: aws.String("email"), Endpoint: &t.email})

@@ -57,12 +57,12 @@ func notFound(err error) bool {
 }
 
 // refusals is since when AWS has refused a call for a reason that is temporary as a rule; zero for
-// not. Nobody knows of such a reason that it lasts but by its duration.
+// not. Only its duration shows that such a reason does not pass.
 type refusals struct{ since time.Time }
 
-// last reports whether AWS has refused the call for as long as most. The error must not be wrapped
+// lasts reports whether AWS has refused the call for as long as most. The error must not be wrapped
 // then: the engine would take it for a temporary one.
-func (r *refusals) last(most time.Duration, now time.Time) bool {
+func (r *refusals) lasts(most time.Duration, now time.Time) bool {
 	if r.since.IsZero() {
 		r.since = now
 	}

@@ -500,16 +500,16 @@ func (d *Database) UpdatesSynchronously(changes []graph.Change) bool {
 // integration or a blue/green deployment.
 const mostRefused = 10 * time.Minute
 
-// persistent returns the error of a call to RDS, nil too, as it is. Once RDS has refused calls for
-// mostRefused, it is one that says so.
+// persistent returns the error of a call to RDS, or nil, unchanged. Once RDS has refused calls for
+// mostRefused, it returns an error that says so.
 func (d rdsAccess) persistent(refused *refusals, db *types.DBInstance, err error) error {
 	switch {
 	case !IsCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":
 		refused.end()
 		return err
-	case !refused.last(mostRefused, time.Now()):
+	case !refused.lasts(mostRefused, time.Now()):
 		return err
 	}
-	return hint.With(fmt.Errorf("RDS shows the database as available, and refuses for %s to %s", mostRefused, err.Error()),
+	return hint.With(fmt.Errorf("RDS shows the database as available, and has refused for %s to %s", mostRefused, err.Error()),
 		"something holds the database, which RDS's words or %s name: end that, and run the same command again", d.events())
 }

@@ -2,7 +2,6 @@ package provision
 
 import (
 	"fmt"
-	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -59,7 +58,7 @@ func stillOptimizing(db *types.DBInstance) string {
 	if db != nil && db.StorageOperationPercentProgress != nil {
 		done = fmt.Sprintf(" (%d %% done)", *db.StorageOperationPercentProgress)
 	}
-	return "RDS is optimizing the last change of it" + done + ", which takes hours, and takes at most four changes in a day; the same command changes it then"
+	return "RDS is optimizing the last change of it" + done + ", which takes hours, and allows at most four changes in a day; run the same command again when it is done"
 }
 
 // pendingStorage is how much storage RDS has yet to give an instance, 0 for none.
@@ -158,12 +157,6 @@ func (d *Database) retain(live, want *liveDatabase) (retained []graph.Change) {
 		} else {
 			delete(want.tags, settingTag("db-storage"))
 		}
-	}
-	if n := want.storage; n > max(live.storage, next.storage, pendingStorage(live.instance)) && !d.options.given["db-storage"] && d.sent.busy == "" && live.tags[settingTag("db-storage")] == strconv.Itoa(int(n)) {
-		// It is recorded once RDS has taken it, so it was that large.
-		// https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_CreateBlueGreenDeployment.html
-		retain("storage", gib(live.storage), gib(n), fmt.Sprintf("somebody has made it smaller, as a blue/green deployment can; --db-storage %d makes it as large again", n))
-		want.storage, next.storage = live.storage, live.storage
 	}
 	if grown := max(live.storage, next.storage); !d.options.given["db-storage"] && want.storage < nextStorage(grown) {
 		want.storage, next.storage = live.storage, live.storage

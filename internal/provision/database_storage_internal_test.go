@@ -64,10 +64,11 @@ func TestWhatIsKeptIsNotTurnedBack(t *testing.T) {
 		"recorded and wanted otherwise": {
 			live: func(d *liveDatabase) { d.backups, d.tags[settingTag("backup-days")] = 30, "30" }, drift: "backup-retention tag bookctl:backup-days", given: "backup-retention tag bookctl:backup-days",
 		},
-		"grown by hand":           {live: func(d *liveDatabase) { d.storage = 30 }, given: "storage", refused: "can't shrink"},
-		"grown by RDS":            {live: func(d *liveDatabase) { d.storage, d.maxStorage = 90, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
-		"grown to its limit":      {live: func(d *liveDatabase) { d.storage, d.maxStorage = 100, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
-		"made smaller":            {live: func(d *liveDatabase) { d.storage, d.tags[settingTag("db-storage")] = 50, "100" }, want: func(d *databaseSpec) { d.storage = 100 }, kept: "storage", drift: "tag bookctl:db-storage", given: "storage tag bookctl:db-storage"},
+		"grown by hand":      {live: func(d *liveDatabase) { d.storage = 30 }, given: "storage", refused: "can't shrink"},
+		"grown by RDS":       {live: func(d *liveDatabase) { d.storage, d.maxStorage = 90, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
+		"grown to its limit": {live: func(d *liveDatabase) { d.storage, d.maxStorage = 100, 100 }, want: func(d *databaseSpec) { d.maxStorage = 100 }},
+		// RDS dropped the change, or somebody put a smaller one in its place.
+		"smaller than recorded":   {live: func(d *liveDatabase) { d.storage = 15 }, drift: "storage", given: "storage"},
 		"a little too small":      {want: func(d *databaseSpec) { d.storage = 21 }, given: "storage", refused: "--db-storage 22"},
 		"more than a tenth more":  {want: func(d *databaseSpec) { d.storage = 22 }, drift: "storage", given: "storage"},
 		"grown past its limit":    {live: func(d *liveDatabase) { d.storage, d.maxStorage = 60, 200 }, want: func(d *databaseSpec) { d.maxStorage = 50 }, given: "storage storage-limit", refused: "--db-max-storage 66"},

@@ -113,18 +113,19 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 		note        string // contained
 		failed      string
 	}{
-		"on its way":                 {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, running), rollout("old", "ACTIVE", before, "COMPLETED")}, graph.Pending, "1/2 running, reason of new., last event: has started 1 tasks", ""},
-		"done":                       {"new", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
-		"done early":                 {"new", 0, 3, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED"), stillRunning(rollout("old", "ACTIVE", before, "COMPLETED"))}, graph.Pending, "3/2 running, 1 task of the release before still running", ""},
-		"a task short":               {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Pending, "1/2 running", ""},
-		"found done":                 {"", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
-		"rolled back":                {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, running), rollout("new", "ACTIVE", wanted, "FAILED")}, graph.Unrecoverable, "rolled back to book-app:6: Reason of new.", ""},
-		"rolled back, gone":          {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, "COMPLETED")}, graph.Unrecoverable, "deployment new was replaced by back of book-app:6", ""},
-		"replaced":                   {"new", time.Second, 2, []types.Deployment{rollout("theirs", "PRIMARY", wanted, running), rollout("new", "ACTIVE", wanted, running)}, graph.Unrecoverable, "replaced by theirs", ""},
-		"not visible yet":            {"new", time.Second, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
-		"failed, no release before":  {"new", time.Minute, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Unrecoverable, "Reason of new.", ""},
-		"failed in an earlier run":   {"", 0, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Ready, "0/2 running", "Reason of new."},
-		"another release is running": {"", 0, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
+		"on its way": {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, running), rollout("old", "ACTIVE", before, "COMPLETED")}, graph.Pending, "1/2 running, reason of new., last event: has started 1 tasks", ""},
+		"done":       {"new", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
+		// ECS does not stop a task that its program protects.
+		"done, with a protected task": {"new", 0, 3, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED"), stillRunning(rollout("old", "ACTIVE", before, "COMPLETED"))}, graph.Ready, "3/2 running", ""},
+		"a task short":                {"new", 0, 1, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Pending, "1/2 running", ""},
+		"found done":                  {"", 0, 2, []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED")}, graph.Ready, "2/2 running", ""},
+		"rolled back":                 {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, running), rollout("new", "ACTIVE", wanted, "FAILED")}, graph.Unrecoverable, "rolled back to book-app:6: Reason of new.", ""},
+		"rolled back, gone":           {"new", time.Minute, 2, []types.Deployment{rollout("back", "PRIMARY", before, "COMPLETED")}, graph.Unrecoverable, "deployment new was replaced by back of book-app:6", ""},
+		"replaced":                    {"new", time.Second, 2, []types.Deployment{rollout("theirs", "PRIMARY", wanted, running), rollout("new", "ACTIVE", wanted, running)}, graph.Unrecoverable, "replaced by theirs", ""},
+		"not visible yet":             {"new", time.Second, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
+		"failed, no release before":   {"new", time.Minute, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Unrecoverable, "Reason of new.", ""},
+		"failed in an earlier run":    {"", 0, 0, []types.Deployment{rollout("new", "PRIMARY", wanted, "FAILED")}, graph.Ready, "0/2 running", "Reason of new."},
+		"another release is running":  {"", 0, 2, []types.Deployment{rollout("old", "PRIMARY", before, "COMPLETED")}, graph.Pending, "2/2 running", ""},
 	} {
 		s := &Service{wait: true, definition: definitionWithID(t, wanted), ownRelease: ownRelease{deployment: test.own, startedAt: time.Now().Add(-test.ago)}}
 		live := &types.Service{
@@ -135,6 +136,14 @@ func TestARolloutIsOverWhenTheRunsOwnDeploymentServes(t *testing.T) {
 		if phase != test.phase || !strings.Contains(note, test.note) || failed != test.failed {
 			t.Errorf("%s: %s %q failed %q, want %s %q failed %q", name, phase, note, failed, test.phase, test.note, test.failed)
 		}
+	}
+	early := &types.Service{
+		DesiredCount: 2, RunningCount: 3, Deployments: []types.Deployment{rollout("new", "PRIMARY", wanted, "COMPLETED"), stillRunning(rollout("old", "ACTIVE", before, "COMPLETED"))},
+		DeploymentConfiguration: &types.DeploymentConfiguration{EarlySuccessCriteria: &types.DeploymentEarlySuccessCriteria{Enable: true}},
+	}
+	waiting := &Service{wait: true, definition: definitionWithID(t, wanted), ownRelease: ownRelease{deployment: "new", startedAt: time.Now()}}
+	if phase, note, _ := waiting.progress(early); phase != graph.Pending || !strings.Contains(note, "3/2 running, 1 task of the release before still running") {
+		t.Errorf("a rollout that ends early: %s %q", phase, note)
 	}
 	s := &Service{definition: definitionWithID(t, wanted)}
 	if phase, _, _ := s.progress(&types.Service{DesiredCount: 2, Deployments: []types.Deployment{rollout("new", "PRIMARY", wanted, running)}}); phase != graph.Ready {

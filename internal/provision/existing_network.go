@@ -143,7 +143,7 @@ func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, er
 			ID: aws.ToString(s.SubnetId), CIDR: aws.ToString(s.CidrBlock), Zone: aws.ToString(s.AvailabilityZone), ZoneID: aws.ToString(s.AvailabilityZoneId),
 			Free: aws.ToInt32(s.AvailableIpAddressCount), Blocked: g.Blocked,
 		}
-		if s.BlockPublicAccessStates != nil && g.Blocked != notBlocked {
+		if s.BlockPublicAccessStates != nil && g.Blocked != NotBlocked {
 			r.Blocked = blockMode(s.BlockPublicAccessStates)
 		}
 		if route := defaultRouteOf(tables, r.ID); route != nil {
@@ -155,13 +155,13 @@ func ReadVPC(ctx context.Context, client networkReader, vpc string) (VPCInfo, er
 	return g, nil
 }
 
-// notBlocked is the mode of VPC Block Public Access that lets the internet through.
-const notBlocked = string(types.BlockPublicAccessModeOff)
+// NotBlocked is the mode of VPC Block Public Access that lets the internet through.
+const NotBlocked = string(types.BlockPublicAccessModeOff)
 
 // blockMode is the mode of VPC Block Public Access that a VPC or subnet shows.
 func blockMode(b *types.BlockPublicAccessStates) string {
 	if b == nil || b.InternetGatewayBlockMode == "" {
-		return notBlocked
+		return NotBlocked
 	}
 	return string(b.InternetGatewayBlockMode)
 }
@@ -320,7 +320,7 @@ func (s *ExistingSubnet) Attributes() graph.Attributes[*liveSubnet] {
 			return live.route, "an internet gateway", s.public && !isInternetGateway(live.route)
 		}, graph.Fixed("the route table is not the stack's to change").Hint(hint.New("load balancer and tasks are reached by it: add the route, or choose other subnets with --subnets"))),
 		graph.Compared("public-access", func(live, _ *liveSubnet) (have, want string, differ bool) {
-			return live.blocked, notBlocked, s.public && live.blocked != notBlocked
+			return live.blocked, NotBlocked, s.public && live.blocked != NotBlocked
 		}, graph.Fixed("VPC Block Public Access of this account and region keeps the internet out: whoever manages the account can exclude this subnet or its VPC from it")),
 	}
 }

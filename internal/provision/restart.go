@@ -144,6 +144,8 @@ func (s *Service) restarted(ctx context.Context, drain time.Duration, progress f
 			return types.Deployment{}, fmt.Errorf("service %s: %w: %s", s.serviceName(), errRestartFailed, aws.ToString(own.RolloutStateReason))
 		case own != nil && !notUpdated && own.RolloutState == types.DeploymentRolloutStateCompleted && own.RunningCount >= own.DesiredCount:
 			return *own, nil
+		case time.Since(s.startedAt) > limit && own != nil && own.RunningCount >= own.DesiredCount:
+			return types.Deployment{}, fmt.Errorf("service %s: %w: the new tasks run, and tasks from before have not ended after %s", s.serviceName(), graph.ErrTimeout, limit)
 		case time.Since(s.startedAt) > limit:
 			return types.Deployment{}, fmt.Errorf("service %s: %w: the new tasks do not serve after %s", s.serviceName(), graph.ErrTimeout, limit)
 		case own != nil:

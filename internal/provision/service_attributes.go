@@ -26,10 +26,6 @@ func (s *Service) rolloutConfiguration(by Strategy, hadRelease bool) *types.Depl
 		MinimumHealthyPercent: aws.Int32(100), MaximumPercent: aws.Int32(200),
 		DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: !by.Shifts(), Rollback: !by.Shifts()},
 	}
-	if b := out.DeploymentCircuitBreaker; b.Enable { // an update may keep what it does not say
-		threshold := usualThreshold()
-		b.ThresholdConfiguration, b.ResetOnHealthyTask = &threshold, aws.Bool(true)
-	}
 	if s.shift.second != nil {
 		by.configuration(out)
 	}
@@ -67,6 +63,10 @@ func (s *Service) Attributes() graph.Attributes[*liveService] {
 	configuration := func(in *ecs.UpdateServiceInput) *types.DeploymentConfiguration {
 		if in.DeploymentConfiguration == nil {
 			in.DeploymentConfiguration = s.rolloutConfiguration(s.strategyToSet(), s.Last().hadRelease)
+			if b := in.DeploymentConfiguration.DeploymentCircuitBreaker; b.Enable { // an update may keep what it does not say
+				threshold := usualThreshold()
+				b.ThresholdConfiguration, b.ResetOnHealthyTask = &threshold, aws.Bool(true)
+			}
 		}
 		return in.DeploymentConfiguration
 	}

@@ -114,10 +114,10 @@ func (s *Service) progress(live *types.Service) (phase graph.Phase, note, failed
 	case types.DeploymentRolloutStateCompleted:
 		s.deployment = id
 		before := runningBefore(live)
-		if before > 0 {
-			note += ", " + plural(before, "task") + " of the release before still running"
+		if before > 0 && succeedsEarly(live) {
+			return graph.Pending, note + ", " + plural(before, "task") + " of the release before still running", ""
 		}
-		if before == 0 && live.RunningCount >= live.DesiredCount {
+		if live.RunningCount >= live.DesiredCount {
 			return graph.Ready, note, ""
 		}
 		return graph.Pending, note, ""
@@ -159,9 +159,14 @@ func newestDeployment(live *types.Service) *types.Deployment {
 	return deployment(live, func(d types.Deployment) bool { return aws.ToString(d.Status) == "PRIMARY" })
 }
 
-// runningBefore is how many tasks of releases before the newest one run. With early success
-// criteria ECS calls a rollout complete while they do.
+// succeedsEarly reports whether ECS calls a rollout complete while tasks of the release before serve.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/early-success-criteria.html
+func succeedsEarly(live *types.Service) bool {
+	c := live.DeploymentConfiguration
+	return c != nil && c.EarlySuccessCriteria != nil && c.EarlySuccessCriteria.Enable
+}
+
+// runningBefore is how many tasks of releases before the newest one run.
 func runningBefore(live *types.Service) (n int32) {
 	for _, d := range live.Deployments {
 		if aws.ToString(d.Status) != "PRIMARY" {

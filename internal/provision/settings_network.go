@@ -46,7 +46,7 @@ func networkSettings() []Setting {
 			Drives:  []ResourceField{{"sg-load-balancer", ""}, {"sg-task", ""}, {"sg-database", ""}},
 			check: func(s Settings, refuse refusal) {
 				refuse("vpc", s.VPC != "" && !vpcID.MatchString(s.VPC), "VPC %q: give the id of a VPC, such as vpc-0123456789abcdef0", s.VPC)
-				refuse("vpc cidr", s.VPC != "" && s.CIDR != defaultCIDR, "a VPC that is given has its range, and --cidr is for a new one")
+				refuse("vpc cidr", s.VPC != "" && s.CIDR != defaultCIDR, "an existing VPC has its range, and --cidr is for a new one")
 			},
 			normalize: func(s *Settings) { s.VPC = strings.TrimSpace(s.VPC) },
 			recorded:  onRoles,
@@ -60,7 +60,7 @@ func networkSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				wrong := checkSubnets(s.Subnets)
 				refuse("subnets", wrong != "", "subnets: %s", wrong)
-				refuse("subnets vpc", s.Subnets != "" && s.VPC == "", "--subnets are those of a VPC that is given with --vpc")
+				refuse("subnets vpc", s.Subnets != "" && s.VPC == "", "--subnets are those of an existing VPC, which --vpc names")
 			},
 			normalize: func(s *Settings) { s.Subnets = strings.Join(idList(s.Subnets), ",") },
 			recorded:  onRoles,
@@ -76,7 +76,7 @@ func networkSettings() []Setting {
 			check: func(s Settings, refuse refusal) {
 				wrong := checkSubnets(s.DBSubnets)
 				refuse("db-subnets", wrong != "", "subnets of the database: %s", wrong)
-				refuse("db-subnets vpc", s.DBSubnets != "" && s.VPC == "", "--db-subnets are those of a VPC that is given with --vpc")
+				refuse("db-subnets vpc", s.DBSubnets != "" && s.VPC == "", "--db-subnets are those of an existing VPC, which --vpc names")
 			},
 			normalize: func(s *Settings) { s.DBSubnets = strings.Join(idList(s.DBSubnets), ",") },
 			recorded:  onRoles,

@@ -247,12 +247,9 @@ func (b *stackBuilder) roleOf(name string, needs []graph.Finder, may func(Settin
 // executionStatements are what the execution role has to allow for a release of an image: of its
 // tasks that are started, and of those that run.
 func (b *stackBuilder) executionStatements(s Settings, image string) []statement {
-	images := []string{b.repository.ID()}
 	// GuardDuty Runtime Monitoring adds a container of its own to each task.
 	// https://docs.aws.amazon.com/guardduty/latest/ug/prereq-runtime-monitoring-ecs-support.html
-	if agent := partition.GuardDutyAgent(b.ident.region); agent != "" {
-		images = append(images, agent)
-	}
+	images := []string{b.repository.ID(), partition.GuardDutyAgent(b.ident.region)}
 	may := append(registryLogin(s.RegistrySecret), s.secretReads()...)
 	if arn := RepositoryARN(image); arn != "" && arn != b.repository.ID() {
 		images = append(images, arn)

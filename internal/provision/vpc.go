@@ -69,7 +69,7 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 		return nil, absent, err
 	}
 	id := aws.ToString(vpc.VpcId)
-	live := &liveVPC{tags: fromEC2Tags(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: notBlocked, duplicates: bare}
+	live := &liveVPC{tags: fromEC2Tags(vpc.Tags), cidr: aws.ToString(vpc.CidrBlock), blocked: NotBlocked, duplicates: bare}
 	st := graph.State{Phase: graph.Ready, ID: id, Owner: live.tags[TagStack], Note: string(vpc.State)}
 	if vpc.State == types.VpcStatePending {
 		st.Phase = graph.Pending
@@ -95,7 +95,7 @@ func (v *VPC) Read(ctx context.Context) (*liveVPC, graph.State, error) {
 			return nil, graph.State{}, err
 		}
 	}
-	if live.blocked = blockMode(vpc.BlockPublicAccessStates); live.blocked != notBlocked {
+	if live.blocked = blockMode(vpc.BlockPublicAccessStates); live.blocked != NotBlocked {
 		if live.blocked, err = v.blockedSubnets(ctx, live.blocked); err != nil {
 			return nil, graph.State{}, err
 		}
@@ -123,11 +123,11 @@ func (v *VPC) blockedSubnets(ctx context.Context, mode string) (string, error) {
 		return !strings.HasPrefix(fromEC2Tags(s.Tags)[TagResource], publicSubnet)
 	})
 	if err != nil || len(public) == 0 || slices.ContainsFunc(public, func(s types.Subnet) bool {
-		return s.BlockPublicAccessStates == nil || blockMode(s.BlockPublicAccessStates) != notBlocked
+		return s.BlockPublicAccessStates == nil || blockMode(s.BlockPublicAccessStates) != NotBlocked
 	}) {
 		return mode, err
 	}
-	return notBlocked, nil
+	return NotBlocked, nil
 }
 
 // publicSubnet begins the names of the stack's public subnets.
@@ -208,7 +208,7 @@ func (v *VPC) Planned() string { return v.cidr }
 // Wanted implements graph.Shape.
 func (v *VPC) Wanted(*liveVPC) *liveVPC {
 	return &liveVPC{
-		tags: v.tags(v.Name()), cidr: v.cidr, dnsSupport: true, dnsHostname: true, blocked: notBlocked,
+		tags: v.tags(v.Name()), cidr: v.cidr, dnsSupport: true, dnsHostname: true, blocked: NotBlocked,
 		around: surroundings{resolvers: amazonResolver},
 	}
 }

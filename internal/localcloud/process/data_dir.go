@@ -87,7 +87,7 @@ func OrphanedDataDirs() ([]string, error) {
 	for _, file := range origins {
 		of, err := os.ReadFile(file)
 		if err != nil || !filepath.IsAbs(string(of)) {
-			continue // gone meanwhile, another user's, or written by a bookctl that was stopped in the middle
+			continue // gone meanwhile, another user's, or empty
 		}
 		_, gone := os.Stat(string(of))
 		_, above := os.Stat(filepath.Dir(string(of)))
