@@ -30,7 +30,7 @@ func supportNote(instance, version, class, region string, multiAZ, disabled bool
 	}
 	without := hint.Message{}
 	if instance != "" {
-		without = hint.Optional(", and %s disables extended support, so that RDS upgrades it by itself", hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", instance, "--engine-lifecycle-support", "open-source-rds-extended-support-disabled"))
+		without = hint.Optional(", and %s disables extended support, so that RDS upgrades it by itself then, with an outage and without the checks and the snapshot of up", hint.AWS("rds", "modify-db-instance", "--db-instance-identifier", instance, "--engine-lifecycle-support", "open-source-rds-extended-support-disabled"))
 	}
 	cost := "an hour and CPU of the database"
 	if monthly, ok := pricing.ExtendedSupport(class, multiAZ, ends, now); ok {
@@ -42,7 +42,8 @@ func supportNote(instance, version, class, region string, multiAZ, disabled bool
 	major := majorOf(version)
 	day := ends.UTC().Format(time.DateOnly)
 	if now.After(ends) {
-		return hint.New("the standard support of PostgreSQL %d ended on %s: RDS charges extended support, %s; %s upgrades it%s", major, day, cost, hint.Command("up", "--db-version", "N"), without)
+		// Without extended support RDS could begin its upgrade at once.
+		return hint.New("the standard support of PostgreSQL %d ended on %s: RDS charges extended support, %s; %s upgrades it", major, day, cost, hint.Command("up", "--db-version", "N"))
 	}
 	return hint.New("the standard support of PostgreSQL %d ends on %s: from then on RDS charges extended support, %s; %s upgrades it%s", major, day, cost, hint.Command("up", "--db-version", "N"), without)
 }
