@@ -258,13 +258,13 @@ func TestAStackLivesInAVPCThatItIsGiven(t *testing.T) {
 		t.Errorf("tasks reach (-want +got):\n%s", diff)
 	}
 	var status struct {
-		GivenNetwork struct {
+		ExistingNetwork struct {
 			VPC                string
 			Subnets, DBSubnets []string
 		}
 	}
 	decode(t, s.run("status", "--local", "--output", "json").out, &status)
-	if n := status.GivenNetwork; n.VPC != g.id || !slices.Equal(n.Subnets, []string{g.publicA, g.publicB}) || !slices.Equal(n.DBSubnets, []string{g.privateA, g.privateB}) {
+	if n := status.ExistingNetwork; n.VPC != g.id || !slices.Equal(n.Subnets, []string{g.publicA, g.publicB}) || !slices.Equal(n.DBSubnets, []string{g.privateA, g.privateB}) {
 		t.Errorf("status says %+v", n)
 	}
 	if r := s.run("status", "--local"); !strings.Contains(r.out, g.id+", existing and not managed") {

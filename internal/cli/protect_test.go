@@ -75,7 +75,7 @@ func TestStorageGrowsByTheRulesOfRDS(t *testing.T) {
 
 	// RDS takes the next change only hours after the last one. The rest is done.
 	h.faults(map[string]any{"storageOptimizing": true})
-	up("--db-storage", "700", "--backup-days", "9").says(t, 0, "the storage of the database stays 600 GiB for now", "RDS is optimizing the last change of it (0 % done)", "the same command changes it then")
+	up("--db-storage", "700", "--backup-days", "9").says(t, 0, "the storage of the database stays 600 GiB for now", "RDS is optimizing the last change of it (0 % done)", "run the same command again when it is done")
 	if db := h.database(); *db.BackupRetentionPeriod != 9 {
 		t.Errorf("backups are kept for %d days", *db.BackupRetentionPeriod)
 	}
