@@ -562,7 +562,7 @@ func TestDestroyNamesTheVPCThatUsesItsGroup(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	s.up(imageless()[0:]...)
+	s.up(imageless()...)
 	network, ctx := ec2.NewFromConfig(h.Config), t.Context()
 	group := h.group("book-sg-task")
 	vpc, err := network.CreateVpc(ctx, &ec2.CreateVpcInput{CidrBlock: aws.String("10.9.0.0/16")})
@@ -620,7 +620,7 @@ func TestDestroyNamesWhatHoldsItBeforeItTouchesAnything(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	empty := h.inventory()
-	s.up(imageless()[0:]...)
+	s.up(imageless()...)
 	network, ctx := ec2.NewFromConfig(h.Config), t.Context()
 	group := h.group("book-sg-task")
 	vpc := group.VpcId
