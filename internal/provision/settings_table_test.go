@@ -40,7 +40,8 @@ func TestEachSettingDoesWhatItsRowSays(t *testing.T) {
 	must(err)
 
 	vpc, public, private := givenVPC(t, endpoint)
-	examples := map[string]string{ // of what is there
+	examples := map[string]string{ // of what is there, in moto's account
+		"alarm-topic": "arn:aws:sns:us-east-1:123456789012:ops",
 		"certificate": *certificate.CertificateArn, "vpc": vpc, "subnets": strings.Join(public, ","), "db-subnets": strings.Join(private, ","),
 	}
 	base := spec()
