@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/localcloud/atomicfile"
 	"github.com/bookctl/bookctl/internal/localcloud/kernel"
 	"github.com/bookctl/bookctl/internal/localcloud/process"
 )
@@ -75,7 +76,7 @@ func Run(ctx context.Context, cfg Config, ready func(Info)) error {
 	}
 	text, err := json.Marshal(c.info())
 	if err == nil {
-		err = replaceFile(infoFile(cfg.StateDir), text)
+		err = atomicfile.Write(infoFile(cfg.StateDir), text, 0o600)
 	}
 	if err == nil {
 		if ready != nil {
@@ -92,15 +93,6 @@ func Run(ctx context.Context, cfg Config, ready func(Info)) error {
 		err = errors.Join(err, removed)
 	}
 	return err
-}
-
-// replaceFile writes a file that only its owner reads, whole or not at all.
-func replaceFile(path string, text []byte) error {
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, text, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
 }
 
 // Running finds the cloud that serves from the state directory, if there is one

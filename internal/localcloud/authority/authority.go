@@ -18,6 +18,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/localcloud/atomicfile"
 )
 
 const (
@@ -164,11 +166,7 @@ func encodeKey(key *ecdsa.PrivateKey) ([]byte, error) {
 }
 
 func writeFile(path string, data []byte, perm os.FileMode) error {
-	partial := path + ".partial"
-	if err := os.WriteFile(partial, data, perm); err != nil {
-		return fmt.Errorf("write the authority: %w", err)
-	}
-	if err := os.Rename(partial, path); err != nil {
+	if err := atomicfile.Write(path, data, perm); err != nil {
 		return fmt.Errorf("write the authority: %w", err)
 	}
 	return nil

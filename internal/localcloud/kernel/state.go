@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/bookctl/bookctl/internal/hint"
+	"github.com/bookctl/bookctl/internal/localcloud/atomicfile"
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
@@ -94,10 +95,7 @@ func (k *Kernel) save() {
 	}
 	text, err := json.Marshal(parts)
 	if err == nil {
-		file := StateFile(k.stateDir)
-		if err = os.WriteFile(file+".new", text, 0o600); err == nil {
-			err = os.Rename(file+".new", file)
-		}
+		err = atomicfile.Write(StateFile(k.stateDir), text, 0o600)
 	}
 	k.saveFailed = err != nil
 	if err != nil {

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/bookctl/bookctl/internal/localcloud/atomicfile"
 )
 
 // systemDataRoot holds the data of clouds whose own state directory other users
@@ -50,18 +52,7 @@ func noteOrigin(file, stateDir string) error {
 	if of, err := os.ReadFile(file); err == nil && string(of) == stateDir {
 		return nil
 	}
-	partial, err := os.CreateTemp(filepath.Dir(file), originFile+".*.partial")
-	if err != nil {
-		return err
-	}
-	_, err = partial.WriteString(stateDir)
-	if err = errors.Join(err, partial.Close()); err == nil {
-		err = os.Rename(partial.Name(), file)
-	}
-	if err != nil {
-		return errors.Join(err, os.Remove(partial.Name()))
-	}
-	return nil
+	return atomicfile.Write(file, []byte(stateDir), 0o600)
 }
 
 // SystemDataDir is the directory of the system that is used in place of a state directory

@@ -27,6 +27,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
+	"github.com/bookctl/bookctl/internal/localcloud/atomicfile"
 	"github.com/bookctl/bookctl/internal/pattern"
 )
 
@@ -178,11 +179,7 @@ func (r *Registry) save() error {
 	if err != nil {
 		return err
 	}
-	partial := r.index() + ".partial"
-	if err := os.WriteFile(partial, text, 0o644); err != nil {
-		return err
-	}
-	return os.Rename(partial, r.index())
+	return atomicfile.Write(r.index(), text, 0o644)
 }
 
 // Images lists a repository's images, oldest first.
