@@ -115,7 +115,7 @@ type statusOutput struct {
 	// Answer is the response of the URL; nil if it was not requested.
 	Answer *urlCheck `json:"answer,omitempty" doc:"What the URL answers where it does so only with its database."`
 	provision.Status
-	// Given is the existing VPC that the stack uses; nil for a VPC of its own.
+	// Existing is the existing VPC that the stack uses; nil for a VPC of its own.
 	Existing  *existingNetwork     `json:"existingNetwork,omitempty" doc:"The VPC that the stack is in and that is not its own; left out for its own."`
 	Snapshots []provision.Snapshot `json:"snapshots"`
 	Drift     []drifted            `json:"drift" doc:"What is not as it was asked for."`

@@ -62,7 +62,8 @@ type refusals struct{ since time.Time }
 
 // lasts reports whether AWS has refused the call for as long as most. The error must not be wrapped
 // then: the engine would take it for a temporary one.
-func (r *refusals) lasts(most time.Duration, now time.Time) bool {
+func (r *refusals) lasts(most time.Duration) bool {
+	now := time.Now()
 	if r.since.IsZero() {
 		r.since = now
 	}
@@ -74,8 +75,8 @@ func (r *refusals) end() { *r = refusals{} }
 
 // temporaryErrors are the errors that are temporary in every run. Each is an exact code, and
 // where the code says too little, words of its message: an error that is not
-// known to be temporary is a failure. Throttling is not here, since the SDK retries it. Without a
-// reason it is AWS's message.
+// known to be temporary is a failure. A service before a code is the only one in which that
+// is temporary. Throttling is not here, since the SDK retries it. Without a reason it is AWS's message.
 var temporaryErrors = []struct{ code, text, reason string }{
 	// Network interfaces outlive what they belonged to by minutes:
 	// hashicorp/terraform-provider-aws issues 40 and 9495.
@@ -140,6 +141,9 @@ var temporaryErrors = []struct{ code, text, reason string }{
 	// https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_CreateLogGroup.html
 	{"OperationAbortedException", "", "another change of the log group is on its way"},
 
+	// https://docs.aws.amazon.com/acm/latest/APIReference/API_DeleteCertificate.html
+	{"ACM:ConflictException", "", "another change of the certificate is on its way"},
+
 	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html
 	{"StaleTag", "", "the tags of the last topic of that name are still being deleted"},
 	{"ConcurrentAccess", "", "another change of the topic's tags is on its way"},
@@ -151,8 +155,16 @@ var temporaryErrors = []struct{ code, text, reason string }{
 
 // Transient reports whether an AWS error is temporary, and the reason to show meanwhile.
 func Transient(err error) (reason string, ok bool) {
+	service := ""
+	if call := (*smithy.OperationError)(nil); errors.As(err, &call) {
+		service = call.Service()
+	}
 	for _, p := range temporaryErrors {
-		if says(err, p.code, p.text) {
+		of, code, one := strings.Cut(p.code, ":")
+		if !one {
+			of, code = service, p.code
+		}
+		if of == service && says(err, code, p.text) {
 			return cmp.Or(p.reason, message(err)), true
 		}
 	}
@@ -161,12 +173,6 @@ func Transient(err error) (reason string, ok bool) {
 		// unknown to the next call.
 		// https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
 		return "not visible yet", true
-	}
-	// Other services have that code for what does not pass.
-	// https://docs.aws.amazon.com/acm/latest/APIReference/API_DeleteCertificate.html
-	var call *smithy.OperationError
-	if IsCode(err, "ConflictException") && errors.As(err, &call) && call.Service() == "ACM" {
-		return "another change of the certificate is on its way", true
 	}
 	return "", false
 }

@@ -507,7 +507,7 @@ func (d rdsAccess) persistent(refused *refusals, db *types.DBInstance, err error
 	case !IsCode(err, "InvalidDBInstanceState") || aws.ToString(db.DBInstanceStatus) != "available":
 		refused.end()
 		return err
-	case !refused.lasts(mostRefused, time.Now()):
+	case !refused.lasts(mostRefused):
 		return err
 	}
 	return hint.With(fmt.Errorf("RDS shows the database as available, and has refused for %s to %s", mostRefused, err.Error()),

@@ -428,7 +428,7 @@ const longestUseElsewhere = 2 * time.Minute
 // Delete deletes the load balancer with its listeners.
 func (l *LoadBalancer) Delete(ctx context.Context) error {
 	_, err := l.elb.DeleteLoadBalancer(ctx, &elb.DeleteLoadBalancerInput{LoadBalancerArn: aws.String(l.ID())})
-	if says(err, "ResourceInUse", usedElsewhere) && l.refused.lasts(longestUseElsewhere, time.Now()) {
+	if says(err, "ResourceInUse", usedElsewhere) && l.refused.lasts(longestUseElsewhere) {
 		return hint.With(fmt.Errorf("delete load balancer %s: %s", l.loadBalancerName(), err.Error()),
 			"remove the VPC link, endpoint service or target group of a network load balancer that uses it; then run the same command again")
 	}

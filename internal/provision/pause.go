@@ -289,7 +289,7 @@ func (p Pause) stop(ctx context.Context, data rdsAccess) error {
 		switch busy := IsCode(err, "InvalidDBInstanceState"); {
 		case err == nil:
 			return "database stopping", nil
-		case busy && !refused.lasts(longestRefusal, time.Now()): // it may be, since a moment ago
+		case busy && !refused.lasts(longestRefusal): // it may be, since a moment ago
 			return "database " + status + ", and RDS does not stop it yet: " + err.Error(), nil
 		}
 		return "", fmt.Errorf("stop database %s: %w", name, err)
