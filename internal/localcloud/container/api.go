@@ -132,9 +132,25 @@ func (a *api) ended(ctx context.Context, id string) error {
 	if !a.about.podman() {
 		return a.call(ctx, http.MethodPost, "/containers/"+id+"/wait", nil, nil, nil)
 	}
+	return a.podmans().call(ctx, http.MethodPost, "/containers/"+id+"/wait", url.Values{"interval": {"250ms"}, "condition": {"stopped", "exited"}}, nil, nil)
+}
+
+// podmans is Podman's own API, beside Docker's.
+func (a *api) podmans() *api {
 	own := *a
 	own.prefix = "/v4.0.0/libpod" // the oldest version that Podman 4 and 5 serve
-	return own.call(ctx, http.MethodPost, "/containers/"+id+"/wait", url.Values{"interval": {"250ms"}, "condition": {"stopped", "exited"}}, nil, nil)
+	return &own
+}
+
+// containers is the API that lists containers. Podman lists none behind Docker's where one of them is
+// half removed, which its end in the middle of a removal leaves for good: it looks up each one's layer
+// (LibpodToContainer in https://github.com/containers/podman/blob/v4.3.1/pkg/api/handlers/compat/containers.go).
+// Its own list has that one too, and a removal completes it.
+func (a *api) containers() *api {
+	if a.about.podman() {
+		return a.podmans()
+	}
+	return a
 }
 
 // isStatus reports whether the engine answered with that status.

@@ -284,8 +284,8 @@ func filter(key, value string) url.Values {
 	return url.Values{"filters": {string(text)}, "all": {"true"}}
 }
 
-// list lists what a cloud has of a kind in an engine. Podman looks at everybody's one by
-// one, and answers 500 where one of them is removed meanwhile: so it is asked again.
+// list lists what a cloud has of a kind in an engine. Podman looks at one after the other,
+// and answers 500 where one of them is removed meanwhile: so it is asked again.
 func list(ctx context.Context, a *api, path, id string, out any) error {
 	const most = 5
 	for n := 1; ; n++ {
@@ -307,7 +307,7 @@ func removeContainers(ctx context.Context, a *api, id string) error {
 		ID     string            `json:"Id"`
 		Labels map[string]string `json:"Labels"`
 	}
-	if err := list(ctx, a, "/containers/json", id, &containers); err != nil {
+	if err := list(ctx, a.containers(), "/containers/json", id, &containers); err != nil {
 		return fmt.Errorf("list containers: %w", err)
 	}
 	var errs []error

@@ -1,19 +1,72 @@
 package container_test
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
 	"github.com/bookctl/bookctl/internal/localcloud/container"
 )
+
+// TestAContainerThatIsHalfRemovedIsRemoved has a container of a cloud without its layer, as an end of Podman
+// in the middle of a removal leaves one. It sets where Podman keeps its containers, and so can't be parallel.
+func TestAContainerThatIsHalfRemovedIsRemoved(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	podman, err := exec.LookPath("podman")
+	if err != nil || os.Getuid() != 0 {
+		t.Skip("needs root and podman, which .ci/setup check installs")
+	}
+	dir, store := t.TempDir(), t.TempDir()
+	conf := filepath.Join(store, "storage.conf")
+	if err := os.WriteFile(conf, fmt.Appendf(nil, "[storage]\ndriver = \"vfs\"\ngraphroot = %q\nrunroot = %q\n", filepath.Join(store, "graph"), filepath.Join(store, "run")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("CONTAINERS_STORAGE_CONF", conf)
+	run := func(args ...string) string {
+		t.Helper()
+		out, err := exec.Command(podman, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("podman %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	root := filepath.Join(store, "root")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(dir))
+	run("create", "--network", "none", "--label", "bookctl.cloud="+hex.EncodeToString(sum[:6]), "--rootfs", root, "/none")
+	// The list of those that have a layer.
+	if err := os.WriteFile(filepath.Join(store, "graph", "vfs-containers", "containers.json"), []byte("[]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used, err := json.Marshal(map[string]string{"Kind": container.Podman, "Command": podman})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "engine.json"), used, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := container.Reap(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+	if left := run("ps", "--all", "--quiet"); left != "" {
+		t.Errorf("left: %s", left)
+	}
+}
 
 // TestContainersAreListedAgainWhereOneGoesMeanwhile has an engine fail to list because
 // somebody else's container was removed, as Podman does, and removes all of a cloud
