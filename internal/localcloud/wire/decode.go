@@ -230,7 +230,7 @@ func (d decoder) fromNode(member Member, n *node, v reflect.Value, path string) 
 		if n.value == nil {
 			return nil
 		}
-		if err := setText(member, *n.value, v); err != nil {
+		if err := d.setText(member, *n.value, v); err != nil {
 			return d.bad(path, err)
 		}
 		return nil
@@ -387,7 +387,7 @@ func (d decoder) fromJSON(member Member, value any, v reflect.Value, path string
 			}
 			return wrong("a " + member.Of)
 		}
-		if err := setText(member, text, v); err != nil {
+		if err := d.setText(member, text, v); err != nil {
 			return d.bad(path, err)
 		}
 		return nil
@@ -516,7 +516,7 @@ func (d decoder) restBody(o Operation, r *http.Request, body []byte, v reflect.V
 		if !given || f.index < 0 {
 			continue
 		}
-		if err := setText(f.member, text, v.Field(f.index)); err != nil {
+		if err := d.setText(f.member, text, v.Field(f.index)); err != nil {
 			return d.bad(f.name, err)
 		}
 	}
@@ -544,7 +544,7 @@ func (d decoder) fromXML(member Member, from []*element, v reflect.Value, path s
 		if len(e.kids) > 0 {
 			return d.unknown(join(path, e.kids[0].name))
 		}
-		if err := setText(member, e.text.String(), v); err != nil {
+		if err := d.setText(member, e.text.String(), v); err != nil {
 			return d.bad(path, err)
 		}
 		return nil

@@ -51,6 +51,9 @@ type Model struct {
 	Errors map[string]int `json:"errors,omitempty"`
 	// Shapes are the shapes by their name in the API model.
 	Shapes map[string]*Shape `json:"shapes"`
+	// Enums are the values of enumerations. The SDK's types have them as well, as methods,
+	// but whoever finds a method by name links those of all types: half a megabyte.
+	Enums map[string][]string `json:"enums,omitempty"`
 
 	bindings sync.Map // of bindingKey to *binding
 	// query and json are the same in other protocols, of a service that takes those as
@@ -98,6 +101,8 @@ type Shape struct {
 type Member struct {
 	// Of is a scalar type or the name of a shape.
 	Of string `json:"of"`
+	// Enum is the name of the enumeration that a string is of.
+	Enum string `json:"enum,omitempty"`
 	// In and Out are the names in requests and responses; "" means the member's own
 	// name.
 	In  string `json:"in,omitempty"`
@@ -133,7 +138,7 @@ func Load(service string) (*Model, error) {
 	}
 	if m.Protocol == CBOR {
 		as := func(protocol string) *Model {
-			return &Model{Service: m.Service, Protocol: protocol, Version: m.Version, Namespace: m.Namespace, Target: m.Target, Operations: m.Operations, Errors: m.Errors, Shapes: m.Shapes}
+			return &Model{Service: m.Service, Protocol: protocol, Version: m.Version, Namespace: m.Namespace, Target: m.Target, Operations: m.Operations, Errors: m.Errors, Shapes: m.Shapes, Enums: m.Enums}
 		}
 		m.query, m.json = as(Query), as(JSON)
 	}

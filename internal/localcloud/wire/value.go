@@ -25,9 +25,13 @@ func indirect(v reflect.Value) reflect.Value {
 	return v.Elem()
 }
 
-// setText parses a scalar into v.
-func setText(member Member, text string, v reflect.Value) error {
+// setText parses a scalar into v. It refuses a value that is not of the enumeration, as
+// AWS does.
+func (d decoder) setText(member Member, text string, v reflect.Value) error {
 	v = indirect(v)
+	if allowed := d.Enums[member.Enum]; allowed != nil && !slices.Contains(allowed, text) {
+		return fmt.Errorf("%q must satisfy enum value set: [%s]", text, strings.Join(allowed, ", "))
+	}
 	switch {
 	case v.Type() == timeType:
 		t, err := parseTime(text)
@@ -37,7 +41,6 @@ func setText(member Member, text string, v reflect.Value) error {
 		v.Set(reflect.ValueOf(t))
 	case v.Kind() == reflect.String:
 		v.SetString(text)
-		return checkEnum(v)
 	case v.Kind() == reflect.Bool:
 		b, err := strconv.ParseBool(text)
 		if err != nil {
@@ -66,23 +69,6 @@ func setText(member Member, text string, v reflect.Value) error {
 		return fmt.Errorf("a %s does not fit", member.Of)
 	}
 	return nil
-}
-
-// checkEnum returns an error for a value that is not in the SDK's enumeration, as AWS
-// does.
-func checkEnum(v reflect.Value) error {
-	values := v.MethodByName("Values")
-	if !values.IsValid() || values.Type().NumIn() != 0 || values.Type().NumOut() != 1 {
-		return nil
-	}
-	var allowed []string
-	for _, a := range values.Call(nil)[0].Seq2() {
-		allowed = append(allowed, a.String())
-	}
-	if slices.Contains(allowed, v.String()) {
-		return nil
-	}
-	return fmt.Errorf("%q must satisfy enum value set: [%s]", v.String(), strings.Join(allowed, ", "))
 }
 
 func parseTime(text string) (time.Time, error) {

@@ -427,3 +427,62 @@ func TestTheTableIsOfTheListedOperations(t *testing.T) {
 		t.Errorf("run go generate ./internal/localcloud/wire (-listed +generated):\n%s", diff)
 	}
 }
+
+// TestTheEnumerationsAreThoseOfTheSDK compares what requests are checked against with the
+// SDK, whose types have the values that AWS takes.
+func TestTheEnumerationsAreThoseOfTheSDK(t *testing.T) {
+	t.Parallel()
+	for service, client := range clients {
+		t.Run(service, func(t *testing.T) {
+			t.Parallel()
+			m := load(t, service)
+			seen := map[string]bool{}
+			var compare func(path string, member wire.Member, typ reflect.Type)
+			compare = func(path string, member wire.Member, typ reflect.Type) {
+				if typ.Kind() == reflect.Pointer {
+					typ = typ.Elem()
+				}
+				s := m.Shapes[member.Of]
+				if s == nil {
+					var want []string
+					if values, ok := typ.MethodByName("Values"); ok {
+						for _, v := range values.Func.Call([]reflect.Value{reflect.Zero(typ)})[0].Seq2() {
+							want = append(want, v.String())
+						}
+					}
+					have := slices.Clone(m.Enums[member.Enum])
+					slices.Sort(have)
+					slices.Sort(want)
+					if diff := cmp.Diff(want, have); diff != "" {
+						t.Errorf("%s, enumeration %q (-SDK +table):\n%s", path, member.Enum, diff)
+					}
+					return
+				}
+				if seen[member.Of] || typ.Kind() == reflect.Interface { // a union
+					return
+				}
+				seen[member.Of] = true
+				switch s.Type {
+				case "structure":
+					for name, part := range s.Members {
+						if f, ok := typ.FieldByNameFunc(func(s string) bool { return strings.EqualFold(s, name) }); ok {
+							compare(member.Of+"."+name, part, f.Type)
+						}
+					}
+				case "list":
+					compare(member.Of, *s.Element, typ.Elem())
+				case "map":
+					compare(member.Of, *s.Key, typ.Key())
+					compare(member.Of, *s.Value, typ.Elem())
+				}
+			}
+			for name, o := range m.Operations {
+				call, ok := reflect.TypeOf(client(aws.Config{})).MethodByName(name)
+				if !ok {
+					t.Fatalf("the SDK has no %s", name)
+				}
+				compare(name, wire.Member{Of: o.Input}, call.Type.In(2))
+			}
+		})
+	}
+}

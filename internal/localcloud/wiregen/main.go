@@ -107,6 +107,7 @@ type sourceShape struct {
 	Members         map[string]reference `json:"members"`
 	Required        []string             `json:"required"`
 	Member          *reference           `json:"member"`
+	Enum            []string             `json:"enum"`
 	Key             *reference           `json:"key"`
 	Value           *reference           `json:"value"`
 	Flattened       bool                 `json:"flattened"`
@@ -166,6 +167,7 @@ func (src *source) trim(service string, operations []string) (*wire.Model, error
 		Operations: map[string]wire.Operation{},
 		Errors:     map[string]int{},
 		Shapes:     map[string]*wire.Shape{},
+		Enums:      map[string][]string{},
 	}
 	for _, name := range operations {
 		from, ok := src.Operations[name]
@@ -252,6 +254,9 @@ func (src *source) member(m *wire.Model, ref reference, own string) wire.Member 
 		to.Of = wire.String
 	default:
 		to.Of = target.Type
+	}
+	if target.Enum != nil {
+		to.Enum, m.Enums[ref.Shape] = ref.Shape, target.Enum
 	}
 	return to
 }
