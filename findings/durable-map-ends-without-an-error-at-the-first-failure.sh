@@ -4,10 +4,10 @@
 #
 # Package:   @aws/durable-execution-sdk-js 2.4.0 with @aws/durable-execution-sdk-js-testing 1.1.4 (npm)
 # Expected:  context.map is like Promise.all, and rejects, or like Promise.allSettled, and waits for
-#            all: with context.step, whose error is thrown, one has to decide about neither.
+#            all.
 # Behaviour: it's neither. The first failure ends the map, as its default tolerates none, and it
 #            resolves, with a status of FAILED inside. Items that run at that moment stay STARTED
-#            in it for ever, without a result, while their steps go on to the end: the charge is
+#            in it, without a result, while their steps go on: the charge is
 #            made, and what follows the map does not know. Items that have not begun are not in
 #            the result at all. The execution is SUCCEEDED, so that no alarm on failed ones is raised.
 #            It needs results.throwIfError(), and before that a completionConfig that
