@@ -167,6 +167,7 @@ func (o *statusOutput) rows(row rowPrinter) {
 	}
 	o.urlRow(row)
 	o.serviceRows(row)
+	o.heldRows(row)
 	o.taskRows(row)
 	if o.Spot != nil {
 		o.spotRows(row)
@@ -210,6 +211,14 @@ func (o *statusOutput) serviceRows(row rowPrinter) {
 		if !r.Ends.IsZero() {
 			row("", "%s takes it back at once, without a rollout", hint.Command("rollback"))
 		}
+	}
+}
+
+// heldRows are those of a rollout that a hook holds.
+func (o *statusOutput) heldRows(row rowPrinter) {
+	if h := o.Service.Held; h != nil {
+		row("Held", "by %s", h)
+		row("", "%s", h.Next())
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/hint"
 )
 
 // Task is one task of the service.
@@ -141,6 +143,43 @@ type Zone struct {
 
 func (z Zone) String() string { return z.Name + " (" + z.ID + ")" }
 
+// Hold is a lifecycle hook that holds a deployment. Somebody else has set it: bookctl sets none.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-lifecycle-hooks.html
+type Hold struct {
+	Hook string `json:"hook"`
+	// Function is the ARN of the one that is waited for; "" where somebody is waited for.
+	Function string `json:"function,omitempty" doc:"The ARN of the function that is waited for; left out where somebody is waited for."`
+	// Stage is ECS's word for where it holds the deployment.
+	Stage string `json:"stage,omitempty" doc:"ECS's word for where it holds the deployment."`
+	// Until is when it times out, and Then what ECS does by then: CONTINUE or ROLLBACK.
+	Until time.Time `json:"until,omitzero" doc:"When it times out."`
+	Then  string    `json:"then,omitempty" doc:"What ECS does by then: CONTINUE or ROLLBACK."`
+	// Deployment is the ARN of ECS's record.
+	Deployment string `json:"deployment" doc:"The ARN of the deployment."`
+}
+
+// String is the hook in words that follow "held by".
+func (h Hold) String() string {
+	out := "the lifecycle hook " + h.Hook
+	if h.Function != "" {
+		out += " (" + h.Function + ")"
+	}
+	out += prefixed(" in the stage ", h.Stage)
+	if !h.Until.IsZero() {
+		out += " until " + h.Until.UTC().Format("2006-01-02 15:04") + " UTC" + prefixed(", when ECS does ", h.Then)
+	}
+	return out
+}
+
+// Next is how the deployment goes on. A function has to answer by itself.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/continue-service-deployment.html
+func (h Hold) Next() hint.Message {
+	if h.Function != "" {
+		return hint.New("see why the function does not answer SUCCEEDED; %s ends the deployment", hint.AWS("ecs", "stop-service-deployment", "--service-deployment-arn", h.Deployment))
+	}
+	return hint.New("%s has it go on, and with ROLLBACK go back", hint.AWS("ecs", "continue-service-deployment", "--service-deployment-arn", h.Deployment, "--hook-id", h.Hook, "--action", "CONTINUE"))
+}
+
 // Evidence is what AWS shows of why a service does not come up.
 type Evidence struct {
 	// Wanted is the task definition that does not come up, such as
@@ -155,6 +194,8 @@ type Evidence struct {
 	// TakenBack is why the release was taken back that the traffic was being shifted to,
 	// although its tasks did not fail.
 	TakenBack string `json:"takenBack,omitempty"`
+	// Held is the hook that holds the deployment; nil for none.
+	Held *Hold `json:"held,omitempty"`
 	// HealthPath is what the load balancer asks a task for; "" where it is not known.
 	HealthPath string `json:"healthPath,omitempty"`
 	// Database is the database's state in RDS's word; "" where it is not known.

@@ -45,10 +45,14 @@ func OfRelease(e Evidence, retry hint.Message) Explanation {
 			culprit = &Task{} // it was stopped, by ECS or by hand, and did not fail
 		}
 	}
-	if e.TakenBack == "" {
-		s.explain(*culprit)
-	} else {
+	switch {
+	case e.TakenBack != "":
 		s.outcome = "was taken back: " + sentence(e.TakenBack)
+	case e.Held != nil:
+		s.outcome = "is held by " + e.Held.String()
+		s.next = hint.New("%s; %s", e.Held.Next(), retry)
+	default:
+		s.explain(*culprit)
 	}
 	who := "Revision " + revision
 	if e.Restart {

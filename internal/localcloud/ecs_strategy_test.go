@@ -380,3 +380,64 @@ func TestAStrategyIsRefusedWithoutWhatItNeeds(t *testing.T) {
 		t.Errorf("another strategy during a deployment: %v", err)
 	}
 }
+
+// TestAHookPausesADeployment holds a deployment in one stage, continues it, takes it back in
+// another one, and lets a pause time out.
+func TestAHookPausesADeployment(t *testing.T) {
+	t.Parallel()
+	s := newTwin(t, localcloud.Config{Latencies: localcloud.Latencies{Scale: 0.01}})
+	pauses := func(minutes int32, then types.DeploymentLifecycleHookAction, stages ...types.DeploymentLifecycleHookStage) *types.DeploymentConfiguration {
+		return &types.DeploymentConfiguration{Strategy: types.DeploymentStrategyBlueGreen, BakeTimeInMinutes: aws.Int32(0), LifecycleHooks: []types.DeploymentLifecycleHook{{
+			TargetType: types.DeploymentLifecycleHookTargetTypePause, LifecycleStages: stages,
+			TimeoutConfiguration: &types.DeploymentLifecycleHookTimeoutConfiguration{TimeoutInMinutes: &minutes, Action: then},
+		}}}
+	}
+	release := func(version string, c *types.DeploymentConfiguration) {
+		t.Helper()
+		definition := s.definition(t, "serve", version, nil)
+		s.update(t, ecs.UpdateServiceInput{TaskDefinition: &definition, DeploymentConfiguration: c})
+	}
+	awaits := func(stage types.DeploymentLifecycleHookStage) (types.ServiceDeployment, string) {
+		t.Helper()
+		d := s.reach(t, "paused", func(d types.ServiceDeployment) bool {
+			return string(d.LifecycleStage) == string(stage) && len(d.LifecycleHookDetails) > 0 && d.LifecycleHookDetails[len(d.LifecycleHookDetails)-1].Status == types.DeploymentLifecycleHookStatusAwaitingAction
+		})
+		return d, *d.LifecycleHookDetails[len(d.LifecycleHookDetails)-1].HookId
+	}
+	act := func(d types.ServiceDeployment, hook string, action types.DeploymentLifecycleHookAction) error {
+		_, err := s.ecs.ContinueServiceDeployment(t.Context(), &ecs.ContinueServiceDeploymentInput{ServiceDeploymentArn: d.ServiceDeploymentArn, HookId: &hook, Action: action})
+		return err
+	}
+	_, err := s.ecs.UpdateService(t.Context(), &ecs.UpdateServiceInput{Cluster: aws.String(stageName), Service: aws.String(stageName), DeploymentConfiguration: pauses(1, "", types.DeploymentLifecycleHookStageProductionTrafficShift)})
+	refused(t, err, "InvalidParameterException", "PAUSE hooks cannot be configured at PRODUCTION_TRAFFIC_SHIFT")
+
+	release("v2", pauses(1440, "", types.DeploymentLifecycleHookStagePreScaleUp, types.DeploymentLifecycleHookStagePostScaleUp))
+	d, hook := awaits(types.DeploymentLifecycleHookStagePreScaleUp)
+	refused(t, act(d, hook+"x", ""), "InvalidParameterException", "does not await an action")
+	if err := act(d, hook, ""); err != nil {
+		t.Fatal(err)
+	}
+	d, second := awaits(types.DeploymentLifecycleHookStagePostScaleUp)
+	if err := act(d, second, types.DeploymentLifecycleHookActionContinue); err != nil || second == hook {
+		t.Fatalf("continuing %s after %s: %v", second, hook, err)
+	}
+	s.reach(t, "successful", ended(types.ServiceDeploymentStatusSuccessful))
+
+	release("v3", nil)
+	d, hook = awaits(types.DeploymentLifecycleHookStagePreScaleUp)
+	if err := act(d, hook, types.DeploymentLifecycleHookActionRollback); err != nil {
+		t.Fatal(err)
+	}
+	s.reach(t, "taken back", ended(types.ServiceDeploymentStatusRollbackSuccessful))
+
+	release("v4", pauses(1, "", types.DeploymentLifecycleHookStagePreScaleUp))
+	d = s.reach(t, "taken back", ended(types.ServiceDeploymentStatusRollbackSuccessful))
+	if x := d.LifecycleHookDetails[0]; x.Status != types.DeploymentLifecycleHookStatusTimedOut || x.TimeoutAction != types.DeploymentLifecycleHookActionRollback {
+		t.Errorf("the pause is %+v", x)
+	}
+	release("v5", pauses(1, types.DeploymentLifecycleHookActionContinue, types.DeploymentLifecycleHookStagePreScaleUp))
+	s.reach(t, "successful", ended(types.ServiceDeploymentStatusSuccessful))
+	if _, body := fetchBody(t, s.url); body != "v5" {
+		t.Errorf("the service answers %q", body)
+	}
+}

@@ -63,6 +63,8 @@ func (s *Stack) Evidence(ctx context.Context) (diagnosis.Evidence, error) {
 		}); old != nil {
 			d.Serving = nameInARN(aws.ToString(old.TaskDefinition))
 		}
+		d.Held, err = s.service.held(ctx, live)
+		note(err)
 	}
 	d.TakenBack = s.service.takenBackReason
 	if db := s.database.lastInstance(); db != nil {

@@ -284,6 +284,15 @@ func (s *Service) readRollout(ctx context.Context, live *types.Service, have *li
 	}
 	if record == nil || s.wasTakenBackAlready(record) {
 		st.Phase, st.Note, have.failedRollout = s.progress(live)
+		if s.hooked = s.hooked || have.unmanaged[fieldHooks] != ""; s.hooked && s.wait && st.Phase == graph.Pending {
+			held, err := s.held(ctx, live)
+			if err != nil {
+				return nil, 0, err
+			}
+			if held != nil {
+				st.Note += ", held by " + held.String()
+			}
+		}
 		return live, 0, nil
 	}
 	have.extraTime = max(0, strategyOf(record.DeploymentConfiguration).Takes()+backTime-s.want.deploy.Takes())

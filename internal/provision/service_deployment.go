@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
+	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
@@ -95,6 +96,31 @@ func shiftingOf(d *types.ServiceDeployment) Shifting {
 		out.Ends = out.Begun.Add(strategy.Takes())
 	}
 	return out
+}
+
+// heldBy is the lifecycle hook that holds a deployment; nil for none, and without a record.
+func heldBy(d *types.ServiceDeployment) *diagnosis.Hold {
+	if d == nil || d.FinishedAt != nil {
+		return nil
+	}
+	for _, h := range d.LifecycleHookDetails {
+		if h.Status == types.DeploymentLifecycleHookStatusAwaitingAction || h.Status == types.DeploymentLifecycleHookStatusInProgress {
+			return &diagnosis.Hold{
+				Hook: aws.ToString(h.HookId), Function: aws.ToString(h.TargetArn), Stage: string(d.LifecycleStage), Until: aws.ToTime(h.ExpiresAt), Then: string(h.TimeoutAction),
+				Deployment: aws.ToString(d.ServiceDeploymentArn),
+			}
+		}
+	}
+	return nil
+}
+
+// held is the lifecycle hook that holds the deployment of a service that is going on.
+func (c ecsAccess) held(ctx context.Context, live *types.Service) (*diagnosis.Hold, error) {
+	if !deploying(live) {
+		return nil, nil
+	}
+	d, err := c.serviceDeployment(ctx, aws.ToString(live.CurrentServiceDeployment))
+	return heldBy(d), err
 }
 
 // serviceDeployment returns ECS's record of a deployment, nil when there is none.
@@ -283,7 +309,7 @@ func overdue(d *types.ServiceDeployment, grace, drain time.Duration) string {
 	start := rolloutTimeout + grace
 	whole := start + strategyOf(d.DeploymentConfiguration).Takes() + drain
 	switch {
-	case d.CreatedAt == nil:
+	case d.CreatedAt == nil, len(d.LifecycleHookDetails) > 0: // a hook holds it for as long as somebody wants, or did
 		return ""
 	case took > start && slices.Contains(startingStages, d.LifecycleStage):
 		return fmt.Sprintf("its tasks do not serve after %s", start)
@@ -310,6 +336,9 @@ func (s *Service) shiftProgress(live *types.Service, d *types.ServiceDeployment,
 			s.takenBackReason = cmp.Or(now.Reason, string(d.Status))
 		}
 		return graph.Unrecoverable, "rolled back: " + cmp.Or(s.takeBackReason, lowerFirst(now.Reason), string(d.Status)), ""
+	}
+	if held := heldBy(d); held != nil {
+		note += ", held by " + held.String()
 	}
 	why := overdue(d, max(gracePeriod(live), seconds(&s.want.grace)), drain)
 	if n := max(failedTasks, failedOf(live)); n >= failingTasks(live.DesiredCount) {
@@ -352,8 +381,9 @@ type ShiftedRelease struct {
 	// Revision is that of the release, and Before that of the one before, whose tasks run.
 	Revision, Before int32
 
-	in  ecsAccess
-	arn string
+	held *diagnosis.Hold
+	in   ecsAccess
+	arn  string
 }
 
 func (c ecsAccess) shifted(ctx context.Context, live *types.Service) (*ShiftedRelease, error) {
@@ -365,7 +395,7 @@ func (c ecsAccess) shifted(ctx context.Context, live *types.Service) (*ShiftedRe
 	if d == nil || err != nil || d.FinishedAt != nil || len(d.SourceServiceRevisions) == 0 || d.TargetServiceRevision == nil {
 		return nil, err
 	}
-	out := &ShiftedRelease{Shifting: shiftingOf(d), in: c, arn: arn}
+	out := &ShiftedRelease{Shifting: shiftingOf(d), held: heldBy(d), in: c, arn: arn}
 	revisions, err := c.ecs.DescribeServiceRevisions(ctx, &ecs.DescribeServiceRevisionsInput{
 		ServiceRevisionArns: []string{aws.ToString(d.TargetServiceRevision.Arn), aws.ToString(d.SourceServiceRevisions[0].Arn)},
 	})

@@ -32,6 +32,7 @@ type ownRelease struct {
 	firstRecordTakenBack bool      // that release was being taken back by then
 	settingsCopied       bool      // the copy of its settings is written
 	passwordRenewed      bool      // tasks were started that know the password
+	hooked               bool      // the service had lifecycle hooks, of which one may hold a deployment
 	// unhealthySince is when a look first found no healthy target; zero for never.
 	unhealthySince time.Time
 }

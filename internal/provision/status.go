@@ -66,6 +66,8 @@ type ServiceStatus struct {
 	Events []diagnosis.Event `json:"events,omitempty" doc:"The last ones, newest first."`
 	// Shifting is the release to which the traffic is being shifted; nil for none.
 	Shifting *Shifting `json:"shifting,omitempty" doc:"The release to which the traffic is being shifted, or from which it is taken back; left out where there is none."`
+	// Held is the lifecycle hook that holds the newest rollout; nil for none.
+	Held *diagnosis.Hold `json:"held,omitempty" doc:"The lifecycle hook that holds the newest rollout; left out where there is none."`
 }
 
 // SpotStatus is the state of the tasks on Fargate Spot.
@@ -157,7 +159,10 @@ func (s *Stack) Status(ctx context.Context) (Status, error) {
 		}
 		shifted, err := s.service.shifted(ctx, live)
 		if note(err); shifted != nil {
-			out.Service.Shifting = &shifted.Shifting
+			out.Service.Shifting, out.Service.Held = &shifted.Shifting, shifted.held
+		} else {
+			out.Service.Held, err = s.service.held(ctx, live)
+			note(err)
 		}
 	}
 	out.ReleaseStatus, err = s.released(ctx, live)

@@ -43,6 +43,7 @@ type serviceDeployment struct {
 	AlarmsChecked bool     `json:"Judged,omitempty"`
 	AlarmsIgnored bool     `json:"Unheard,omitempty"`
 	Triggered     []string `json:",omitempty"`
+	Pauses        []pause  `json:",omitempty"`
 }
 
 // maxHistory is how many deployments of a service are stored. ECS stores those of 90 days.
@@ -219,7 +220,7 @@ func (a tx) describeDeployment(s *service, d serviceDeployment) types.ServiceDep
 		DeploymentCircuitBreaker: &types.ServiceDeploymentCircuitBreaker{Status: types.ServiceDeploymentRollbackMonitorsStatusDisabled},
 	}
 	out.StatusReason, out.FinishedAt = d.outcome()
-	out.Alarms = d.describeAlarms()
+	out.Alarms, out.LifecycleHookDetails = d.describeAlarms(), d.describePauses()
 	if shifts(d.Rollout.Strategy) {
 		out.LifecycleStage = d.Stage
 		out.TargetServiceRevision.RequestedProductionTrafficWeight = aws.Float64(d.Percent)
@@ -326,14 +327,21 @@ func (a tx) StopServiceDeployment(in *ecs.StopServiceDeploymentInput) (*ecs.Stop
 	if s.History[i].RollbackTo != "" {
 		return out, nil // the rollback goes on
 	}
-	failed := s.Deployments[0]
-	if s.Completed == nil || s.Completed.ID == failed.ID {
+	if s.Completed == nil || s.Completed.ID == s.Deployments[0].ID {
 		return nil, kernel.Fail("InvalidParameterException", "There is no service revision to roll back to.")
 	}
-	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS deployment was stopped by a user.", a.Now()
-	s.Deployments[0] = failed
-	a.deploymentFailed(s, failed)
-	a.rollBack(s, failed, "Service deployment was stopped by a user")
+	a.takeBack(s, "deployment was stopped by a user")
 	a.wakeScheduler()
 	return out, nil
+}
+
+// takeBack fails the newest deployment, and rolls it back if there is a revision to go back to.
+func (a tx) takeBack(s *service, why string) {
+	failed := s.Deployments[0]
+	failed.State, failed.Reason, failed.Updated = types.DeploymentRolloutStateFailed, "ECS "+why+".", a.Now()
+	s.Deployments[0] = failed
+	a.deploymentFailed(s, failed)
+	if !a.rollBack(s, failed, "Service "+why) {
+		s.endCurrentDeployment(a.Now(), types.ServiceDeploymentStatusStopped, "Service "+why+".")
+	}
 }

@@ -52,7 +52,7 @@ func (s *Service) API() kernel.Service {
 		kernel.Op("CreateService", tx.CreateService), kernel.Op("UpdateService", tx.UpdateService), kernel.Op("DeleteService", tx.DeleteService),
 		kernel.Op("DescribeServices", tx.DescribeServices), kernel.Op("ListServices", tx.ListServices),
 		kernel.Op("ListServiceDeployments", tx.ListServiceDeployments), kernel.Op("DescribeServiceDeployments", tx.DescribeServiceDeployments),
-		kernel.Op("DescribeServiceRevisions", tx.DescribeServiceRevisions), kernel.Op("StopServiceDeployment", tx.StopServiceDeployment),
+		kernel.Op("DescribeServiceRevisions", tx.DescribeServiceRevisions), kernel.Op("StopServiceDeployment", tx.StopServiceDeployment), kernel.Op("ContinueServiceDeployment", tx.ContinueServiceDeployment),
 		kernel.Op("RunTask", tx.RunTask), kernel.Op("StopTask", tx.StopTask), kernel.Op("DescribeTasks", tx.DescribeTasks), kernel.Op("ListTasks", tx.ListTasks),
 		kernel.Op("ExecuteCommand", tx.ExecuteCommand),
 		kernel.Op("TagResource", tx.TagResource), kernel.Op("UntagResource", tx.UntagResource), kernel.Op("ListTagsForResource", tx.ListTagsForResource),

@@ -139,11 +139,14 @@ func rollout(in *types.DeploymentConfiguration, have types.DeploymentConfigurati
 		if err := checkAlarms(in.Alarms); err != nil {
 			return have, err
 		}
-		if len(in.LifecycleHooks) > 0 {
-			return have, kernel.Fail("InvalidParameterException", "The local cloud has no functions for lifecycle hooks")
+		if in.LifecycleHooks != nil {
+			have.LifecycleHooks = in.LifecycleHooks
 		}
 		var err error
 		if have, err = checkStrategy(in, have); err != nil {
+			return have, err
+		}
+		if err := checkHooks(have); err != nil {
 			return have, err
 		}
 		if err := checkEarlySuccess(have); err != nil {

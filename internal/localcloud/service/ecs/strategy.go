@@ -246,6 +246,9 @@ func (a tx) advanceShift(s *service, d *serviceDeployment, w serviceTasks) bool 
 	if d.Stage != types.ServiceDeploymentLifecycleStageCleanUp && previous != nil && a.replacePreviousTasks(s, *previous, w) {
 		return true
 	}
+	if held, changed := a.pauseAtHooks(s, d); held || changed {
+		return changed
+	}
 	now := a.Now()
 	switch d.Stage {
 	case "", types.ServiceDeploymentLifecycleStageReconcileService:
