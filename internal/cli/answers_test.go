@@ -26,6 +26,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go/middleware"
 
+	"github.com/bookctl/bookctl/internal/localcloud"
+	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/moto"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/requestbody"
@@ -179,6 +181,24 @@ func (o *odd) answer(w http.ResponseWriter, r *http.Request, json, ec2 bool) {
 	}
 }
 
+// inMemory is the address of a local cloud on which nothing runs: calls cost little there.
+func inMemory(t *testing.T) string {
+	t.Helper()
+	cloud, err := localcloud.Open(t.Context(), localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(cloud)
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+		if err := cloud.Close(context.WithoutCancel(t.Context())); err != nil {
+			t.Error(err)
+		}
+	})
+	return server.URL
+}
+
 // run runs a command line against the endpoint.
 func (o *odd) run(ctx context.Context, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
@@ -207,11 +227,10 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 		t.Skip("slow")
 	}
 	t.Parallel()
-	endpoint := moto.Start(t)
-	plain := newOdd(t, endpoint, "", func(string, bool) bool { return false })
-	plain.run(t.Context(), "plan") // the emulator's first answers take long
 	for _, fault := range slices.Sorted(maps.Keys(oddFaults)) {
 		t.Run(fault, func(t *testing.T) {
+			endpoint := inMemory(t)
+			plain := newOdd(t, endpoint, "", func(string, bool) bool { return false })
 			stack := []string{"--stack", fault}
 			up := append([]string{"up", "--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}, stack...)
 			made := false
@@ -227,7 +246,7 @@ func TestNoAnswerIsTakenForGranted(t *testing.T) {
 				case "list":
 					args = []string{"list"}
 				case "status":
-					codes = append(codes, exitUnhealthy) // moto starts no task
+					codes = append(codes, exitUnhealthy) // its tasks may be about to start
 				case "destroy":
 					args = append(args, "--yes")
 					if !made {
@@ -263,22 +282,22 @@ func TestAnAnswerThatIsCutOffIsAskedForAgain(t *testing.T) {
 		t.Skip("slow")
 	}
 	t.Parallel()
-	endpoint := moto.Start(t)
+	endpoint := inMemory(t)
 	plain := newOdd(t, endpoint, "", func(string, bool) bool { return false })
 	o := newOdd(t, endpoint, cutShort, func(string, bool) bool { return true })
 	o.retryer = func() aws.Retryer { return provision.NewRetryer(50 * time.Millisecond) } // there are hundreds of pauses
 	image := []string{"--wait=false", "--arch", runtime.GOARCH, "--image", "127.0.0.1:1/none@sha256:" + strings.Repeat("a", 64)}
 	for _, c := range []struct {
-		args []string
-		code int
+		args  []string
+		codes []int
 	}{
-		{[]string{"plan"}, exitChanges},
-		{append([]string{"up"}, image...), exitOK},
-		{[]string{"plan"}, exitOK},
-		{[]string{"status"}, exitUnhealthy}, // moto starts no task
-		{[]string{"list"}, exitOK},
-		{append([]string{"up", "--count", "2"}, image...), exitOK},
-		{[]string{"destroy", "--yes"}, exitOK},
+		{[]string{"plan"}, []int{exitChanges}},
+		{append([]string{"up"}, image...), []int{exitOK}},
+		{[]string{"plan"}, []int{exitOK}},
+		{[]string{"status"}, []int{exitOK, exitUnhealthy}}, // its tasks may be about to start
+		{[]string{"list"}, []int{exitOK}},
+		{append([]string{"up", "--count", "2"}, image...), []int{exitOK}},
+		{[]string{"destroy", "--yes"}, []int{exitOK}},
 	} {
 		begun := time.Now()
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
@@ -286,8 +305,8 @@ func TestAnAnswerThatIsCutOffIsAskedForAgain(t *testing.T) {
 		cancel()
 		broken := o.take()
 		t.Logf("%s: exit code %d after %s, %d answers were cut off", c.args[0], code, time.Since(begun).Round(time.Millisecond), len(broken))
-		if code != c.code || len(broken) == 0 {
-			t.Fatalf("%s: exit code %d, want %d, and %d answers were cut off\n%s%s", strings.Join(c.args, " "), code, c.code, len(broken), out, errs)
+		if !slices.Contains(c.codes, code) || len(broken) == 0 {
+			t.Fatalf("%s: exit code %d, want one of %d, and %d answers were cut off\n%s%s", strings.Join(c.args, " "), code, c.codes, len(broken), out, errs)
 		}
 		if c.args[0] == "up" {
 			once(t, endpoint, cutShort)
