@@ -9,8 +9,9 @@ import (
 // Shape is what a resource says of itself whose live self is an L: how that is read,
 // how it should be, and by which attributes the two are compared. Its NodeOf does the
 // rest: it makes a Finder and an Updater of it, and keeps what was read. L is a pointer:
-// all pointers share one copy of the code, of which each struct would have its own.
-type Shape[L comparable] interface {
+// all pointers share one copy of the code, of which each struct would have its own, and
+// each pointer too if L had to be comparable.
+type Shape[L any] interface {
 	// Read reads the live self, and its State without Drift. It makes no change, and
 	// it returns Absent rather than an error when a parent that it is found through is
 	// absent. What is nil, Absent or Terminating is not compared.
@@ -22,13 +23,13 @@ type Shape[L comparable] interface {
 }
 
 // PhaseAdjuster is a Shape whose phase depends on its drift as well.
-type PhaseAdjuster[L comparable] interface {
+type PhaseAdjuster[L any] interface {
 	// AdjustPhase returns the State with the phase that follows from its drift.
 	AdjustPhase(live L, st State) State
 }
 
 // NodeOf is the Node of a resource with a Shape. The resource embeds it.
-type NodeOf[L comparable] struct {
+type NodeOf[L any] struct {
 	Node
 	shape  Shape[L]
 	last   *atomic.Pointer[L]
@@ -37,7 +38,7 @@ type NodeOf[L comparable] struct {
 
 // Of creates the NodeOf that a resource embeds, of the resource itself. The rest is as
 // with Named.
-func Of[L comparable](s Shape[L], name string, timeout time.Duration, needs ...Finder) NodeOf[L] {
+func Of[L any](s Shape[L], name string, timeout time.Duration, needs ...Finder) NodeOf[L] {
 	return NodeOf[L]{Node: Named(name, timeout, needs...), shape: s, last: &atomic.Pointer[L]{}, answer: &atomic.Pointer[State]{}}
 }
 
@@ -82,11 +83,12 @@ func (n *NodeOf[L]) Find(ctx context.Context) (State, error) {
 	}
 	n.last.Store(&live)
 	var none L
-	if live != none && st.Phase != Absent && st.Phase != Terminating {
+	exists := any(live) != any(none)
+	if exists && st.Phase != Absent && st.Phase != Terminating {
 		drift, retained := n.shape.Attributes().Compare(live, n.shape.Wanted(live))
 		st.Drift, st.Retained = drift, append(st.Retained, retained...)
 	}
-	if j, ok := n.shape.(PhaseAdjuster[L]); ok && live != none {
+	if j, ok := n.shape.(PhaseAdjuster[L]); ok && exists {
 		st = j.AdjustPhase(live, st)
 	}
 	return st, nil
