@@ -277,10 +277,12 @@ func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
 		by := sha256.Sum256(fmt.Appendf(slices.Clone(sum), " gzip %d %s", compression, runtime.Version()))
 		path = filepath.Join(s.Cache, "built-"+hex.EncodeToString(by[:8]))
 	}
-	content := readCached(path)
-	if content == nil {
-		var out bytes.Buffer
-		to, err := gzip.NewWriterLevel(&out, compression)
+	var content pieces
+	cached := readCached(path)
+	if cached != nil {
+		content = pieces{cached}
+	} else {
+		to, err := gzip.NewWriterLevel(&content, compression)
 		if err == nil {
 			err = tar(to)
 		}
@@ -290,11 +292,46 @@ func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
 		if err != nil {
 			return nil, err
 		}
-		content = out.Bytes()
-		writeCached(path, sha256.Sum256(content), bytes.NewReader(content), "built-*")
 	}
-	digest := sha256.Sum256(content)
-	return builtLayer{content: content, diffID: hashOf([sha256.Size]byte(sum)), digest: hashOf(digest)}, nil
+	hash.Reset()
+	size, err := io.Copy(hash, content.reader())
+	if err != nil {
+		return nil, err
+	}
+	digest := [sha256.Size]byte(hash.Sum(nil))
+	if cached == nil {
+		writeCached(path, digest, content.reader(), "built-*")
+	}
+	return builtLayer{content: content, size: size, diffID: hashOf([sha256.Size]byte(sum)), digest: hashOf(digest)}, nil
+}
+
+// pieces are what was written, and stay where they are when more is written. A buffer that
+// grows takes three times as much memory meanwhile.
+type pieces [][]byte
+
+// Write implements io.Writer.
+func (p *pieces) Write(b []byte) (int, error) {
+	const size = 256 << 10
+	written := len(b)
+	for len(b) > 0 {
+		last := len(*p) - 1
+		if last < 0 || len((*p)[last]) == size {
+			*p = append(*p, make([]byte, 0, size))
+			last++
+		}
+		n := min(len(b), size-len((*p)[last]))
+		(*p)[last] = append((*p)[last], b[:n]...)
+		b = b[n:]
+	}
+	return written, nil
+}
+
+func (p pieces) reader() io.Reader {
+	var all []io.Reader
+	for _, piece := range p {
+		all = append(all, bytes.NewReader(piece))
+	}
+	return io.MultiReader(all...)
 }
 
 func hashOf(sum [sha256.Size]byte) v1.Hash {
@@ -303,7 +340,8 @@ func hashOf(sum [sha256.Size]byte) v1.Hash {
 
 // builtLayer is a compressed layer in memory.
 type builtLayer struct {
-	content        []byte
+	content        pieces
+	size           int64
 	diffID, digest v1.Hash
 }
 
@@ -315,16 +353,16 @@ func (l builtLayer) DiffID() (v1.Hash, error) { return l.diffID, nil }
 
 // Compressed implements v1.Layer.
 func (l builtLayer) Compressed() (io.ReadCloser, error) {
-	return io.NopCloser(bytes.NewReader(l.content)), nil
+	return io.NopCloser(l.content.reader()), nil
 }
 
 // Uncompressed implements v1.Layer.
 func (l builtLayer) Uncompressed() (io.ReadCloser, error) {
-	return gzip.NewReader(bytes.NewReader(l.content))
+	return gzip.NewReader(l.content.reader())
 }
 
 // Size implements v1.Layer.
-func (l builtLayer) Size() (int64, error) { return int64(len(l.content)), nil }
+func (l builtLayer) Size() (int64, error) { return l.size, nil }
 
 // MediaType implements v1.Layer.
 func (l builtLayer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
