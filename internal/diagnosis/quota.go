@@ -78,6 +78,11 @@ func OfQuota(code, message string) Explanation {
 	case code == "SnapshotQuotaExceeded" && strings.Contains(message, "across regions"): // https://github.com/pbudzon/aws-maintenance/issues/19
 		return Explanation{Text: fmt.Sprintf("RDS copies only so many snapshots from other regions at a time (%s): %s", code, message),
 			Hint: hint.New("run the same command again when other copies are complete")}
+	case code == "SnapshotQuotaExceeded": // a stack that is gone may have left them, so that no list of stacks helps
+		return Explanation{Text: fmt.Sprintf("The account's quota %q is reached%s: %s", q.name, coded(code), message),
+			Hint: hint.New("delete snapshots that are not needed any more: %s lists all, and %s deletes one%s",
+				hint.AWS("rds", "describe-db-snapshots", "--snapshot-type", "manual"), hint.AWS("rds", "delete-db-snapshot", "--db-snapshot-identifier", "ID"),
+				hint.Optional("; or ask for more: %s", q.request()))}
 	case code == "DBInstanceAutomatedBackupQuotaExceeded":
 		return Explanation{Text: fmt.Sprintf("RDS retains automated backups of as many deleted instances as the account's quota %q allows (%s): %s", quotas["InstanceQuotaExceeded"].name, code, message),
 			Hint: hint.New("delete what is not needed any more: %s lists all, and %s deletes one%s",

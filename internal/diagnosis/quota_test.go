@@ -31,6 +31,7 @@ func TestTheQuotasOfBackupsAreToldApart(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ code, message, text, hint, not string }{
 		{"SnapshotQuotaExceeded", "Cannot create more than 100 manual snapshots", "Manual DB instance snapshots", "L-272F1212", "at a time"},
+		{"SnapshotQuotaExceeded", "Cannot create more than 100 manual snapshots", "is reached", "'aws rds delete-db-snapshot --db-snapshot-identifier ID' deletes one", "bookctl list"},
 		{"SnapshotQuotaExceeded", "Cannot copy more than 5 snapshots across regions", "at a time", "the same command", "L-272F1212"},
 		{"DBInstanceAutomatedBackupQuotaExceeded", "Can't retain automated backup because the quota for retained automated backups was exceeded.", "DB instances", "aws rds delete-db-instance-automated-backup", "bookctl list"},
 	} {
