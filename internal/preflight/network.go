@@ -38,7 +38,7 @@ func (in Intent) checkDatabaseStays() error {
 	if in.Settings.VPC == "" || in.Settings.DBSubnets == "" || in.Settings.NoDatabase || !in.Deployed.HasData() {
 		return nil
 	}
-	named := strings.Split(in.Settings.DBSubnets, ",")
+	named := provision.IDList(in.Settings.DBSubnets)
 	left := slices.DeleteFunc(slices.Clone(in.Deployed.DatabaseSubnets()), func(id string) bool { return slices.Contains(named, id) })
 	if len(left) == 0 {
 		return nil
@@ -126,7 +126,7 @@ func (in Intent) subnetsOf(g provision.VPCInfo, open []string) (subnetChoice, er
 			return c, hint.With(fmt.Errorf("the subnets of the database are in %s, and RDS wants them in two", zonesText(n)), "choose others with --db-subnets")
 		}
 		for _, r := range c.data {
-			if r.Free < provision.DatabaseAddresses && !slices.Contains(strings.Split(in.Deployed.DBSubnets, ","), r.ID) {
+			if r.Free < provision.DatabaseAddresses && !slices.Contains(provision.IDList(in.Deployed.DBSubnets), r.ID) {
 				return c, hint.With(fmt.Errorf("subnet %s has %d free addresses, and RDS needs %d: one for the database and one for its recovery", r.ID, r.Free, provision.DatabaseAddresses), "choose others with --db-subnets")
 			}
 		}
@@ -215,11 +215,11 @@ func (c subnetChoice) chooseSubnets(env *Environment, deployed, s provision.Sett
 // checkRoom returns the reason why subnets have no addresses for load balancer and tasks, and for
 // the database in those that are in its list, too, unless it is in them already.
 func checkRoom(subnets []provision.SubnetInfo, data string, deployed, s provision.Settings) error {
-	settled := strings.Split(deployed.DBSubnets, ",")
+	settled := provision.IDList(deployed.DBSubnets)
 	free, alongside := int32(0), "the load balancer"
 	for _, r := range subnets {
 		others, who := int32(provision.BalancerAddresses), "a load balancer needs"
-		if slices.Contains(strings.Split(data, ","), r.ID) && !slices.Contains(settled, r.ID) {
+		if slices.Contains(provision.IDList(data), r.ID) && !slices.Contains(settled, r.ID) {
 			others, who, alongside = others+provision.DatabaseAddresses, "a load balancer and a database need", "the load balancer and the database"
 		}
 		if free += r.Free - others; r.Free < others {

@@ -330,8 +330,8 @@ func (s *ExistingSubnet) Create(context.Context) (string, error) {
 	return "", fmt.Errorf("subnet %s does not exist", s.id)
 }
 
-// idList are the ids in a setting.
-func idList(text string) []string {
+// IDList returns the ids in a setting.
+func IDList(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' })
 }
 
@@ -340,7 +340,7 @@ const mostSubnets = 10
 
 // checkSubnets returns what is wrong with a list of subnets, "" for nothing.
 func checkSubnets(text string) string {
-	ids := idList(text)
+	ids := IDList(text)
 	for i, id := range ids {
 		switch {
 		case !subnetID.MatchString(id):

@@ -67,12 +67,12 @@ func newExistingNetwork(n ec2Access, spec Spec) networkParts {
 		return nil
 	}
 	known := map[string]*ExistingSubnet{}
-	for i, id := range idList(spec.Subnets) {
+	for i, id := range IDList(spec.Subnets) {
 		s := newExistingSubnet(shared, fmt.Sprintf(publicSubnet+"%c", 'a'+i), id, true, vpc)
 		known[id] = s
 		p.public, p.before = append(p.public, s), append(p.before, s)
 	}
-	for i, id := range idList(spec.DBSubnets) {
+	for i, id := range IDList(spec.DBSubnets) {
 		s := known[id]
 		if s == nil {
 			s = newExistingSubnet(shared, fmt.Sprintf("subnet-database-%c", 'a'+i), id, false, vpc)

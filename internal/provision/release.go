@@ -222,7 +222,7 @@ func (c ecsAccess) formerNeeds(ctx context.Context, wanted Settings, may func(Se
 		settings, release := wanted, releaseOf(r)
 		release.Contract(&settings)
 		out.statements = append(out.statements, notCovered(may(settings, release.Image), slices.Concat(have, out.statements))...)
-		for _, policy := range idList(policiesFromText(r.tags[tagTaskPolicies])) {
+		for _, policy := range IDList(policiesFromText(r.tags[tagTaskPolicies])) {
 			if !slices.Contains(wanted.taskPolicies(), policy) && !slices.Contains(out.policies, policy) {
 				out.policies = append(out.policies, policy)
 			}

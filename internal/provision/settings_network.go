@@ -62,7 +62,7 @@ func networkSettings() []Setting {
 				refuse("subnets", wrong != "", "subnets: %s", wrong)
 				refuse("subnets vpc", s.Subnets != "" && s.VPC == "", "--subnets are those of an existing VPC, which --vpc names")
 			},
-			normalize: func(s *Settings) { s.Subnets = strings.Join(idList(s.Subnets), ",") },
+			normalize: func(s *Settings) { s.Subnets = strings.Join(IDList(s.Subnets), ",") },
 			recorded:  onRoles,
 			when:      func(s Settings) bool { return s.VPC != "" },
 			text:      func(s Settings) string { return strings.ReplaceAll(s.Subnets, ",", " ") }, // IAM's tags take no comma
@@ -78,7 +78,7 @@ func networkSettings() []Setting {
 				refuse("db-subnets", wrong != "", "subnets of the database: %s", wrong)
 				refuse("db-subnets vpc", s.DBSubnets != "" && s.VPC == "", "--db-subnets are those of an existing VPC, which --vpc names")
 			},
-			normalize: func(s *Settings) { s.DBSubnets = strings.Join(idList(s.DBSubnets), ",") },
+			normalize: func(s *Settings) { s.DBSubnets = strings.Join(IDList(s.DBSubnets), ",") },
 			recorded:  onRoles,
 			when:      func(s Settings) bool { return s.VPC != "" },
 			text:      func(s Settings) string { return strings.ReplaceAll(s.DBSubnets, ",", " ") },

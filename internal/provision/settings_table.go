@@ -413,7 +413,7 @@ func operationSettings() []Setting {
 				refuse("task-policies", len(policiesText(s.TaskPolicies)) > 256, "task policies: their ARNs are too long to be recorded in a tag; one policy can allow what several do")
 			},
 			normalize: func(s *Settings) {
-				s.TaskPolicies = strings.Join(slices.Compact(slices.Sorted(slices.Values(idList(unlessNone(strings.TrimSpace(s.TaskPolicies)))))), ",")
+				s.TaskPolicies = strings.Join(slices.Compact(slices.Sorted(slices.Values(IDList(unlessNone(strings.TrimSpace(s.TaskPolicies)))))), ",")
 			},
 			recorded: onService, // the role is ready before it
 			text:     func(s Settings) string { return policiesText(s.TaskPolicies) },

@@ -16,14 +16,14 @@ import (
 var tagTaskPolicies = settingTag("task-policies")
 
 // taskPolicies are the ARNs in the setting.
-func (s Settings) taskPolicies() []string { return idList(s.TaskPolicies) }
+func (s Settings) taskPolicies() []string { return IDList(s.TaskPolicies) }
 
 // policiesText are policies as a tag holds them: separated by spaces, and of those whose
 // ARNs begin alike only the first with all of it.
 func policiesText(arns string) string {
 	var out []string
 	before := ""
-	for _, arn := range idList(arns) {
+	for _, arn := range IDList(arns) {
 		begin, name, _ := strings.Cut(arn, ":policy/")
 		if begin == before {
 			arn = name

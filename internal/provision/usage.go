@@ -7,7 +7,7 @@ import "github.com/bookctl/bookctl/internal/pricing"
 func (s Settings) Usage() pricing.Usage {
 	// A load balancer has an address in each of its subnets; those that a stack makes or chooses
 	// are two.
-	u := pricing.Usage{LoadBalancer: true, BalancerSubnets: max(2, int32(len(idList(s.Subnets)))), Secrets: s.ownSecrets()}
+	u := pricing.Usage{LoadBalancer: true, BalancerSubnets: max(2, int32(len(IDList(s.Subnets)))), Secrets: s.ownSecrets()}
 	for _, row := range Table() {
 		if row.uses != nil {
 			row.uses(s, &u)
