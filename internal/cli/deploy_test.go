@@ -17,6 +17,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
@@ -108,7 +111,6 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s, app := newShell(t), newVersioned(t)
 	app.is(t, "v1", "")
@@ -124,10 +126,7 @@ func TestAReleaseIsACanaryFirst(t *testing.T) {
 
 	// A listener that somebody has forward to one group alone gets both again, and the
 	// requests go on to that with the tasks: the second, where ECS put the first release.
-	var listeners, groups []string
-	decode(t, s.aws("elbv2", "describe-target-groups", "--names", "book-tasks-b", "--query", "TargetGroups[].[LoadBalancerArns[0],TargetGroupArn][]"), &groups)
-	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", groups[0], "--query", "Listeners[].ListenerArn"), &listeners)
-	s.aws("elbv2", "modify-listener", "--listener-arn", listeners[0], "--default-actions", "Type=forward,TargetGroupArn="+groups[1])
+	s.setDefaultAction(elbtypes.Action{Type: elbtypes.ActionTypeEnumForward, TargetGroupArn: s.targetGroup("book-tasks-b")})
 	s.run("plan", "--local").shows(t, 2, "default-action")
 	s.must("up", "--local")
 	serves("v1")
@@ -196,7 +195,6 @@ func TestAnAlarmTakesAReleaseBack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s, app := newShell(t), newVersioned(t)
 	app.is(t, "v1", "")
@@ -295,7 +293,6 @@ func TestARollbackDoesNotTakeARestartForARelease(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s, app := newShell(t), newVersioned(t)
 	app.is(t, "v1", "")
@@ -303,7 +300,7 @@ func TestARollbackDoesNotTakeARestartForARelease(t *testing.T) {
 	url := s.up("--no-database", "--source", app.dir, "--count", "1", "--deploy", "canary:25%/20m:0m")
 	app.is(t, "v2", "")
 	s.must("up", "--local")
-	s.aws("ecs", "update-service", "--cluster", "book-cluster", "--service", "book-service", "--force-new-deployment")
+	s.updateService(ecs.UpdateServiceInput{ForceNewDeployment: true})
 	shiftingNow(t, s)
 	s.run("rollback", "--local").says(t, 0, "from revision 2 to the release of revision 1")
 	if _, body := call(t, http.MethodGet, url, ""); body != "v1" {
@@ -438,16 +435,12 @@ func TestTheListenerThatServesShiftsTheTraffic(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s, app := newShell(t), newVersioned(t)
 	app.is(t, "v1", "")
 	s.must("local", "start", "--scale", "0.02")
 	const domain = "app.example.org"
-	zone := s.hostedZone(t, "example.org")
-	var certificate struct{ CertificateArn string }
-	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &certificate)
-	s.proveDomain(t, zone, certificate.CertificateArn)
+	certificate := s.issuedCertificate(s.hostedZone("example.org"), domain)
 
 	at, err := url.Parse(s.up("--no-database", "--source", app.dir, "--count", "2", "--deploy", "canary:25%/5m:1m"))
 	if err != nil {
@@ -459,18 +452,16 @@ func TestTheListenerThatServesShiftsTheTraffic(t *testing.T) {
 		client.CheckRedirect = nil // it follows them
 		return client
 	})
-	s.must("up", "--local", "--certificate", certificate.CertificateArn)
+	s.must("up", "--local", "--certificate", certificate)
 	if r := s.run("plan", "--local"); r.code != 0 {
 		t.Errorf("a plan after the change to HTTPS, exit code %d:\n%s%s", r.code, r.out, r.err)
 	}
 
-	var balancer, secure, rule, used []string
-	decode(t, s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn"), &balancer)
-	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancer[0], "--query", "Listeners[?Protocol=='HTTPS'].ListenerArn"), &secure)
-	decode(t, s.aws("elbv2", "describe-rules", "--listener-arn", secure[0], "--query", "Rules[].RuleArn"), &rule)
-	decode(t, s.aws("ecs", "describe-services", "--cluster", "book-cluster", "--services", "book-service", "--query", "services[].loadBalancers[].advancedConfiguration.productionListenerRule"), &used)
-	if !slices.Equal(rule, used) {
-		t.Errorf("the traffic is shifted by %v, and the listener that serves has %v", used, rule)
+	secure := slices.DeleteFunc(s.listeners(), func(l elbtypes.Listener) bool { return l.Protocol != elbtypes.ProtocolEnumHttps })
+	rules := done[*elb.DescribeRulesOutput](t)(elb.NewFromConfig(s.config()).DescribeRules(t.Context(), &elb.DescribeRulesInput{ListenerArn: secure[0].ListenerArn})).Rules
+	used := s.service().LoadBalancers
+	if len(rules) != 1 || len(used) != 1 || *rules[0].RuleArn != *used[0].AdvancedConfiguration.ProductionListenerRule {
+		t.Errorf("the traffic is shifted by %+v, and the listener that serves has %+v", used, rules)
 	}
 	app.is(t, "v2", "")
 	if r := s.run("up", "--local"); r.code != 0 || !strings.Contains(r.err, "traffic is shifted, 25% of the requests") {

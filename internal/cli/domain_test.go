@@ -1,33 +1,14 @@
 package cli_test
 
 import (
-	"slices"
+	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	dns "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"github.com/google/go-cmp/cmp"
 )
-
-// requested requests a certificate by hand, proves its names in the zone, and returns its ARN.
-func (s *shell) requested(t *testing.T, zone, name string) string {
-	t.Helper()
-	var made struct{ CertificateArn string }
-	decode(t, s.aws("acm", "request-certificate", "--domain-name", name, "--validation-method", "DNS"), &made)
-	s.proveDomain(t, zone, made.CertificateArn)
-	return made.CertificateArn
-}
-
-// listeners are the stack's listeners, one line each.
-func (s *shell) listeners(t *testing.T) (out []string) {
-	t.Helper()
-	var balancers []string
-	decode(t, s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn"), &balancers)
-	for _, arn := range balancers {
-		var some []string
-		decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", arn, "--query", "Listeners[].join(' ', [ListenerArn, Protocol, to_string(Port), to_string(Certificates), to_string(DefaultActions)])"), &some)
-		out = append(out, some...)
-	}
-	slices.Sort(out)
-	return out
-}
 
 // TestADomainAndACertificateFitEachOther gives a stack a certificate of the user's own first, and
 // a domain later. A certificate of another name is refused before anything is written: browsers
@@ -37,11 +18,11 @@ func TestADomainAndACertificateFitEachOther(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	s := newShell(t)
 	s.must("local", "start")
-	zone := s.hostedZone(t, "example.org")
-	books, others := s.requested(t, zone, "books.example.org"), s.requested(t, zone, "*.other.example.org")
+	zone := s.hostedZone("example.org")
+	books, others := s.issuedCertificate(zone, "books.example.org"), s.issuedCertificate(zone, "*.other.example.org")
+	account := s.inventory()
 	up := func(args ...string) result {
 		t.Helper()
 		return s.run(append(append([]string{"up", "--local", "--no-database"}, args...), imageless()...)...)
@@ -49,52 +30,28 @@ func TestADomainAndACertificateFitEachOther(t *testing.T) {
 
 	up("--domain", "api.example.org", "--certificate", books).says(t, 1, books+" is for books.example.org, and not for api.example.org")
 	up("--domain", "a.b.other.example.org", "--certificate", others).says(t, 1, others+" is for *.other.example.org, and not for a.b.other.example.org")
-	if made := s.made(t); len(made) > 0 {
-		t.Errorf("something was made all the same: %v", made)
+	if diff := cmp.Diff(account, s.inventory()); diff != "" {
+		t.Errorf("something was made all the same (-before +after):\n%s", diff)
 	}
 
 	up("--certificate", books).says(t, 0)
-	before, proofs := s.listeners(t), s.records(t, zone)
+	before, proofs := s.listeners(), s.records(zone)
 	s.run("up", "--local", "--domain", "api.example.org").says(t, 1, books+" is for books.example.org, and not for api.example.org")
 	s.run("up", "--local", "--certificate", "").says(t, 1, "this stack serves HTTPS with certificate "+books)
 	s.run("up", "--local", "--domain", "books.example.org", "--wait=false").says(t, 0, "1 created")
-	if after := s.listeners(t); !slices.Equal(before, after) {
-		t.Errorf("the listeners were changed from\n%v\nto\n%v", before, after)
+	if diff := cmp.Diff(before, s.listeners(), cmp.Exporter(func(reflect.Type) bool { return true })); diff != "" {
+		t.Errorf("the listeners were changed (-before +after):\n%s", diff)
 	}
-	if r := s.records(t, zone); r["A"] != "books.example.org." {
+	if r := s.records(zone); r["A"] != "books.example.org." {
 		t.Errorf("the zone has %v", r)
 	}
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 	s.run("up", "--local", "--domain", "www.example.org").says(t, 1, `this stack serves HTTPS as "books.example.org"`)
 	s.run("up", "--local", "--certificate", others).says(t, 1, others+" is for *.other.example.org, and not for books.example.org")
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-	if r := s.records(t, zone); len(r) != len(proofs) || r["A"] != "" {
+	if r := s.records(zone); len(r) != len(proofs) || r["A"] != "" {
 		t.Errorf("the zone had %v before the domain, and has %v after destroy", proofs, r)
 	}
-}
-
-// anotherZone creates a hosted zone beside those that are there, and returns its id and its name servers.
-func (s *shell) anotherZone(t *testing.T, name, reference string) (id string, servers []string) {
-	t.Helper()
-	var made struct {
-		HostedZone    struct{ ID string }
-		DelegationSet struct{ NameServers []string }
-	}
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", name, "--caller-reference", reference), &made)
-	return strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/"), made.DelegationSet.NameServers
-}
-
-// delegate makes an NS record.
-func (s *shell) delegate(zone, name, server string) {
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+name+`","Type":"NS","TTL":60,"ResourceRecords":[{"Value":"`+server+`"}]}}]}`)
-}
-
-// made are the resources of the stack, as the tagging API lists them.
-func (s *shell) made(t *testing.T) (arns []string) {
-	t.Helper()
-	decode(t, s.aws("resourcegroupstaggingapi", "get-resources", "--query", "ResourceTagMappingList[?Tags[?Key=='bookctl:stack']].ResourceARN"), &arns)
-	return arns
 }
 
 // TestADomainThatTheZoneDelegatesIsRefused has other name servers asked for a domain than those
@@ -106,8 +63,9 @@ func TestADomainThatTheZoneDelegatesIsRefused(t *testing.T) {
 	}
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	zone := s.hostedZone(t, "example.com")
-	s.delegate(zone, "dev.example.com", "ns.elsewhere.test.")
+	zone := s.hostedZone("example.com")
+	s.createRecord(zone, "NS", "dev.example.com", "ns.elsewhere.test.")
+	account := s.inventory()
 	up := func(domain string, args ...string) result {
 		t.Helper()
 		return s.run(append(append([]string{"up", "--local", "--no-database", "--domain", domain}, args...), imageless()...)...)
@@ -115,27 +73,27 @@ func TestADomainThatTheZoneDelegatesIsRefused(t *testing.T) {
 	for _, domain := range []string{"dev.example.com", "api.dev.example.com", "a.b.dev.example.com"} {
 		up(domain).says(t, 1, "domain "+domain+": dev.example.com is delegated to ns.elsewhere.test, whose zone is not in this account", "take the NS record dev.example.com out of hosted zone "+zone)
 	}
-	if made := s.made(t); len(made) > 0 {
-		t.Errorf("something was made all the same: %v", made)
+	if diff := cmp.Diff(account, s.inventory()); diff != "" {
+		t.Errorf("something was made all the same (-before +after):\n%s", diff)
 	}
 
 	// A delegation that comes after a run that failed.
 	h.faults(map[string]any{"certificatesFail": true})
 	up("api.example.com").says(t, 1, "FAILED CAA_ERROR")
 	h.faults(map[string]any{})
-	s.delegate(zone, "api.example.com", "ns.elsewhere.test.")
+	s.createRecord(zone, "NS", "api.example.com", "ns.elsewhere.test.")
 	up("api.example.com").says(t, 1, "domain api.example.com: api.example.com is delegated to ns.elsewhere.test, whose zone is not in this account")
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
 
 	// Nothing in this account tells that the world does not ask this zone.
-	child, servers := s.anotherZone(t, "app.example.com", "2")
+	child, servers := s.createZone("app.example.com")
 	const waiting = "waiting for ACM to see the record "
 	up("api.app.example.com", "--timeout", "30s").says(t, 1, waiting, ".api.app.example.com. in hosted zone app.example.com ("+child+"), which the world asks if 'dig NS app.example.com' prints "+strings.Join(servers, ", "))
-	s.delegate(zone, "app.example.com", servers[0])
+	s.createRecord(zone, "NS", "app.example.com", servers[0])
 	up("api.app.example.com").says(t, 0)
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-	s.noRecords(t, child)
+	s.noRecords(child)
 }
 
 // TestADomainThatNeverServedIsChanged has ACM refuse the certificate of a first domain, in a new
@@ -148,7 +106,7 @@ func TestADomainThatNeverServedIsChanged(t *testing.T) {
 	}
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	zone := s.hostedZone(t, "example.com")
+	zone := s.hostedZone("example.com")
 	up := func(args ...string) result {
 		t.Helper()
 		return s.run(append(append([]string{"up", "--local", "--no-database"}, args...), imageless()...)...)
@@ -164,23 +122,22 @@ func TestADomainThatNeverServedIsChanged(t *testing.T) {
 		h.faults(map[string]any{"certificatesFail": true})
 		up("--domain", "mistyped.example.com").says(t, 1, "FAILED CAA_ERROR")
 		h.faults(map[string]any{})
-		if r := s.records(t, zone); r["A"] != "" {
+		if r := s.records(zone); r["A"] != "" {
 			t.Errorf("a domain without a certificate has the record %v", r)
 		}
 		if !before {
 			s.run("up", "--local", "--domain", "").says(t, 1, `this stack is to serve HTTPS as "mistyped.example.com"`)
 		}
 		up("--domain", "api.example.com").says(t, 0)
-		if r := s.records(t, zone); r["A"] != "api.example.com." {
+		if r := s.records(zone); r["A"] != "api.example.com." {
 			t.Errorf("the zone has %v", r)
 		}
 		s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 		up("--domain", "www.example.com").says(t, 1, `this stack serves HTTPS as "api.example.com", which can't be changed or removed`)
 		if before { // as versions of bookctl did that made the record before the certificate was issued
-			var alias []string
-			decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone, "--query", "ResourceRecordSets[?Type=='A'].AliasTarget.[DNSName, HostedZoneId][]"), &alias)
-			s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-				`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"mistyped.example.com","Type":"A","AliasTarget":{"HostedZoneId":"`+alias[1]+`","DNSName":"`+alias[0]+`","EvaluateTargetHealth":false}}}]}`)
+			alias := s.record(zone, "A", "api.example.com.")
+			alias.Name = aws.String("mistyped.example.com")
+			s.changeRecord(zone, dns.ChangeActionCreate, alias)
 		}
 		destroyed()
 	}
@@ -195,9 +152,9 @@ func TestASecondZoneOfTheNameIsNoObstacle(t *testing.T) {
 	}
 	s := newShell(t)
 	s.must("local", "start")
-	first, servers := s.anotherZone(t, "example.com", "1")
+	first, servers := s.createZone("example.com")
 	s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)
-	twin, others := s.anotherZone(t, "example.com", "2")
+	twin, others := s.createZone("example.com")
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 	s.run("plan", "--local").shows(t, 0)
 	refused := s.run(append([]string{"up", "--local", "--stack", "other", "--no-database", "--domain", "www.example.com"}, imageless()...)...)
@@ -207,19 +164,19 @@ func TestASecondZoneOfTheNameIsNoObstacle(t *testing.T) {
 	}
 
 	// The record is repaired in the zone that the certificate was proved in.
-	s.deleteRecord(t, first, "A", "api.example.com.")
+	s.deleteRecord(first, "A", "api.example.com.")
 	s.run("up", "--local", "--wait=false").says(t, 0, "1 created")
-	if r := s.records(t, first); r["A"] != "api.example.com." {
+	if r := s.records(first); r["A"] != "api.example.com." {
 		t.Errorf("the zone has %v", r)
 	}
 	// Somebody has moved everything.
-	var sets string
-	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", first, "--query", "to_string(ResourceRecordSets[?Type=='A' || Type=='CNAME'].{Action: 'CREATE', ResourceRecordSet: @})"), &sets)
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", twin, "--change-batch", `{"Changes":`+sets+`}`)
+	for kind, name := range s.records(first) {
+		s.changeRecord(twin, dns.ChangeActionCreate, s.record(first, kind, name))
+	}
 	s.run("up", "--local", "--wait=false").says(t, 0, "0 changed")
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
 	for _, zone := range []string{first, twin} {
-		if r := s.records(t, zone); len(r) > 0 {
+		if r := s.records(zone); len(r) > 0 {
 			t.Errorf("destroy leaves %v in zone %s", r, zone)
 		}
 	}

@@ -4,44 +4,26 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"regexp"
-	"strconv"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	acmtypes "github.com/aws/aws-sdk-go-v2/service/acm/types"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/route53"
+	dns "github.com/aws/aws-sdk-go-v2/service/route53/types"
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
-
-// hostedZone creates a public hosted zone, and returns its id.
-func (s *shell) hostedZone(t *testing.T, name string) string {
-	t.Helper()
-	var made struct{ HostedZone struct{ ID string } }
-	decode(t, s.aws("route53", "create-hosted-zone", "--name", name, "--caller-reference", "1"), &made)
-	return strings.TrimPrefix(made.HostedZone.ID, "/hostedzone/")
-}
-
-// records are the zone's, but for those that every zone has.
-func (s *shell) records(t *testing.T, zone string) map[string]string {
-	t.Helper()
-	var out struct {
-		ResourceRecordSets []struct {
-			Name, Type  string
-			AliasTarget struct{ DNSName string }
-		}
-	}
-	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone), &out)
-	all := map[string]string{}
-	for _, r := range out.ResourceRecordSets {
-		if r.Type != "NS" && r.Type != "SOA" {
-			all[r.Type] = r.Name
-		}
-	}
-	return all
-}
 
 // trusting is a client that trusts the local cloud's authority, follows no
 // redirect, and finds every name on this machine.
@@ -68,33 +50,6 @@ func (s *shell) trusting(t *testing.T, limits *tls.Config) *http.Client {
 	}
 }
 
-// proveDomain makes the record that ACM asks for, so that a certificate is issued, and
-// returns its name.
-func (s *shell) proveDomain(t *testing.T, zone, certificate string) string {
-	t.Helper()
-	var detail struct {
-		Certificate struct {
-			DomainValidationOptions []struct {
-				ResourceRecord struct{ Name, Type, Value string }
-			}
-		}
-	}
-	decode(t, s.aws("acm", "describe-certificate", "--certificate-arn", certificate), &detail)
-	proof := detail.Certificate.DomainValidationOptions[0].ResourceRecord
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"`+proof.Name+`","Type":"`+proof.Type+`","TTL":60,"ResourceRecords":[{"Value":"`+proof.Value+`"}]}}]}`)
-	return proof.Name
-}
-
-// deleteRecord takes a record out of the zone.
-func (s *shell) deleteRecord(t *testing.T, zone, kind, name string) {
-	t.Helper()
-	var sets struct{ ResourceRecordSets []json.RawMessage }
-	decode(t, s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone, "--start-record-name", name, "--start-record-type", kind, "--max-items", "1"), &sets)
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-		`{"Changes":[{"Action":"DELETE","ResourceRecordSet":`+string(sets.ResourceRecordSets[0])+`}]}`)
-}
-
 // TestACertificateThatIsThereServesHTTPS brings a certificate of the user's own,
 // which the stack uses and leaves alone.
 func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
@@ -102,19 +57,16 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	s := newShell(t)
 	s.must("local", "start")
 	const domain = "books.example.org"
-	zone := s.hostedZone(t, "example.org")
-	var requested struct{ CertificateArn string }
-	decode(t, s.aws("acm", "request-certificate", "--domain-name", domain, "--validation-method", "DNS"), &requested)
-	arn := requested.CertificateArn
+	zone := s.hostedZone("example.org")
+	arn := s.requestCertificate(domain)
 
 	if r := s.run("up", "--local", "--certificate", arn); r.code == 0 {
 		t.Errorf("a certificate that is not issued is taken: %s%s", r.out, r.err)
 	}
-	proof := s.proveDomain(t, zone, arn)
+	proof := s.proveDomain(zone, arn)
 
 	at := s.up("--certificate", arn)
 	u, err := url.Parse(at)
@@ -134,11 +86,11 @@ func TestACertificateThatIsThereServesHTTPS(t *testing.T) {
 		t.Errorf("a second up without flags writes: %s%s", r.out, r.err)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
-	if r := s.records(t, zone); len(r) != 1 || r["CNAME"] != proof {
+	if r := s.records(zone); len(r) != 1 || r["CNAME"] != proof {
 		t.Errorf("the user's zone has %v after destroy", r)
 	}
-	if out := s.aws("acm", "list-certificates"); !strings.Contains(out, arn) {
-		t.Errorf("destroy took the user's certificate: %s", out)
+	if left := s.certificates(); len(left) != 1 || *left[0].CertificateArn != arn {
+		t.Errorf("destroy took the user's certificate: %+v", left)
 	}
 }
 
@@ -153,7 +105,7 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if r := s.run("up", "--local", "--domain", domain); r.code == 0 || !strings.Contains(r.err, "no public hosted zone") {
 		t.Fatalf("without a hosted zone: exit code %d\n%s", r.code, r.err)
 	}
-	zone := s.hostedZone(t, "example.com")
+	zone := s.hostedZone("example.com")
 
 	at := s.up("--domain", domain)
 	u, err := url.Parse(at)
@@ -177,31 +129,19 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 	if _, err := get(client(&tls.Config{MaxVersion: tls.VersionTLS11}), at+"/books"); err == nil { //nolint:bodyclose // get does; it must be refused
 		t.Error("TLS 1.1 is spoken")
 	}
-	var listeners struct {
-		Listeners []struct {
-			Port      int
-			Protocol  string
-			SslPolicy string
-		}
-	}
-	var balancers struct {
-		LoadBalancers []struct{ LoadBalancerArn string }
-	}
-	decode(t, s.aws("elbv2", "describe-load-balancers"), &balancers)
-	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancers.LoadBalancers[0].LoadBalancerArn), &listeners)
 	plain := ""
-	for _, l := range listeners.Listeners {
-		if l.Protocol == "HTTP" {
-			plain = "http://" + net.JoinHostPort(domain, strconv.Itoa(l.Port)) + "/books?author=x"
-		} else if l.SslPolicy != "ELBSecurityPolicy-TLS13-1-2-2021-06" {
-			t.Errorf("the TLS policy is %q", l.SslPolicy)
+	for _, l := range s.listeners() {
+		if l.Protocol == elbtypes.ProtocolEnumHttp {
+			plain = fmt.Sprintf("http://%s:%d/books?author=x", domain, *l.Port)
+		} else if *l.SslPolicy != "ELBSecurityPolicy-TLS13-1-2-2021-06" {
+			t.Errorf("the TLS policy is %q", *l.SslPolicy)
 		}
 	}
 	resp, err = get(client(&tls.Config{MinVersion: tls.VersionTLS12}), plain) //nolint:bodyclose // get does
 	if err != nil || resp.StatusCode != http.StatusMovedPermanently || resp.Header.Get("Location") != at+"/books?author=x" {
 		t.Errorf("GET %s: %+v %v", plain, resp, err)
 	}
-	if r := s.records(t, zone); r["A"] != domain+"." || !strings.HasPrefix(r["CNAME"], "_") {
+	if r := s.records(zone); r["A"] != domain+"." || !strings.HasPrefix(r["CNAME"], "_") {
 		t.Errorf("the zone has %v", r)
 	}
 	asked := regexp.MustCompile(`(?m)^\S+ aws ACM \S+`)
@@ -212,8 +152,9 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("the certificate is not looked at:\n%s", alone.err)
 	}
 	// Certificates of others are not looked at, however many there are.
-	for _, name := range []string{"a", "b", "c"} {
-		s.aws("acm", "request-certificate", "--domain-name", name+".example.com", "--validation-method", "DNS")
+	others := []string{"a.example.com", "b.example.com", "c.example.com"}
+	for _, name := range others {
+		s.requestCertificate(name)
 	}
 	among := s.run("up", "--local", "--verbose")
 	if got := len(asked.FindAllString(among.err, -1)); got != count {
@@ -223,9 +164,13 @@ func TestADomainIsServedByHTTPSAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("another domain: exit code %d\n%s", r.code, r.err)
 	}
 	s.must("destroy", "--local", "--yes", "--purge-snapshots")
-	s.noRecords(t, zone)
-	if out := s.aws("acm", "list-certificates"); strings.Contains(out, domain) || strings.Count(out, `"CertificateArn"`) != 3 {
-		t.Errorf("destroy leaves %s", out)
+	s.noRecords(zone)
+	var left []string
+	for _, c := range s.certificates() {
+		left = append(left, *c.DomainName)
+	}
+	if slices.Sort(left); !slices.Equal(left, others) {
+		t.Errorf("destroy leaves the certificates of %v", left)
 	}
 }
 
@@ -238,7 +183,7 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 	}
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	zone := s.hostedZone(t, "example.com")
+	zone := s.hostedZone("example.com")
 	app := newVersioned(t)
 	app.is(t, "v1", "")
 	at := s.up("--no-database", "--source", app.dir, "--domain", "api.example.com")
@@ -253,17 +198,17 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 			t.Errorf("GET %s: %s", at, resp.Status)
 		}
 	}
-	proof := s.records(t, zone)["CNAME"]
+	proof := s.records(zone)["CNAME"]
 	unproved := func() {
 		t.Helper()
-		s.deleteRecord(t, zone, "CNAME", proof)
+		s.deleteRecord(zone, "CNAME", proof)
 		s.run("plan", "--local").shows(t, 2, "validation-record: (none) → "+proof)
 	}
 	unproved()
 	h.faults(map[string]any{"certificateSeconds": 3600}) // of which ACM takes all to renew
 	s.run("status", "--local").shows(t, 3, "the certificate of api.example.com: ACM has not renewed it: PENDING_VALIDATION, and it expires on ")
 	s.must("up", "--local")
-	if r := s.records(t, zone); r["CNAME"] != proof {
+	if r := s.records(zone); r["CNAME"] != proof {
 		t.Errorf("up leaves %v in the zone", r)
 	}
 	s.run("plan", "--local").shows(t, 0)
@@ -273,7 +218,7 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 
 	unproved()
 	h.faults(map[string]any{"certificateSeconds": 0.1})
-	until(t, "the certificate has expired", func() bool { return strings.Contains(s.aws("acm", "list-certificates"), "EXPIRED") })
+	until(t, "the certificate has expired", func() bool { return len(s.certificates(acmtypes.CertificateStatusExpired)) > 0 })
 	h.faults(map[string]any{})
 	s.run("plan", "--local").shows(t, 2, "is EXPIRED", "a new certificate")
 	s.run("status", "--local").shows(t, 3, "certificate is missing: ", "is EXPIRED")
@@ -281,13 +226,12 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 	var failed [2]string
 	for i := range failed {
 		s.run("up", "--local").says(t, 1, "FAILED CAA_ERROR", "remove the cause")
-		var arns []string
-		decode(t, s.aws("acm", "list-certificates", "--query", "CertificateSummaryList[?Status=='FAILED'].CertificateArn"), &arns)
-		if len(arns) != 1 {
-			t.Fatalf("up %d leaves the failed certificates %v", i+1, arns)
+		now := s.certificates(acmtypes.CertificateStatusFailed)
+		if len(now) != 1 {
+			t.Fatalf("up %d leaves the failed certificates %+v", i+1, now)
 		}
-		failed[i] = arns[0]
-		s.run("plan", "--local").shows(t, 2, "is EXPIRED", arns[0]+" is FAILED CAA_ERROR")
+		failed[i] = *now[0].CertificateArn
+		s.run("plan", "--local").shows(t, 2, "is EXPIRED", failed[i]+" is FAILED CAA_ERROR")
 	}
 	if failed[0] == failed[1] {
 		t.Errorf("up does not request another certificate than %s", failed[0])
@@ -297,13 +241,12 @@ func TestACertificateIsRenewedOrReplaced(t *testing.T) {
 	serves()
 	s.run("plan", "--local").shows(t, 0)
 	s.run("up", "--local").says(t, 0, "0 changed")
-	var used []string
-	decode(t, s.aws("acm", "list-certificates", "--query", "CertificateSummaryList[?InUse].Status"), &used)
-	if strings.Join(used, " ") != "ISSUED" {
-		t.Errorf("the listener has certificates that are %v", used)
+	used := slices.DeleteFunc(s.certificates(), func(c acmtypes.CertificateSummary) bool { return !aws.ToBool(c.InUse) })
+	if len(used) != 1 || used[0].Status != acmtypes.CertificateStatusIssued {
+		t.Errorf("the listener has the certificates %+v", used)
 	}
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-	s.noRecords(t, zone)
+	s.noRecords(zone)
 }
 
 // TestADestroyThatKnowsNoDomainLeavesNothingOfIt ends a destroy when nothing is left but the
@@ -316,7 +259,7 @@ func TestADestroyThatKnowsNoDomainLeavesNothingOfIt(t *testing.T) {
 	}
 	s := newShell(t)
 	h := s.byHand(t, nil)
-	zone := s.hostedZone(t, "example.com")
+	zone := s.hostedZone("example.com")
 	up := func(domain string) result {
 		t.Helper()
 		return s.run(append([]string{"up", "--local", "--no-database", "--domain", domain}, imageless()...)...)
@@ -335,7 +278,7 @@ func TestADestroyThatKnowsNoDomainLeavesNothingOfIt(t *testing.T) {
 	h.faults(map[string]any{"deny": []string{"elasticloadbalancing:CreateLoadBalancer"}})
 	for _, domain := range []string{"api.example.com", "www.example.com"} {
 		up(domain).says(t, 4, "elasticloadbalancing:CreateLoadBalancer")
-		if r := s.records(t, zone); !strings.HasSuffix(r["CNAME"], domain+".") {
+		if r := s.records(zone); !strings.HasSuffix(r["CNAME"], domain+".") {
 			t.Errorf("after a failed up for %s the zone has %v", domain, r)
 		}
 	}
@@ -344,10 +287,10 @@ func TestADestroyThatKnowsNoDomainLeavesNothingOfIt(t *testing.T) {
 
 	// Without the zone, its records are gone, too.
 	up("api.example.com").says(t, 0)
-	for kind, name := range s.records(t, zone) {
-		s.deleteRecord(t, zone, kind, name)
+	for kind, name := range s.records(zone) {
+		s.deleteRecord(zone, kind, name)
 	}
-	s.aws("route53", "delete-hosted-zone", "--id", zone)
+	h.must(ok(route53.NewFromConfig(h.Config).DeleteHostedZone(t.Context(), &route53.DeleteHostedZoneInput{Id: &zone})))
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
 }
 
@@ -358,32 +301,26 @@ func TestARecordOfTheDomainThatLeadsElsewhereIsLeftAlone(t *testing.T) {
 	}
 	s := newShell(t)
 	s.must("local", "start")
-	zone := s.hostedZone(t, "example.com")
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-		`{"Changes":[{"Action":"CREATE","ResourceRecordSet":{"Name":"api.example.com","Type":"A","TTL":60,"ResourceRecords":[{"Value":"192.0.2.1"}]}}]}`)
-	before := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone)
+	zone := s.hostedZone("example.com")
+	s.createRecord(zone, "A", "api.example.com", "192.0.2.1")
+	before := s.recordSets(zone)
+	account := append(s.inventory(), "parameter /bookctl/book/lock/first") // which a refused run leaves
+	slices.Sort(account)
 	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "is not managed by this stack") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
-	if after := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone); after != before {
-		t.Errorf("the zone was changed from\n%s\nto\n%s", before, after)
+	if diff := cmp.Diff(before, s.recordSets(zone), cmpopts.IgnoreUnexported(dns.ResourceRecordSet{}, dns.ResourceRecord{})); diff != "" {
+		t.Errorf("the zone was changed (-before +after):\n%s", diff)
 	}
 	// One that leads to a load balancer of that name may be another account's.
-	s.deleteRecord(t, zone, "A", "api.example.com.")
+	s.deleteRecord(zone, "A", "api.example.com.")
 	s.leadToFormer(zone, "api.example.com")
 	if r := s.run("up", "--local", "--domain", "api.example.com"); r.code == 0 || !strings.Contains(r.err, "is not managed by this stack") {
 		t.Errorf("exit code %d\n%s", r.code, r.err)
 	}
-	if out := s.aws("ec2", "describe-vpcs", "--filters", "Name=tag:bookctl:stack,Values=book"); strings.Contains(out, "vpc-") {
-		t.Error("something was made all the same")
+	if diff := cmp.Diff(account, s.inventory()); diff != "" {
+		t.Errorf("something was made all the same (-before +after):\n%s", diff)
 	}
-}
-
-// leadToFormer has a domain lead to a load balancer as AWS would have called one of the
-// stack's: those of the local cloud are all localhost.
-func (s *shell) leadToFormer(zone, domain string) {
-	s.aws("route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch",
-		`{"Changes":[{"Action":"UPSERT","ResourceRecordSet":{"Name":"`+domain+`","Type":"A","AliasTarget":{"HostedZoneId":"Z35SXDOTRQ7X7K","DNSName":"dualstack.book-lb-1234567890.us-east-1.elb.amazonaws.com","EvaluateTargetHealth":false}}}]}`)
 }
 
 // TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn has the domain lead to a load balancer
@@ -396,7 +333,7 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	}
 	s := newShell(t)
 	s.must("local", "start")
-	zone := s.hostedZone(t, "example.com")
+	zone := s.hostedZone("example.com")
 	up := func() {
 		t.Helper()
 		s.run(append([]string{"up", "--local", "--no-database", "--domain", "api.example.com"}, imageless()...)...).says(t, 0)
@@ -404,17 +341,19 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	up()
 	unbalanced := func() {
 		t.Helper()
-		var arns []string
-		decode(t, s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn"), &arns)
-		s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn", arns[0])
+		s.deleteBalancer()
 		s.leadToFormer(zone, "api.example.com")
+	}
+	leadsTo := func(want string) {
+		t.Helper()
+		if got := *s.record(zone, "A", "api.example.com.").AliasTarget.DNSName; got != want+"." {
+			t.Fatalf("the domain leads to %s, and not to %s", got, want)
+		}
 	}
 	elsewhere := func() {
 		t.Helper()
-		if out := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone); !strings.Contains(out, "book-lb-1234567890") {
-			t.Fatalf("the domain was taken from the other account: %s", out)
-		}
-		s.deleteRecord(t, zone, "A", "api.example.com.")
+		leadsTo(formerBalancer) // it was not taken from the other account
+		s.deleteRecord(zone, "A", "api.example.com.")
 	}
 	// While the stack's own is there, that is the load balancer of another account's stack,
 	// which took the domain over: production.
@@ -426,9 +365,9 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	elsewhere()
 	up()
 	unbalanced()
-	var services []string
-	decode(t, s.aws("ecs", "list-services", "--cluster", "book-cluster", "--query", "serviceArns"), &services)
-	s.aws("ecs", "delete-service", "--cluster", "book-cluster", "--force", "--service", services[0]) // as a destroy does first
+	done[*ecs.DeleteServiceOutput](t)(ecs.NewFromConfig(s.config()).DeleteService(t.Context(), &ecs.DeleteServiceInput{
+		Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), Force: aws.Bool(true), // as a destroy does first
+	}))
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
 	elsewhere()
 	up()
@@ -436,29 +375,19 @@ func TestTheRecordOfALoadBalancerThatIsGoneIsTheStacksOwn(t *testing.T) {
 	unbalanced()
 	s.run("plan", "--local").shows(t, 2, "alias: book-lb-1234567890.us-east-1.elb.amazonaws.com. → the new load balancer")
 	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 0)
-	if out := s.aws("route53", "list-resource-record-sets", "--hosted-zone-id", zone); !strings.Contains(out, `"DNSName": "localhost."`) {
-		t.Errorf("the domain leads elsewhere: %s", out)
-	}
+	leadsTo("localhost")
 	s.run("plan", "--local").shows(t, 0)
 	unbalanced()
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-	s.noRecords(t, zone)
+	s.noRecords(zone)
 }
 
 // destroyed destroys the stack, after which no record is in the zone and no certificate exists.
 func (s *shell) destroyed(t *testing.T, zone string) {
 	t.Helper()
 	s.run("destroy", "--local", "--yes").says(t, 0, " 0 left")
-	s.noRecords(t, zone)
-	if out := s.aws("acm", "list-certificates"); strings.Contains(out, "CertificateArn") {
-		t.Errorf("destroy leaves %s", out)
-	}
-}
-
-// noRecords fails if a record is in the zone, but for those that every zone has.
-func (s *shell) noRecords(t *testing.T, zone string) {
-	t.Helper()
-	if r := s.records(t, zone); len(r) > 0 {
-		t.Errorf("destroy leaves %v in the zone", r)
+	s.noRecords(zone)
+	if left := s.certificates(); len(left) > 0 {
+		t.Errorf("destroy leaves the certificates %+v", left)
 	}
 }
