@@ -9,6 +9,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	scaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/google/go-cmp/cmp"
@@ -134,7 +135,7 @@ func TestTasksWhoseLogGroupWasDeletedAreSilent(t *testing.T) {
 	}
 	call(t, "GET", url+"/say?first", "")
 	until(t, "the task has a log", func() bool { return said("first") })
-	s.aws("logs", "delete-log-group", "--log-group-name", "/bookctl/book")
+	done[*cloudwatchlogs.DeleteLogGroupOutput](t)(cloudwatchlogs.NewFromConfig(s.config()).DeleteLogGroup(t.Context(), &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: aws.String("/bookctl/book")}))
 	s.run("up", "--local").says(t, 0, "note: the log group was deleted and is new, and the tasks that run write nothing into it: 'bookctl restart --local' replaces them")
 	call(t, "GET", url+"/say?second", "")
 	if r := s.run("up", "--local"); r.code != 0 || strings.Contains(r.err, "log group") {

@@ -6,6 +6,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
@@ -19,17 +23,13 @@ func TestSecretsAreLookedForBeforeAnythingIsCreated(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	s.must("local", "start")
-	create := func(name, value string) string {
-		t.Helper()
-		var made struct{ ARN string }
-		decode(t, s.aws("secretsmanager", "create-secret", "--name", name, "--secret-string", value), &made)
-		return made.ARN
-	}
 	partial := func(arn string) string { return arn[:len(arn)-len("-AbCdEf")] }
 	const prefix = "arn:aws:secretsmanager:us-east-1:000000000000:secret:"
-	key, old := create("team/api-secret", `{"key":"of the team"}`), create("old", "{}")
-	managed := create("rds!db-0a1b2c3d", `{"username":"clerk","password":"hidden"}`)
-	s.aws("ssm", "put-parameter", "--name", "/team/level", "--value", "debug", "--type", "String")
+	key, old := s.createSecret("team/api-secret", `{"key":"of the team"}`), s.createSecret("old", "{}")
+	managed := s.createSecret("rds!db-0a1b2c3d", `{"username":"clerk","password":"hidden"}`)
+	done[*ssm.PutParameterOutput](t)(ssm.NewFromConfig(s.config()).PutParameter(t.Context(), &ssm.PutParameterInput{
+		Name: aws.String("/team/level"), Value: aws.String("debug"), Type: ssmtypes.ParameterTypeString,
+	}))
 	const parameters = "arn:aws:ssm:us-east-1:000000000000:parameter"
 	image := anyImage(t, func(*v1.ConfigFile) {})
 
@@ -57,7 +57,7 @@ func TestSecretsAreLookedForBeforeAnythingIsCreated(t *testing.T) {
 	if diff := cmp.Diff(before, s.inventory()); diff != "" {
 		t.Errorf("what was refused has changed something (-before +after):\n%s", diff)
 	}
-	s.aws("secretsmanager", "delete-secret", "--secret-id", old, "--recovery-window-in-days", "7")
+	done[*secretsmanager.DeleteSecretOutput](t)(secretsmanager.NewFromConfig(s.config()).DeleteSecret(t.Context(), &secretsmanager.DeleteSecretInput{SecretId: &old, RecoveryWindowInDays: aws.Int64(7)}))
 	s.run("up", "--local", "--image", image, "--health-path", "/up", "--secret", "A="+old).says(t, 1, "secret "+old+" (of A) is scheduled for deletion, and can't be read")
 	const other = "arn:aws:secretsmanager:us-east-1:111122223333:secret:theirs-AbCdEf"
 	s.run("plan", "--local", "--image", image, "--health-path", "/up", "--secret", "A="+other).says(t, 2,

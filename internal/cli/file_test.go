@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/iam"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/bookctl/bookctl/internal/provision"
@@ -129,12 +131,10 @@ func TestAFileIsDeployedAndReadBack(t *testing.T) {
 	t.Parallel()
 	s := newShell(t)
 	s.must("local", "start")
-	var (
-		boundary struct{ Policy struct{ Arn string } }
-		made     struct{ ARN string }
-	)
-	decode(t, s.aws("iam", "create-policy", "--policy-name", "limits", "--policy-document", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`), &boundary)
-	decode(t, s.aws("secretsmanager", "create-secret", "--name", "team/key", "--secret-string", `{"key":"hidden-of-json"}`), &made)
+	boundary := done[*iam.CreatePolicyOutput](t)(iam.NewFromConfig(s.config()).CreatePolicy(t.Context(), &iam.CreatePolicyInput{
+		PolicyName: aws.String("limits"), PolicyDocument: aws.String(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`),
+	})).Policy
+	secret := s.createSecret("team/key", `{"key":"hidden-of-json"}`)
 	module := shop(t, "hello")
 	port := strconv.Itoa(int(openPort(t)))
 	text := `# yaml-language-server: $schema=https://raw.githubusercontent.com/bookctl/bookctl/main/docs/bookctl.schema.json
@@ -180,13 +180,13 @@ exec: true
 alarm-email: ops@example.com
 deploy: canary:10%/5m:10m
 task-policies: arn:aws:iam::aws:policy/AmazonS3ReadOnlyAccess
-permissions-boundary: ` + boundary.Policy.Arn + `
+permissions-boundary: ` + *boundary.Arn + `
 env:
   LEVEL: debug
   NUMBER: "5"
   TEXT: two words
 secret:
-  API: ` + made.ARN + `:key
+  API: ` + secret + `:key
 `
 	// What is not in it is in TestEachSettingIsWrittenAsItWasRead alone.
 	elsewhere := map[string]string{

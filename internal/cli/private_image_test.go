@@ -54,7 +54,6 @@ func TestAPrivateImageIsPulledByARegistrySecret(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	const user, password = "puller", "a word that nobody may see"
 	tagged, pinned := privateImage(t, user, password)
@@ -78,13 +77,9 @@ func TestAPrivateImageIsPulledByARegistrySecret(t *testing.T) {
 		t.Errorf("what was refused has changed something (-before +after):\n%s", diff)
 	}
 
-	file := filepath.Join(t.TempDir(), "secret.json")
-	if err := os.WriteFile(file, fmt.Appendf(nil, `{"username":%q,"password":%q}`, user, password), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	var made struct{ ARN string }
-	decode(t, s.aws("secretsmanager", "create-secret", "--name", "registry", "--secret-string", "file://"+file), &made)
-	url := s.up("--image", tagged, "--registry-secret", made.ARN)
+	value := fmt.Sprintf(`{"username":%q,"password":%q}`, user, password)
+	made, other := s.createSecret("registry", value), s.createSecret("another", value)
+	url := s.up("--image", tagged, "--registry-secret", made)
 	if code, body := call(t, http.MethodGet, url+"/books", ""); code != http.StatusOK {
 		t.Errorf("it answers %d %s", code, body)
 	}
@@ -92,16 +87,14 @@ func TestAPrivateImageIsPulledByARegistrySecret(t *testing.T) {
 	if r := s.run("plan", "--local"); r.code != 0 {
 		t.Errorf("plan after that: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
-	var other struct{ ARN string }
-	decode(t, s.aws("secretsmanager", "create-secret", "--name", "another", "--secret-string", "file://"+file), &other)
-	r := s.run("plan", "--local", "--registry-secret", other.ARN)
-	if r.code != 2 || !strings.Contains(r.out, "registry-secret: "+made.ARN+" → "+other.ARN) {
+	r := s.run("plan", "--local", "--registry-secret", other)
+	if r.code != 2 || !strings.Contains(r.out, "registry-secret: "+made+" → "+other) {
 		t.Errorf("plan of another secret: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	s.run("plan", "--local", "--registry-secret", "none").says(t, 1, "can be read with this machine's login")
 	// The login goes to its own registry alone.
 	r = s.run("plan", "--local", "--image", readyImage(t))
-	if r.code != 2 || !strings.Contains(r.out, "registry-secret: "+made.ARN+" → (none)") {
+	if r.code != 2 || !strings.Contains(r.out, "registry-secret: "+made+" → (none)") {
 		t.Errorf("plan of an image from elsewhere: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 	s.searchFor(t, password, 5)

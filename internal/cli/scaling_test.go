@@ -9,6 +9,7 @@ import (
 	autoscaling "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling"
 	scalingtypes "github.com/aws/aws-sdk-go-v2/service/applicationautoscaling/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	ecstypes "github.com/aws/aws-sdk-go-v2/service/ecs/types"
 )
 
 // TestTheFirstScalingOfAnAccountWaitsForItsRole, which this run makes, and which Application
@@ -33,26 +34,18 @@ func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	s := newShell(t)
 	s.must("local", "start", "--scale", "0.2") // five looks a second
 	url := s.up("--min", "1", "--max", "3")
-	tasks := func() (desired, running int) {
-		var out struct {
-			Services []struct{ DesiredCount, RunningCount int }
-		}
-		decode(t, s.aws("ecs", "describe-services", "--cluster", "book-cluster", "--services", "book-service"), &out)
-		return out.Services[0].DesiredCount, out.Services[0].RunningCount
-	}
-	reaches := func(want int) {
+	reaches := func(want int32) {
 		t.Helper()
-		desired, running := 0, 0
+		var now ecstypes.Service
 		for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(200 * time.Millisecond) {
-			if desired, running = tasks(); desired == want && running == want {
+			if now = s.service(); now.DesiredCount == want && now.RunningCount == want {
 				return
 			}
 		}
-		t.Fatalf("%d tasks are wanted and %d run, and not %d", desired, running, want)
+		t.Fatalf("%d tasks are wanted and %d run, and not %d", now.DesiredCount, now.RunningCount, want)
 	}
 	noDrift := func(tasks int) {
 		t.Helper()
@@ -78,8 +71,8 @@ func TestTheLoadScalesTheServiceAndIsNoDrift(t *testing.T) {
 	noDrift(1)
 	// Without bounds the number is the user's again.
 	s.up("--max", "0", "--count", "2")
-	if desired, _ := tasks(); desired != 2 {
-		t.Errorf("after --min 0 --max 0 --count 2 there are %d", desired)
+	if n := s.service().DesiredCount; n != 2 {
+		t.Errorf("after --max 0 --count 2 there are %d", n)
 	}
 }
 
@@ -93,35 +86,24 @@ func TestABoundThatMovesLeavesTheTasksAlone(t *testing.T) {
 	s := newShell(t)
 	h := s.byHand(t, nil)
 	s.up(append(imageless(), "--min", "1", "--max", "6")...)
-	services, scaler, ctx := ecs.NewFromConfig(h.Config), autoscaling.NewFromConfig(h.Config), t.Context()
-	set := func(n int32) {
-		t.Helper()
-		h.must(ok(services.UpdateService(ctx, &ecs.UpdateServiceInput{Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), DesiredCount: &n})))
-	}
-	desired := func() int32 {
-		t.Helper()
-		out, err := services.DescribeServices(ctx, &ecs.DescribeServicesInput{Cluster: aws.String("book-cluster"), Services: []string{"book-service"}})
-		h.must(err)
-		return out.Services[0].DesiredCount
-	}
-	set(5)
+	s.updateService(ecs.UpdateServiceInput{DesiredCount: aws.Int32(5)})
 	s.up(append(imageless(), "--min", "2")...)
-	if n := desired(); n != 5 {
+	if n := s.service().DesiredCount; n != 5 {
 		t.Errorf("with --min 2, five tasks become %d", n)
 	}
 	s.up(append(imageless(), "--max", "4")...)
-	if n := desired(); n != 4 {
+	if n := s.service().DesiredCount; n != 4 {
 		t.Errorf("with --max 4, five tasks become %d", n)
 	}
 	id := aws.String("service/book-cluster/book-service")
-	h.must(ok(scaler.PutScheduledAction(ctx, &autoscaling.PutScheduledActionInput{
+	h.must(ok(autoscaling.NewFromConfig(h.Config).PutScheduledAction(t.Context(), &autoscaling.PutScheduledActionInput{
 		ServiceNamespace: scalingtypes.ServiceNamespaceEcs, ResourceId: id, ScalableDimension: scalingtypes.ScalableDimensionECSServiceDesiredCount,
 		ScheduledActionName: aws.String("morning"), Schedule: aws.String("at(" + time.Now().UTC().Add(time.Second).Format("2006-01-02T15:04:05") + ")"),
 		ScalableTargetAction: &scalingtypes.ScalableTargetAction{MinCapacity: aws.Int32(7), MaxCapacity: aws.Int32(9)},
 	})))
-	until(t, "the schedule has changed the bounds", func() bool { return desired() == 7 })
+	until(t, "the schedule has changed the bounds", func() bool { return s.service().DesiredCount == 7 })
 	s.run(append([]string{"up", "--local"}, imageless()...)...).says(t, 0, "0 changed")
-	if n := desired(); n != 7 {
+	if n := s.service().DesiredCount; n != 7 {
 		t.Errorf("of the seven tasks of the schedule, up leaves %d", n)
 	}
 }

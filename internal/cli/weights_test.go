@@ -2,10 +2,12 @@ package cli_test
 
 import (
 	"encoding/json"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 )
 
 // TestRequestsGoToTheGroupOfTheCurrentRevision has a listener of two target groups changed
@@ -15,7 +17,6 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s, app := newShell(t), newVersioned(t)
 	app.is(t, "v1", "")
@@ -25,20 +26,7 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 		t.Helper()
 		app.answers(t, url, version)
 	}
-	group := func(name string) (balancer, arn string) {
-		var found []string
-		decode(t, s.aws("elbv2", "describe-target-groups", "--names", name, "--query", "TargetGroups[].[LoadBalancerArns[0],TargetGroupArn][]"), &found)
-		return found[0], found[1]
-	}
-	balancer, first := group("book-tasks")
-	_, second := group("book-tasks-b")
-	var listeners []string
-	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", balancer, "--query", "Listeners[].ListenerArn"), &listeners)
-	byHand := func(actions string) {
-		t.Helper()
-		s.aws("elbv2", "modify-listener", "--listener-arn", listeners[0], "--default-actions", actions)
-	}
-	const maintenance = `[{"Type":"fixed-response","FixedResponseConfig":{"StatusCode":"503","ContentType":"text/plain","MessageBody":"back soon"}}]`
+	first, second := s.targetGroup("book-tasks"), s.targetGroup("book-tasks-b")
 	clean := func(version string) {
 		t.Helper()
 		serves(version)
@@ -48,7 +36,9 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	}
 	clean("v1") // in the second group, where ECS put the first release
 
-	byHand(fmt.Sprintf(`[{"Type":"forward","ForwardConfig":{"TargetGroups":[{"TargetGroupArn":%q,"Weight":100},{"TargetGroupArn":%q,"Weight":0}]}}]`, first, second))
+	s.setDefaultAction(types.Action{Type: types.ActionTypeEnumForward, ForwardConfig: &types.ForwardActionConfig{TargetGroups: []types.TargetGroupTuple{
+		{TargetGroupArn: first, Weight: aws.Int32(100)}, {TargetGroupArn: second, Weight: aws.Int32(0)},
+	}}})
 	if code, body := call(t, http.MethodGet, url, ""); code != http.StatusServiceUnavailable {
 		t.Fatalf("%d %q answers for a group without tasks", code, body)
 	}
@@ -57,7 +47,9 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 	clean("v1")
 
 	s.must("pause", "--local", "--yes")
-	byHand(maintenance)
+	s.setDefaultAction(types.Action{Type: types.ActionTypeEnumFixedResponse, FixedResponseConfig: &types.FixedResponseActionConfig{
+		StatusCode: aws.String("503"), ContentType: aws.String("text/plain"), MessageBody: aws.String("back soon"),
+	}})
 	s.must("up", "--local")
 	clean("v1")
 
@@ -83,7 +75,7 @@ func TestRequestsGoToTheGroupOfTheCurrentRevision(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = waiting.Wait() // it was killed
-	byHand(fmt.Sprintf(`[{"Type":"forward","TargetGroupArn":%q}]`, second))
+	s.setDefaultAction(types.Action{Type: types.ActionTypeEnumForward, TargetGroupArn: second})
 	serves("v3")
 	s.run("up", "--local", "--wait=false").shows(t, 0, "default-action stays", "ECS is shifting the requests between the target groups")
 	serves("v3")
