@@ -124,8 +124,9 @@ func TestAlarmsNotifyWhenAStackFails(t *testing.T) {
 		s.mailed("its end", `OK: "bookctl/book/no-healthy-target"`)
 		s.mailed("another", `ALARM: "bookctl/book/server-errors"`, "This is a test by ")
 		s.mailed("a release that did not fail", "Stack book in us-east-1: a release failed at ", "This is a test by ")
-		if out := s.aws("cloudwatch", "describe-alarms", "--query", "MetricAlarms[].AlarmName"); !strings.Contains(out, "bookctl/book/server-errors") {
-			t.Errorf("the AWS CLI sees the alarms %s", out)
+		alarms := done[*cloudwatch.DescribeAlarmsOutput](t)(cloudwatch.NewFromConfig(s.config()).DescribeAlarms(t.Context(), &cloudwatch.DescribeAlarmsInput{})).MetricAlarms
+		if !slices.ContainsFunc(alarms, func(a types.MetricAlarm) bool { return *a.AlarmName == "bookctl/book/server-errors" }) {
+			t.Errorf("CloudWatch has the alarms %+v", alarms)
 		}
 		s.run("alarm", "test", "--local", "fire").says(t, 64, `no alarm "fire"`, "no-healthy-target, server-errors, failed-release")
 		list := s.must("alarm", "list", "--local", "--output", "json")

@@ -18,6 +18,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
@@ -111,7 +112,6 @@ func TestAPortThatAnotherProgramHasIsRefusedWithNothingChanged(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	taken, _ := otherProgram(t, "0")
@@ -142,11 +142,7 @@ func TestAPortThatAnotherProgramHasIsRefusedWithNothingChanged(t *testing.T) {
 
 	// The port goes between two runs: its listener is taken away, and another
 	// program comes.
-	var arns []string
-	balancers := s.aws("elbv2", "describe-load-balancers", "--query", "LoadBalancers[].LoadBalancerArn")
-	decode(t, balancers, &arns)
-	decode(t, s.aws("elbv2", "describe-listeners", "--load-balancer-arn", arns[0], "--query", "Listeners[].ListenerArn"), &arns)
-	s.aws("elbv2", "delete-listener", "--listener-arn", arns[0])
+	done[*elb.DeleteListenerOutput](t)(elb.NewFromConfig(s.config()).DeleteListener(t.Context(), &elb.DeleteListenerInput{ListenerArn: s.listeners()[0].ListenerArn}))
 	_, leave := otherProgram(t, url[strings.LastIndex(url, ":")+1:])
 	before := s.inventory()
 	refused("up", "--wait=false")
@@ -324,7 +320,6 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	// Its log group is new, and so are its tasks, which began before the database.
@@ -380,10 +375,7 @@ func TestReleasesAndPasswordsChangeWithoutAFailedRequest(t *testing.T) {
 	}
 
 	// The revision that tasks still have is read too, for what their roles must allow.
-	until(t, "only the tasks of the release are left", func() bool {
-		return strings.TrimSpace(s.aws("ecs", "describe-services", "--cluster", "book-cluster", "--services", "book-service",
-			"--query", "length(services[0].deployments)")) == "1"
-	})
+	until(t, "only the tasks of the release are left", func() bool { return len(s.service().Deployments) == 1 })
 	t.Run("status makes few calls, all reads", func(t *testing.T) {
 		var info struct{ Endpoint, Region string }
 		decode(t, s.must("local", "status", "--output", "json"), &info)
@@ -423,7 +415,6 @@ func TestWhatIsWatchedIsShownAsItHappens(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	url := s.up()
@@ -471,7 +462,7 @@ func TestWhatIsWatchedIsShownAsItHappens(t *testing.T) {
 		t.Error("what has not happened yet is shown")
 	}
 	call(t, "GET", url+"/books/followed", "")
-	s.aws("ecs", "update-service", "--cluster", "book-cluster", "--service", "book-service", "--desired-count", "2")
+	s.updateService(ecs.UpdateServiceInput{DesiredCount: aws.Int32(2)})
 	until(t, "the logs show the request", logs("/books/followed"))
 	until(t, "the status shows the drift", status("Drift      service: count: 2 → 1"))
 	endLogs()

@@ -42,9 +42,8 @@ func TestAServiceHasItsEnvironmentAndItsDatabase(t *testing.T) {
 		}
 	}
 
-	var made struct{ ARN string }
-	decode(t, s.aws("secretsmanager", "create-secret", "--name", "team/key", "--secret-string", `{"key":"hidden-of-json"}`), &made)
-	at := s.up("--image", image, "--health-path", "/up", "--env", "LEVEL=debug", "--env-file", file, "--secret", "API_KEY="+made.ARN+":key",
+	secret := s.createSecret("team/key", `{"key":"hidden-of-json"}`)
+	at := s.up("--image", image, "--health-path", "/up", "--env", "LEVEL=debug", "--env-file", file, "--secret", "API_KEY="+secret+":key",
 		"--db-name", "orders", "--db-user", "clerk", "--db-env", "endpoint=endpoint,username=username,pw=password")
 	env := func(name string) string {
 		t.Helper()

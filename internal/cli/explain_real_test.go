@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"fmt"
 	"maps"
 	"net/http"
 	"os"
@@ -11,6 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	elbtypes "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/aws-sdk-go-v2/service/rds"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -102,7 +106,6 @@ func underBadReleases(t *testing.T, releases func(s *shell, bad func(name string
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	load := startLoad(t, s.up()+"/books", 2, 20*time.Millisecond) // for minutes
@@ -208,7 +211,6 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	s.must("local", "start")
@@ -234,10 +236,10 @@ func TestWhatStopsANewStackIsExplained(t *testing.T) {
 	s.faults(`{"deny": ["ecs:CreateService"]}`)
 	up("access-denied", 4)
 	s.faults(`{}`)
-	s.aws("ecr", "create-repository", "--repository-name", "other/app")
+	s.createRepository("other/app")
 	up("name-taken", 1, "--stack", "other")
-	for i := range 3 {
-		s.aws("ec2", "create-vpc", "--cidr-block", fmt.Sprintf("10.%d.0.0/16", i+1))
+	for range 3 {
+		done[*ec2.CreateVpcOutput](t)(ec2.NewFromConfig(s.config()).CreateVpc(t.Context(), &ec2.CreateVpcInput{CidrBlock: aws.String("10.1.0.0/16")}))
 	}
 	up("quota", 1, "--stack", "third")
 	s.faults(`{"expireAfter": 12}`)
@@ -255,9 +257,9 @@ func TestFailuresAreExplained(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
+	h := s.byHand(t, nil)
 	s.up(append(imageless(), "--db-storage", "30")...)
 	plan := func(name string, args ...string) {
 		t.Helper()
@@ -266,21 +268,15 @@ func TestFailuresAreExplained(t *testing.T) {
 	}
 	plan("plan-blocked", "--db-storage", "20", "--count", "2")
 	explainedAs(t, "refused", s.run("up", "--local", "--quiet", "--db-storage", "20", "--count", "2"), 1)
-	s.aws("ecr", "create-repository", "--repository-name", "other/app")
+	s.createRepository("other/app")
 	plan("plan-unmanaged", append(imageless()[1:], "--stack", "other")...)
 
-	protect := func(on string) {
-		t.Helper()
-		until(t, "the database can be modified", func() bool {
-			return s.run("local", "aws", "rds", "modify-db-instance", "--db-instance-identifier", "book-database", "--"+on, "--apply-immediately").code == 0
-		})
-	}
-	protect("deletion-protection")
+	h.modify(rds.ModifyDBInstanceInput{DeletionProtection: aws.Bool(true)})
 	explainedAs(t, "protected-by-hand", s.run("destroy", "--local", "--yes", "--quiet"), 1)
-	protect("no-deletion-protection")
-	s.aws("elbv2", "modify-load-balancer-attributes", "--load-balancer-arn",
-		strings.TrimSpace(s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text")),
-		"--attributes", "Key=deletion_protection.enabled,Value=true")
+	h.modify(rds.ModifyDBInstanceInput{DeletionProtection: aws.Bool(false)})
+	h.must(ok(elb.NewFromConfig(h.Config).ModifyLoadBalancerAttributes(t.Context(), &elb.ModifyLoadBalancerAttributesInput{
+		LoadBalancerArn: s.balancer(), Attributes: []elbtypes.LoadBalancerAttribute{{Key: aws.String("deletion_protection.enabled"), Value: aws.String("true")}},
+	})))
 	explainedAs(t, "protected-balancer", s.run("destroy", "--local", "--yes", "--quiet"), 1)
 }
 
@@ -290,13 +286,10 @@ func TestAStoppedDatabaseIsDrift(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	s.up(imageless()...)
-	until(t, "the database can be stopped", func() bool {
-		return s.run("local", "aws", "rds", "stop-db-instance", "--db-instance-identifier", "book-database").code == 0
-	})
+	s.stopDatabase()
 	until(t, "the database is stopped", func() bool { return strings.Contains(s.run("status", "--local").out, "Database   stopped") })
 	r := s.run("status", "--local")
 	for _, want := range []string{": not healthy", "database: state: stopped → running", "'bookctl up --local' repairs it", "  - the database is stopped\n"} {
@@ -319,8 +312,7 @@ func TestAStoppedDatabaseIsDrift(t *testing.T) {
 	}
 
 	// Without the load balancer nothing shows which port its group is to let in.
-	s.aws("elbv2", "delete-load-balancer", "--load-balancer-arn",
-		s.aws("elbv2", "describe-load-balancers", "--names", "book-lb", "--query", "LoadBalancers[0].LoadBalancerArn", "--output", "text"))
+	s.deleteBalancer()
 	if r := s.run("status", "--local"); r.code != 3 || !strings.Contains(r.out, "load-balancer is missing") || strings.Contains(r.out, "sg-load-balancer") {
 		t.Errorf("status without the load balancer: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
@@ -340,13 +332,10 @@ func TestStatusAsksTheServiceForItsDatabase(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	s.up()
-	until(t, "the database can be stopped", func() bool {
-		return s.run("local", "aws", "rds", "stop-db-instance", "--db-instance-identifier", "book-database").code == 0
-	})
+	s.stopDatabase()
 	until(t, "the service says that it can't serve", func() bool {
 		var status struct {
 			Answer struct {

@@ -14,7 +14,6 @@ func TestAPurgeThatFailsListsWhatItDeleted(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	h := s.byHand(t, nil)

@@ -69,7 +69,6 @@ func TestTheDataOfAnotherStackRegionOrAccountIsRestored(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	address := s.up()

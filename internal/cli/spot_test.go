@@ -6,9 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ecs"
 )
 
 // spotStatus is what a status says of the tasks on Fargate Spot.
@@ -65,7 +62,6 @@ func TestSpotTasksAreTakenBackWithoutAFailedRequest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")
 	}
-	needAWS(t)
 	t.Parallel()
 	s := newShell(t)
 	s.must("local", "start")
@@ -114,10 +110,7 @@ func TestSpotTasksAreTakenBackWithoutAFailedRequest(t *testing.T) {
 	if ids, others := s.spotStatus(t).onSpot(); len(ids) != 0 || others != 3 {
 		t.Errorf("without --spot %d tasks run on Spot and %d on demand; want 0 and 3", len(ids), others)
 	}
-	service := done[*ecs.DescribeServicesOutput](t)(ecs.NewFromConfig(s.config()).DescribeServices(t.Context(), &ecs.DescribeServicesInput{
-		Cluster: aws.String("book-cluster"), Services: []string{"book-service"},
-	})).Services[0]
-	if service.LaunchType != "FARGATE" || len(service.CapacityProviderStrategy) > 0 {
+	if service := s.service(); service.LaunchType != "FARGATE" || len(service.CapacityProviderStrategy) > 0 {
 		t.Errorf("the service has the launch type %q, and the strategy %v", service.LaunchType, service.CapacityProviderStrategy)
 	}
 	shows(t, s.run("plan", "--local"), 0)

@@ -51,14 +51,10 @@ func readBook(t *testing.T, url, name string) {
 // groupsOf are the names of the stack's parameter groups.
 func (s *shell) groupsOf(t *testing.T) []string {
 	t.Helper()
-	var out struct {
-		DBParameterGroups []struct{ DBParameterGroupName string }
-	}
-	decode(t, s.aws("rds", "describe-db-parameter-groups"), &out)
 	var names []string
-	for _, g := range out.DBParameterGroups {
-		if !strings.HasPrefix(g.DBParameterGroupName, "default.") {
-			names = append(names, g.DBParameterGroupName)
+	for _, g := range done[*rds.DescribeDBParameterGroupsOutput](t)(rds.NewFromConfig(s.config()).DescribeDBParameterGroups(t.Context(), &rds.DescribeDBParameterGroupsInput{})).DBParameterGroups {
+		if !strings.HasPrefix(*g.DBParameterGroupName, "default.") {
+			names = append(names, *g.DBParameterGroupName)
 		}
 	}
 	return names
