@@ -148,7 +148,7 @@ A local stack needs no tunnel: its database listens on this machine.`,
 
 // keepTunnel keeps a tunnel open until it is interrupted.
 func keepTunnel(ctx context.Context, s streams, g *globals, task string, port int) error {
-	plugin, err := pluginFor(ctx, g)
+	plugin, err := pluginFor(ctx, s, g)
 	if err != nil {
 		return err
 	}

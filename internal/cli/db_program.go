@@ -324,7 +324,7 @@ func withDatabase(ctx context.Context, s streams, g *globals, name, authorities 
 	if err != nil {
 		return err
 	}
-	plugin, err := pluginFor(ctx, g)
+	plugin, err := pluginFor(ctx, s, g)
 	if err != nil {
 		return err
 	}

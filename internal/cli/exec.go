@@ -8,6 +8,7 @@ import (
 	"io"
 	"os/exec"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
 	"github.com/bookctl/bookctl/internal/hint"
@@ -44,7 +45,7 @@ else, so it has no shell. An image from a Dockerfile or from --image may have on
 
 // execInTask runs a command in the task whose id starts with task.
 func execInTask(ctx context.Context, s streams, g *globals, task string, args []string) error {
-	plugin, err := pluginFor(ctx, g)
+	plugin, err := pluginFor(ctx, s, g)
 	if err != nil {
 		return err
 	}
@@ -59,7 +60,7 @@ func execInTask(ctx context.Context, s streams, g *globals, task string, args []
 	if g.local {
 		return runInLocalContainer(ctx, s, session)
 	}
-	return runInTask(ctx, s, plugin, session)
+	return runInTask(ctx, s, g, plugin, t.config.Credentials, session)
 }
 
 func execHint(err error) hint.Message {
@@ -79,9 +80,13 @@ func execHint(err error) hint.Message {
 // is then lost. So, without a terminal, it reads from a pipe that stays open, in which the
 // end of the input is what it is on the terminal that the command has.
 // https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/shellsession/shellsession_unix.go
-func runInTask(ctx context.Context, s streams, plugin string, session provision.Session) error {
+func runInTask(ctx context.Context, s streams, g *globals, plugin string, credentials aws.CredentialsProvider, session provision.Session) error {
 	defer s.interrupts.lend()()
-	cmd := inPlugin(context.WithoutCancel(ctx), plugin, session)
+	cmd, end, err := inPlugin(context.WithoutCancel(ctx), g, plugin, credentials, session)
+	if err != nil {
+		return err
+	}
+	defer end()
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = s.in, s.out, s.err
 	var output tail
 	if !isTerminal(s.in) || !isTerminal(s.out) { // otherwise the plugin needs to see the size of the terminal
@@ -95,7 +100,7 @@ func runInTask(ctx context.Context, s streams, plugin string, session provision.
 		}
 		graph.Start(func() error { return typeAll(pipe, s.in) }) // the end of the plugin closes the pipe
 	}
-	err := cmd.Run()
+	err = cmd.Run()
 	if code := exitOf(err); code > 0 {
 		return exitError{code}
 	}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/provision"
 )
@@ -21,8 +23,13 @@ const pluginName = "session-manager-plugin"
 // https://docs.aws.amazon.com/systems-manager/latest/userguide/plugin-version-history.html
 const firstPlugin = "1.2.536"
 
+// supportedPlugin is the first version that AWS supports, since it signs its request to open
+// a session: "Session Manager will soon stop supporting earlier versions".
+// https://docs.aws.amazon.com/systems-manager/latest/userguide/session-manager-working-with-install-plugin.html
+const supportedPlugin = "1.2.764"
+
 // pluginFor finds the plugin, before the first call to AWS. The local cloud needs none.
-func pluginFor(ctx context.Context, g *globals) (string, error) {
+func pluginFor(ctx context.Context, s streams, g *globals) (string, error) {
 	if g.local {
 		return "", nil
 	}
@@ -39,10 +46,18 @@ func pluginFor(ctx context.Context, g *globals) (string, error) {
 	if err != nil {
 		return "", hint.Add(fmt.Errorf("%s says that it is version %q", path, strings.TrimSpace(string(out))), install)
 	}
-	if first, _ := pluginVersion(firstPlugin); slices.Compare(have[:], first[:]) < 0 {
+	if older(have, firstPlugin) {
 		return "", hint.Add(fmt.Errorf("%s is version %s, too old to be given a session safely", path, strings.TrimSpace(string(out))), install)
 	}
+	if older(have, supportedPlugin) {
+		g.note(s, "%s is version %s: AWS supports %s and newer ones, and may let it open no session", pluginName, strings.TrimSpace(string(out)), supportedPlugin)
+	}
 	return path, nil
+}
+
+func older(have [3]int, than string) bool {
+	first, _ := pluginVersion(than)
+	return slices.Compare(have[:], first[:]) < 0
 }
 
 func pluginVersion(text string) (v [3]int, err error) {
@@ -50,14 +65,20 @@ func pluginVersion(text string) (v [3]int, err error) {
 	return v, err
 }
 
-// inPlugin is the command of the plugin for a session. A plugin with this change listens for
-// a tunnel where the user's environment says, and not where bookctl looks for it:
-// https://github.com/aws/session-manager-plugin/pull/133
-func inPlugin(ctx context.Context, plugin string, session provision.Session) *exec.Cmd {
+// inPlugin is the command of the plugin for a session, and end is called after it. The plugin
+// signs its requests to open the session, and to resume it, with credentials that it is lent. A
+// plugin with this change listens for a tunnel where the user's environment says, and not where
+// bookctl looks for it: https://github.com/aws/session-manager-plugin/pull/133
+func inPlugin(ctx context.Context, g *globals, plugin string, credentials aws.CredentialsProvider, session provision.Session) (cmd *exec.Cmd, end func(), err error) {
 	const variable = "AWS_SSM_START_SESSION_RESPONSE"
-	cmd := exec.CommandContext(ctx, plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
-	cmd.Env = append(os.Environ(), variable+"="+session.Response, "SSM_PLUGIN_LOCAL_HOST=localhost")
-	return cmd
+	lent, end, err := lend(credentials)
+	if err != nil {
+		return nil, nil, err
+	}
+	g.unattended.Store(true) // the terminal is the session's
+	cmd = exec.CommandContext(ctx, plugin, variable, session.Region, "StartSession", "", session.Request, session.Endpoint)
+	cmd.Env = append(append(os.Environ(), variable+"="+session.Response, "SSM_PLUGIN_LOCAL_HOST=localhost"), lent...)
+	return cmd, end, nil
 }
 
 // tail is the end of what a program has said.

@@ -74,7 +74,12 @@ func openTunnel(ctx context.Context, s streams, t *target, g *globals, r tunnelR
 		port: port, address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), session: session, stop: stop,
 		ended: make(chan struct{}), broken: make(chan struct{}),
 	}
-	w.start(inPlugin(running, r.plugin, session), r.out)
+	cmd, end, err := inPlugin(running, g, r.plugin, t.config.Credentials, session)
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	w.start(cmd, r.out, end)
 	if err := w.waitUntilOpen(ctx); err != nil {
 		return nil, err
 	}
@@ -93,8 +98,9 @@ func localPort(ctx context.Context, want int) (int, error) {
 	return want, nil
 }
 
-// start runs the plugin in the background. What it says goes to out, too, if that is not nil.
-func (t *tunnel) start(cmd *exec.Cmd, out io.Writer) {
+// start runs the plugin in the background, and calls end after it. What it says goes to out, too,
+// if that is not nil.
+func (t *tunnel) start(cmd *exec.Cmd, out io.Writer, end func()) {
 	// It ends at a Ctrl-C, and the tunnel with it, also at one that is the program's.
 	// https://github.com/aws/session-manager-plugin/blob/mainline/src/sessionmanagerplugin/session/portsession/muxportforwarding.go
 	cmd.SysProcAttr = attached()
@@ -116,6 +122,7 @@ func (t *tunnel) start(cmd *exec.Cmd, out io.Writer) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		t.err = cmd.Run()
+		end()
 		close(t.ended)
 		return nil
 	})

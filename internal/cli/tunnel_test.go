@@ -2,11 +2,14 @@ package cli_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -228,4 +231,34 @@ func TestTheBundleOfAPartition(t *testing.T) {
 			t.Errorf("%s: %s", region, shown.Authorities)
 		}
 	}
+}
+
+// TestASessionIsSignedWithTheCredentialsOfTheRun signs in by 'aws login', which bookctl knows, and
+// the SDK in the session-manager-plugin does not.
+func TestASessionIsSignedWithTheCredentialsOfTheRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s, trust, _ := newMoon(t)
+	const session = "arn:aws:iam::000000000000:user/ann"
+	files := filepath.Join(s.dir, ".aws")
+	cache := filepath.Join(files, "login", "cache")
+	if err := os.MkdirAll(cache, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(files, "config"), "[profile ann]\nlogin_session = "+session+"\n")
+	token := fmt.Sprintf(`{"accessToken":{"accessKeyId":"local","secretAccessKey":"local","sessionToken":"local","accountId":"000000000000","expiresAt":%q},"clientId":"c","refreshToken":"r","dpopKey":"k"}`,
+		time.Now().Add(15*time.Minute).UTC().Format(time.RFC3339))
+	write(t, filepath.Join(cache, fmt.Sprintf("%x.json", sha256.Sum256([]byte(session)))), token)
+	s.env = slices.DeleteFunc(s.env, func(v string) bool {
+		return strings.HasPrefix(v, "AWS_ACCESS_KEY_ID=") || strings.HasPrefix(v, "AWS_SECRET_ACCESS_KEY=")
+	})
+	s.env = append(s.env, "AWS_PROFILE=ann")
+	r := s.run("db", "psql", "--db-ca", trust, "--", "-tAc", "select 1")
+	if r.code != 0 || r.out != "1\n" || strings.Contains(r.err, "session-manager-plugin") {
+		t.Errorf("psql exits with %d\n%s%s", r.code, r.out, r.err)
+	}
+	s.env = append(s.env, "PLUGIN_VERSION=1.2.707.0")
+	s.run("db", "psql", "--db-ca", trust, "--", "-tAc", "select 1").says(t, 0, "session-manager-plugin is version 1.2.707.0: AWS supports 1.2.764 and newer ones")
 }

@@ -6,11 +6,13 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
@@ -28,7 +30,7 @@ var answer struct{ SessionID, TokenValue, StreamURL string }
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == "--version" {
-		fmt.Println("1.2.707.0")
+		fmt.Println(cmp.Or(os.Getenv("PLUGIN_VERSION"), "1.2.896.0"))
 		return
 	}
 	var in request
@@ -37,6 +39,10 @@ func main() {
 		return
 	}
 	fmt.Printf("\nStarting session with SessionId: %s\n", answer.SessionID)
+	if err := credentials(); err != nil { // with which the real one signs, or else waits for ever
+		fmt.Println("Cannot perform start session:", err)
+		return
+	}
 	if in.DocumentName != "" {
 		forward(in.Parameters)
 		return
@@ -71,6 +77,45 @@ func main() {
 		end(fmt.Sprintf("SessionId: %s : Unable to start command: Failed to start pty: fork/exec %s: no such file or directory\n", answer.SessionID, command))
 	}
 	end("")
+}
+
+// credentials finds credentials where version 1 of the SDK for Go does, which knows no
+// session of 'aws login' and asks for no code of a device.
+// https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
+func credentials() error {
+	if os.Getenv("AWS_ACCESS_KEY_ID") != "" && os.Getenv("AWS_SECRET_ACCESS_KEY") != "" {
+		return nil
+	}
+	at := os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+	if at == "" {
+		return errors.New("NoCredentialProviders: no valid providers in chain")
+	}
+	ask := func(token string) (int, map[string]any, error) {
+		request, err := http.NewRequest(http.MethodGet, at, http.NoBody)
+		if err != nil {
+			return 0, nil, err
+		}
+		request.Header.Set("Authorization", token)
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return 0, nil, err
+		}
+		defer response.Body.Close()
+		got := map[string]any{}
+		err = json.NewDecoder(response.Body).Decode(&got)
+		return response.StatusCode, got, err
+	}
+	if code, _, _ := ask("somebody else"); code != http.StatusForbidden {
+		return fmt.Errorf("whoever asks %s is answered %d", at, code)
+	}
+	code, got, err := ask(os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN"))
+	if err != nil || code != http.StatusOK {
+		return fmt.Errorf("answer %d: %w", code, err)
+	}
+	if got["AccessKeyId"] == "" || got["SecretAccessKey"] == "" || got["Token"] != "" && got["Expiration"] == nil { // those of a session expire
+		return errors.New("an answer without all of the credentials")
+	}
+	return nil
 }
 
 // end ends a session as the service asks the plugin to.
