@@ -250,3 +250,20 @@ func TestASecretIsSetRightAfterADestroy(t *testing.T) {
 	s.run("destroy", "--local", "--yes").says(t, 0, "1 deleted, 0 left")
 	s.set(t, "TOKEN", "very-new\n").says(t, 0, "TOKEN is set")
 }
+
+// TestSecretsThatAreSetOneAfterAnotherStay sets secrets before the first release, while Secrets
+// Manager still returns the value from before the last one.
+func TestSecretsThatAreSetOneAfterAnotherStay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	s.byHand(t, map[string]any{"secretValueSeconds": 8})
+	for _, name := range []string{"FIRST", "SECOND", "THIRD"} {
+		s.set(t, name, "very-own\n").says(t, 0)
+	}
+	if r := s.run("secret", "list", "--local"); !strings.Contains(r.out, "FIRST") || !strings.Contains(r.out, "SECOND") || !strings.Contains(r.out, "THIRD") {
+		t.Errorf("a secret is lost:\n%s%s", r.out, r.err)
+	}
+}

@@ -134,3 +134,28 @@ func TestARotationOfNothingLeavesNothing(t *testing.T) {
 	s.run("db", "rotate-password", "--local").says(t, 1, "there is no stack book", "'bookctl up --local' creates it")
 	h.same("a rotation of nothing has left something", before)
 }
+
+// TestARotationGivesTheDatabaseThePasswordThatItStored rotates a password while Secrets Manager still
+// returns the one before.
+func TestARotationGivesTheDatabaseThePasswordThatItStored(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up()
+	until(t, "the database is available", func() bool { return h.databaseStatus() == "available" })
+	before := s.secret(t)
+	h.faults(map[string]any{"secretValueSeconds": 8})
+	s.run("db", "rotate-password", "--local", "--timeout", "2m").says(t, 0, "all tasks use it")
+	h.faults(nil)
+	after := s.secret(t)
+	if after.Password == before.Password {
+		t.Error("the secret has the password from before")
+	}
+	if got := s.psql(t, after, "select 1"); got != "1" {
+		t.Errorf("psql with the password of the secret: %q", got)
+	}
+	s.run("up", "--local").says(t, 0, "0 changed")
+}

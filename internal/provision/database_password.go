@@ -122,11 +122,16 @@ func (d rdsAccess) setPassword(ctx context.Context, secrets *secretsmanager.Clie
 	if err != nil {
 		return err
 	}
-	if why := badPassword(c.Password); why != "" {
+	return d.givePassword(ctx, arn, c.Password, version)
+}
+
+// givePassword gives the instance a password, and notes the version of the secret that has it.
+func (d rdsAccess) givePassword(ctx context.Context, arn, password, version string) error {
+	if why := badPassword(password); why != "" {
 		return hint.Add(fmt.Errorf("set the password of database %s: %s", d.databaseName(), why), newPassword())
 	}
-	_, err = d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
-		DBInstanceIdentifier: aws.String(d.databaseName()), MasterUserPassword: &c.Password,
+	_, err := d.rds.ModifyDBInstance(ctx, &rds.ModifyDBInstanceInput{
+		DBInstanceIdentifier: aws.String(d.databaseName()), MasterUserPassword: &password,
 	})
 	if err != nil {
 		return fmt.Errorf("set the password of database %s: %w", d.databaseName(), err)
@@ -226,10 +231,16 @@ func RotatePassword(ctx context.Context, c Clients, stack string, progress func(
 	}
 	current.Engine, current.Username, current.DBName = s.initial.Engine, aws.ToString(db.MasterUsername), aws.ToString(db.DBName)
 	// A run that was cut off may not have put the address into it yet.
-	if _, err := s.put(ctx, current.at(db.Endpoint)); err != nil {
+	version, err := s.put(ctx, current.at(db.Endpoint))
+	if err != nil {
 		return err
 	}
-	if err := d.setPassword(ctx, c.Secrets, s.secretName(), aws.ToString(db.DBInstanceArn)); err != nil {
+	// The tasks are to read the same.
+	err = awaitVersion(ctx, c.Secrets, s.secretName(), version)
+	if err == nil {
+		err = d.givePassword(ctx, aws.ToString(db.DBInstanceArn), current.Password, version)
+	}
+	if err != nil {
 		return hint.With(err, "the secret has the new password already: %s gives it to the database", hint.Command("up"))
 	}
 	return hint.With(d.passwordApplied(ctx, progress), "the secret has the new password already: once the database serves, %s gives it to the tasks", hint.Command("up"))

@@ -278,6 +278,10 @@ func (o *OwnSecrets) put(ctx context.Context, values map[string]json.RawMessage,
 		}
 		version = out.VersionId
 	}
+	// The next run puts what it reads back with its own value, and would lose others.
+	if err := awaitVersion(ctx, o.secret.secrets, o.secret.secretName(), aws.ToString(version)); err != nil {
+		return err
+	}
 	o.values, o.version = values, cmp.Or(aws.ToString(version), o.version)
 	return nil
 }

@@ -346,6 +346,30 @@ func (s *Secret) putText(ctx context.Context, text string) (version string, err 
 	return aws.ToString(out.VersionId), nil
 }
 
+// mostStale is how long Secrets Manager may return the value from before.
+const mostStale = time.Minute
+
+// awaitVersion waits until a version of a secret is the one that is read: "All Secrets Manager
+// operations are eventually consistent."
+// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+func awaitVersion(ctx context.Context, c *secretsmanager.Client, name, version string) error {
+	begun := time.Now()
+	for pause := 250 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		out, err := c.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: &name})
+		switch {
+		case err != nil && !IsCode(err, "ResourceNotFoundException"):
+			return fmt.Errorf("read secret %s: %w", name, err)
+		case err == nil && (version == "" || aws.ToString(out.VersionId) == version):
+			return nil
+		case time.Since(begun) > mostStale:
+			return hint.With(fmt.Errorf("secret %s has its new value, and Secrets Manager still returns the one before after %s", name, mostStale), "run the same command again")
+		}
+		if err := graph.Sleep(ctx, pause); err != nil {
+			return fmt.Errorf("wait for the value of secret %s: %w", name, err)
+		}
+	}
+}
+
 // Delete deletes the secret: it opens a database that is gone by then.
 func (s *Secret) Delete(ctx context.Context) error {
 	return deleteSecret(ctx, s.secrets, s.secretName())

@@ -56,6 +56,10 @@ type Faults struct {
 	// again:
 	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_DeleteSecret.html
 	SecretSeconds float64 `json:"secretSeconds,omitempty"`
+	// SecretValueSeconds is how long GetSecretValue returns the value of a secret that it had
+	// before: "All Secrets Manager operations are eventually consistent."
+	// https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_ListSecrets.html
+	SecretValueSeconds float64 `json:"secretValueSeconds,omitempty"`
 	// TopicSeconds is how long no topic with tags can be created under the name of a
 	// deleted one: StaleTag.
 	// https://docs.aws.amazon.com/sns/latest/api/API_CreateTopic.html

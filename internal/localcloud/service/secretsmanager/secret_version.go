@@ -204,6 +204,10 @@ func (a tx) GetSecretValue(in *secretsmanager.GetSecretValueInput) (*secretsmana
 	if err != nil {
 		return nil, err
 	}
+	late := kernel.Seconds(a.Faults().SecretValueSeconds)
+	if before := s.staged(stagePrevious); in.VersionId == nil && before != nil && a.Now().Before(v.Created.Add(late)) {
+		v = before // the value that is new is not seen yet
+	}
 	text, err := a.Unseal(v.Sealed)
 	if err != nil {
 		return nil, fmt.Errorf("unseal secret %s: %w", s.Name, err)
