@@ -7,9 +7,12 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	logstypes "github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs/types"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
+	"github.com/bookctl/bookctl/internal/naming"
 	"github.com/bookctl/bookctl/internal/tinyimage"
 )
 
@@ -148,5 +151,25 @@ func TestACommandGoesOnWithoutAnswers(t *testing.T) {
 	}
 	if r := c.end(t); r.code != 130 || r.out != "waiting\nstopping\n" || !strings.Contains(r.err, "bookctl: interrupted") {
 		t.Errorf("exit code %d\n%s%s", r.code, r.out, r.err)
+	}
+}
+
+// TestALogOfTheInfrequentAccessClassIsExplained has tasks write into a log group that somebody has
+// created again in a class of which CloudWatch returns no lines.
+func TestALogOfTheInfrequentAccessClassIsExplained(t *testing.T) {
+	if testing.Short() {
+		t.Skip("slow")
+	}
+	t.Parallel()
+	s := newShell(t)
+	h := s.byHand(t, nil)
+	s.up("--image", ownService(t), "--no-database")
+	logs := cloudwatchlogs.NewFromConfig(h.Config)
+	group := aws.String(naming.Names{Stack: "book"}.LogGroup())
+	h.must(ok(logs.DeleteLogGroup(t.Context(), &cloudwatchlogs.DeleteLogGroupInput{LogGroupName: group})))
+	h.must(ok(logs.CreateLogGroup(t.Context(), &cloudwatchlogs.CreateLogGroupInput{LogGroupName: group, LogGroupClass: logstypes.LogGroupClassInfrequentAccess, Tags: map[string]string{"bookctl:stack": "book"}})))
+	s.run("logs", "--local").says(t, 1, "it is of the class INFREQUENT_ACCESS, and only CloudWatch Logs Insights reads it", "next: query it in the console, under CloudWatch, Logs Insights; or delete it", "'bookctl restart --local'")
+	if r := s.run("run", "--local", "--", "exit", "7"); r.code != 7 || !strings.Contains(r.err, "only CloudWatch Logs Insights reads it") || !strings.Contains(r.err, "of book-app:1: exit code 7") {
+		t.Errorf("a task whose output can't be read: exit code %d\n%s%s", r.code, r.out, r.err)
 	}
 }

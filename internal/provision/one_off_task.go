@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -257,7 +258,7 @@ const (
 // Wait waits for the end of the task. It calls line for each line that the task writes, and
 // changed with its new status, and with what does not answer; either may be nil. Late is how long
 // after the end lines may still appear: CloudWatch shows them some seconds later. A read that gets
-// no answer is repeated: the task runs on without it.
+// no answer is repeated: the task runs on without it, and without a log that can't be read.
 func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(OutputLine) error, changed func(string)) (OneOffState, error) {
 	var (
 		last         OneOffState
@@ -279,6 +280,12 @@ func (t *OneOffTask) Wait(ctx context.Context, late time.Duration, line func(Out
 			last = now
 			if line != nil {
 				err = t.output.Next(ctx, func(l OutputLine) error { wrote = true; return line(l) })
+				if errors.Is(err, ErrUnreadableLog) { // the task has its exit code without it
+					if changed != nil {
+						changed(err.Error())
+					}
+					line, err = nil, nil
+				}
 			}
 		}
 		switch silence := unanswered(err); {

@@ -2,6 +2,7 @@ package provision
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
+	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/naming"
 )
 
@@ -43,6 +45,9 @@ func ReadOutput(c *cloudwatchlogs.Client, stack, task string, since time.Time) *
 	}
 }
 
+// ErrUnreadableLog is wrapped by the error of a log group whose lines can't be read one by one.
+var ErrUnreadableLog = errors.New("only CloudWatch Logs Insights reads it")
+
 // Use goes on with another client, such as one whose credentials are new.
 func (o *Output) Use(c *cloudwatchlogs.Client) { o.logs = c }
 
@@ -59,6 +64,12 @@ func (o *Output) Next(ctx context.Context, each func(OutputLine) error) error {
 		page, err := pages.NextPage(ctx)
 		if IsCode(err, "ResourceNotFoundException") {
 			return nil
+		}
+		// https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatch_Logs_Log_Classes.html
+		if strings.Contains(message(err), "INFREQUENT_ACCESS") {
+			return hint.With(fmt.Errorf("read log group %s: it is of the class INFREQUENT_ACCESS, and %w: %w", o.group, ErrUnreadableLog, err),
+				"query it in the console, under CloudWatch, Logs Insights; or delete it with what it holds (%s): then %s creates one of the class STANDARD, and %s has the tasks write into it",
+				hint.AWS("logs", "delete-log-group", "--log-group-name", o.group), hint.Command("up"), hint.Command("restart"))
 		}
 		if err != nil {
 			return fmt.Errorf("read log group %s: %w", o.group, err)

@@ -150,6 +150,9 @@ func between(e event, start, end *int64, endIncluded bool) bool {
 // token is the one that was given, as the API's page says.
 func (a tx) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, error) {
 	g, _, err := a.logStream(aws.String(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier))), in.LogStreamName)
+	if err == nil {
+		err = g.readable("GetLogEvents")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -196,6 +199,9 @@ func (a tx) GetLogEvents(in *logs.GetLogEventsInput) (*logs.GetLogEventsOutput, 
 // has done since 2019 whatever is asked.
 func (a tx) FilterLogEvents(in *logs.FilterLogEventsInput) (*logs.FilterLogEventsOutput, error) {
 	g, err := a.logGroup(cmp.Or(aws.ToString(in.LogGroupName), aws.ToString(in.LogGroupIdentifier)))
+	if err == nil {
+		err = g.readable("FilterLogEvents")
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -27,6 +27,7 @@ type group struct {
 	Created   int64              `json:"created"` // milliseconds since 1970, as all times here
 	Retention int32              `json:"retention,omitempty"`
 	Protected bool               `json:"protected,omitempty"` // against deletion
+	Class     string             `json:"class,omitempty"`     // "" is STANDARD
 	Tags      map[string]string  `json:"tags,omitempty"`
 	Streams   map[string]*stream `json:"streams,omitempty"`
 }
@@ -88,6 +89,15 @@ func (a tx) logStream(group, name *string) (*group, *stream, error) {
 	return g, s, nil
 }
 
+// readable is an error for a group whose class has only CloudWatch Logs Insights read it.
+// https://github.com/aws/karpenter-provider-aws/pull/9567
+func (g *group) readable(operation string) error {
+	if g.Class == "" || g.Class == string(types.LogGroupClassStandard) {
+		return nil
+	}
+	return kernel.Fail("InvalidOperationException", "The log group %s is of log-group-class %s. %s is not supported for this log class.", g.Name, g.Class, operation)
+}
+
 var logGroupName = pattern.New(`^[.\-_/#A-Za-z0-9]{1,512}$`)
 
 // CreateLogGroup creates a group that keeps for ever.
@@ -102,7 +112,7 @@ func (a tx) CreateLogGroup(in *logs.CreateLogGroupInput) (*logs.CreateLogGroupOu
 	if a.state().Groups == nil {
 		a.state().Groups = map[string]*group{}
 	}
-	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Protected: aws.ToBool(in.DeletionProtectionEnabled), Tags: maps.Clone(in.Tags), Streams: map[string]*stream{}}
+	a.state().Groups[name] = &group{Name: name, Created: a.Now().UnixMilli(), Protected: aws.ToBool(in.DeletionProtectionEnabled), Class: string(in.LogGroupClass), Tags: maps.Clone(in.Tags), Streams: map[string]*stream{}}
 	a.Created(a.GroupARN(name))
 	return &logs.CreateLogGroupOutput{}, nil
 }
@@ -145,7 +155,7 @@ func (a tx) DescribeLogGroups(in *logs.DescribeLogGroupsInput) (*logs.DescribeLo
 		g := a.state().Groups[name]
 		described := types.LogGroup{
 			Arn: aws.String(a.GroupARN(name) + ":*"), LogGroupArn: aws.String(a.GroupARN(name)), LogGroupName: aws.String(name),
-			DeletionProtectionEnabled: aws.Bool(g.Protected), CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClassStandard,
+			DeletionProtectionEnabled: aws.Bool(g.Protected), CreationTime: aws.Int64(g.Created), MetricFilterCount: aws.Int32(0), StoredBytes: aws.Int64(0), LogGroupClass: types.LogGroupClass(cmp.Or(g.Class, string(types.LogGroupClassStandard))),
 		}
 		if g.Retention != 0 {
 			described.RetentionInDays = aws.Int32(g.Retention)
