@@ -20,6 +20,13 @@ const (
 	toSupport  = "open a case with AWS Support (Account and billing), which is free, and run the same command again; what exists meanwhile is billed"
 )
 
+// unconnected is how sessions fail whose agent in the task can't reach Systems Manager, or is not there yet.
+// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ExecuteCommand.html
+const (
+	unconnected = "The agent of ECS Exec in the task is not connected to Systems Manager"
+	reconnect   = "try again in a minute; %s shows whether the tasks' role, routes or rules were changed by hand, and with --vpc the VPC's endpoints need one for ssmmessages if they have one for ECS; %s gives each task a new agent"
+)
+
 // answers are errors of AWS whose own words do not say what to do, by their code and a part
 // of their message; "" is any. Next is formatted with the commands. The first row that fits
 // explains an error. It is all data, which takes no code to initialize.
@@ -35,6 +42,8 @@ var answers = []struct {
 	{"", accountBlocked, restricted, toSupport, nil},
 	{"BlockedException", "", restricted, toSupport, nil},
 	{"", noCapacity, "AWS has no capacity for its tasks now", "try again later, or with another --arch or a smaller --cpu", nil},
+	{"TargetNotConnectedException", "internal error", unconnected, reconnect, []hint.Invocation{{Program: "bookctl", Words: []string{"plan"}}, {Program: "bookctl", Words: []string{"restart"}}}},
+	{"TargetNotConnected", "", unconnected, reconnect, []hint.Invocation{{Program: "bookctl", Words: []string{"plan"}}, {Program: "bookctl", Words: []string{"restart"}}}},
 	{"", "new ARN and resource ID format must be enabled", "ECS gives the caller's resources names of the old form, which can't be tagged", "turn the new form on, as whom bookctl runs: %s and %s", []hint.Invocation{
 		{Program: "aws", Words: []string{"ecs", "put-account-setting", "--name", "serviceLongArnFormat", "--value", "enabled"}},
 		{Program: "aws", Words: []string{"ecs", "put-account-setting", "--name", "taskLongArnFormat", "--value", "enabled"}},

@@ -191,10 +191,26 @@ func (s *explainer) unpulled(t Task, reasons string) {
 func (s *explainer) unprepared(name, reasons string) {
 	s.add("%s could not be prepared: %s.", name, sentence(reasons))
 	s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
-	if m := missingKey.FindStringSubmatch(reasons); m != nil {
+	from := secretFrom.FindStringSubmatch(reasons)
+	family, _, _ := strings.Cut(s.evidence.Wanted, ":")
+	stack := strings.TrimSuffix(family, "-app")
+	switch m := missingKey.FindStringSubmatch(reasons); {
+	case m != nil:
 		s.next = hint.New("add the key %s to the secret, or name another with %s; %s", m[1], hint.Command("up", "--secret", "NAME=ARN:KEY"), s.retry)
-	} else if strings.Contains(reasons, "invalid character") {
+	case strings.Contains(reasons, "invalid character"):
 		s.next = hint.New("the secret has to be a JSON object, since one of its keys is asked for; %s", s.retry)
+	case from == nil:
+	case strings.Contains(reasons, "DecryptionFailure"), strings.Contains(reasons, "DisabledException"):
+		s.next = hint.New("%s names its KMS key, which has to be enabled, and not to be deleted; %s", hint.AWS("secretsmanager", "describe-secret", "--secret-id", from[1]), s.retry)
+	case from[2] == stack+"/database": // up creates it, or takes its deletion back
+	case strings.Contains(reasons, "marked for deletion"):
+		s.next = hint.New("%s takes that back; %s", hint.AWS("secretsmanager", "restore-secret", "--secret-id", from[1]), s.retry)
+	case !strings.Contains(reasons, "ResourceNotFoundException"):
+	case from[2] == stack+"/environment":
+		s.next = hint.New("the values that 'secret set' stored are gone: set each again with %s, or leave it out with %s", hint.Command("secret", "set", "NAME"), hint.Command("up", "--unset-env", "NAME"))
+	default:
+		s.next = hint.New("the secret %s is gone, or has no such version: name another with %s, or leave the variable out with %s", from[2],
+			hint.Command("up", "--secret", "NAME=ARN"), hint.Command("up", "--unset-env", "NAME"))
 	}
 }
 
@@ -257,6 +273,8 @@ var (
 	// a container takes.
 	unreached  = pattern.New(`i/o timeout|context deadline exceeded|request canceled`)
 	missingKey = pattern.New(`did not contain json key (\S+)`)
+	// secretFrom is the secret that a task could not read: its ARN, and its name.
+	secretFrom = pattern.New(`failed to fetch secret (arn:[^: ]+:secretsmanager:[^: ]+:[^: ]+:secret:(\S+?)(?:-\w{6})?) from secrets manager`)
 	secretARN  = pattern.New(`:secret:(\S+?)(-\w{6})?(\s|$)`)
 )
 

@@ -138,6 +138,21 @@ func TestAReleaseIsExplainedByItsEvidence(t *testing.T) {
 		"a secret with a key that is no JSON": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
 			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: invalid character 'h' looking for beginning of object key string"
 		}), []string{"could not be prepared"}, "the secret has to be a JSON object, since one of its keys is asked for"},
+		"a secret that is to be deleted": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:mail-a1B2c3 from secrets manager: InvalidRequestException: You can't perform this operation on the secret because it was marked for deletion."
+		}), []string{"could not be prepared", "marked for deletion."}, "'aws secretsmanager restore-secret --secret-id arn:aws:secretsmanager:us-east-1:123456789012:secret:mail-a1B2c3' takes that back; "},
+		"a secret that is gone": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:mail-a1B2c3 from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret."
+		}), []string{"could not be prepared", "can't find the specified secret."}, "the secret mail is gone, or has no such version: name another with 'bookctl up --secret NAME=ARN', or leave the variable out with 'bookctl up --unset-env NAME'"},
+		"the database's secret is gone": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:book/database-a1B2c3 from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret."
+		}), []string{"could not be prepared"}, "'bookctl up' repairs them"},
+		"the stack's own secret is gone": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:book/environment-a1B2c3 from secrets manager: ResourceNotFoundException: Secrets Manager can't find the specified secret value for VersionId: 1"
+		}), []string{"could not be prepared"}, "set each again with 'bookctl secret set NAME'"},
+		"a secret whose key is disabled": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
+			t.Started, t.Reason = time.Time{}, unprepared+"unable to retrieve secret from asm: service call has been retried 1 time(s): failed to fetch secret arn:aws:secretsmanager:us-east-1:123456789012:secret:mail-a1B2c3 from secrets manager: DecryptionFailure: Secrets Manager can't decrypt the protected secret text using the provided KMS key."
+		}), []string{"could not be prepared"}, "'aws secretsmanager describe-secret --secret-id arn:aws:secretsmanager:us-east-1:123456789012:secret:mail-a1B2c3' names its KMS key, which has to be enabled"},
 		"an image that is larger than the disk": {service(func(_ *diagnosis.Evidence, t *diagnosis.Task) {
 			t.Started, t.Reason = time.Time{}, "CannotPullContainerError: failed to extract layer sha256:abc: write /var/lib/containerd/x: no space left on device: unknown"
 		}), []string{"could not pull its image"}, "'bookctl up --ephemeral-storage GIB'"},
