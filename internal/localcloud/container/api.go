@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -27,8 +28,10 @@ type version struct {
 	APIVersion string `json:"ApiVersion"`
 	Version    string
 	OS         string `json:"Os"`
-	Components []struct{ Name string }
+	Components []component
 }
+
+type component struct{ Name string }
 
 // podman reports whether the engine is Podman, which also serves Docker's socket.
 func (v version) podman() bool {
@@ -55,11 +58,37 @@ func dial(ctx context.Context, socket string) (*api, error) {
 		},
 		MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute,
 	}}}
-	if err := a.call(ctx, http.MethodGet, "/version", nil, nil, &a.about); err != nil {
+	resp, err := a.open(ctx, http.MethodGet, "/_ping", nil, nil)
+	if err != nil {
 		return nil, err
 	}
-	a.prefix = "/v" + a.about.APIVersion
+	_ = resp.Body.Close() // "OK"
+	about, ok := versionOf(resp.Header)
+	if !ok {
+		if err := a.call(ctx, http.MethodGet, "/version", nil, nil, &about); err != nil {
+			return nil, err
+		}
+	}
+	a.about, a.prefix = about, "/v"+about.APIVersion
 	return a, nil
+}
+
+// servedBy is the header that names an engine, such as "Docker/28.3.0 (linux)" and "Libpod/4.3.1 (linux)".
+var servedBy = regexp.MustCompile(`^(Docker|Libpod)/(\S+) \((\w+)\)$`)
+
+// versionOf takes an engine's version from the headers of its answer to a ping: before it answers
+// GET /version, Podman starts a dozen programs that look up of which packages it is installed.
+func versionOf(h http.Header) (v version, ok bool) {
+	server := servedBy.FindStringSubmatch(h.Get("Server"))
+	v.APIVersion = h.Get("Api-Version")
+	if server == nil || v.APIVersion == "" {
+		return version{}, false
+	}
+	v.Version, v.OS = server[2], server[3]
+	if server[1] == "Libpod" {
+		v.Components = append(v.Components, component{"Podman Engine"})
+	}
+	return v, true
 }
 
 // apiError is an engine's refusal.

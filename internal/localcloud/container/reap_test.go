@@ -75,13 +75,14 @@ func TestContainersAreListedAgainWhereOneGoesMeanwhile(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name     string
-		failures int // of each list
+		server   string // who it says it is when it is pinged
+		failures int    // of each list
 		removed  []string
 		fails    bool
 	}{
-		{"none", 0, []string{"/containers/c1", "/volumes/v1"}, false},
-		{"two", 2, []string{"/containers/c1", "/volumes/v1"}, false},
-		{"all", 1000, nil, true},
+		{"none", "", 0, []string{"/containers/c1", "/volumes/v1"}, false},
+		{"two", "Docker/28.3.0 (linux)", 2, []string{"/containers/c1", "/volumes/v1"}, false},
+		{"all", "Docker/28.3.0 (linux)", 1000, nil, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -116,7 +117,18 @@ func TestContainersAreListedAgainWhereOneGoesMeanwhile(t *testing.T) {
 				}
 			}
 			mux := http.NewServeMux()
-			mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"ApiVersion":"1.41"}`) })
+			mux.HandleFunc("GET /_ping", func(w http.ResponseWriter, _ *http.Request) {
+				if c.server != "" {
+					w.Header().Set("Server", c.server)
+					w.Header().Set("Api-Version", "1.41")
+				}
+			})
+			mux.HandleFunc("GET /version", func(w http.ResponseWriter, _ *http.Request) {
+				if c.server != "" {
+					t.Error("it is asked for the version that the answer to the ping has")
+				}
+				fmt.Fprint(w, `{"ApiVersion":"1.41"}`)
+			})
 			mux.HandleFunc("GET /v1.41/info", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{}`) })
 			mux.HandleFunc("GET /v1.41/containers/json", list("/containers/c1", `[{"Id":"c1"}]`, `[]`))
 			mux.HandleFunc("GET /v1.41/volumes", list("/volumes/v1", `{"Volumes":[{"Name":"v1"}]}`, `{}`))
