@@ -11,9 +11,10 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
+
+	"github.com/bookctl/bookctl/internal/pattern"
 )
 
 // api is an engine's HTTP API on its Unix socket.
@@ -74,7 +75,7 @@ func dial(ctx context.Context, socket string) (*api, error) {
 }
 
 // servedBy is the header that names an engine, such as "Docker/28.3.0 (linux)" and "Libpod/4.3.1 (linux)".
-var servedBy = regexp.MustCompile(`^(Docker|Libpod)/(\S+) \((\w+)\)$`)
+var servedBy = pattern.New(`^(Docker|Libpod)/(\S+) \((\w+)\)$`)
 
 // versionOf takes an engine's version from the headers of its answer to a ping: before it answers
 // GET /version, Podman starts a dozen programs that look up of which packages it is installed.
@@ -164,7 +165,7 @@ func (a *api) ended(ctx context.Context, id string) error {
 	return a.podmans().call(ctx, http.MethodPost, "/containers/"+id+"/wait", url.Values{"interval": {"250ms"}, "condition": {"stopped", "exited"}}, nil, nil)
 }
 
-// podmans is Podman's own API, beside Docker's.
+// podmans is Podman's own API, which it serves as well as Docker's.
 func (a *api) podmans() *api {
 	own := *a
 	own.prefix = "/v4.0.0/libpod" // the oldest version that Podman 4 and 5 serve
