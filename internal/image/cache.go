@@ -1,7 +1,6 @@
 package image
 
 import (
-	"bytes"
 	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
@@ -60,29 +59,45 @@ func (s Source) cacheProgram(path string, cached [sha256.Size]byte) error {
 	if _, err := io.Copy(hash, program); err != nil {
 		return err
 	}
-	sum := [sha256.Size]byte(hash.Sum(nil))
-	if sum == cached {
+	if [sha256.Size]byte(hash.Sum(nil)) == cached {
 		return nil
 	}
 	if _, err := program.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	writeCached(s.cacheFile(), sum, program, "program-*")
+	writeCached(s.cacheFile(), "program-*", func(to io.Writer) error {
+		_, err := io.Copy(to, program)
+		return err
+	})
 	return nil
 }
 
-// readCached reads what writeCached wrote, or nil if it is incomplete.
-func readCached(path string) []byte {
-	text, err := os.ReadFile(path)
-	if err != nil || len(text) < sha256.Size || sha256.Sum256(text[sha256.Size:]) != [sha256.Size]byte(text) {
-		return nil
+// openCached opens what writeCached wrote, and returns its checksum. It is not ok if it is not
+// there, or incomplete.
+func openCached(path string) (content *io.SectionReader, sum [sha256.Size]byte, ok bool) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, sum, false
 	}
-	return text[sha256.Size:]
+	info, err := file.Stat()
+	if err == nil {
+		_, err = io.ReadFull(file, sum[:])
+	}
+	hash := sha256.New()
+	if err == nil {
+		_, err = io.Copy(hash, file)
+	}
+	if err != nil || [sha256.Size]byte(hash.Sum(nil)) != sum {
+		_ = file.Close() // only read
+		return nil, sum, false
+	}
+	return io.NewSectionReader(file, sha256.Size, info.Size()-sha256.Size), sum, true
 }
 
-// writeCached writes the checksum and the content to a file, and removes all but the newest
-// files that match the pattern. An error is not reported: it only makes the next build slower.
-func writeCached(path string, sum [sha256.Size]byte, content io.Reader, pattern string) {
+// writeCached has the content of a file written, puts its checksum before it, and removes all but
+// the newest files that match the pattern. An error is not reported: it only makes the next build
+// slower.
+func writeCached(path, pattern string, write func(to io.Writer) error) {
 	if path == "" || os.MkdirAll(filepath.Dir(path), 0o755) != nil {
 		return
 	}
@@ -90,7 +105,14 @@ func writeCached(path string, sum [sha256.Size]byte, content io.Reader, pattern 
 	if err != nil {
 		return
 	}
-	_, err = io.Copy(partial, io.MultiReader(bytes.NewReader(sum[:]), content))
+	hash := sha256.New()
+	_, err = partial.Seek(sha256.Size, io.SeekStart)
+	if err == nil {
+		err = write(io.MultiWriter(partial, hash))
+	}
+	if err == nil {
+		_, err = partial.WriteAt(hash.Sum(nil), 0)
+	}
 	if errors.Join(err, partial.Close()) != nil || os.Rename(partial.Name(), path) != nil {
 		_ = os.Remove(partial.Name()) // a rest is no harm
 	}

@@ -265,8 +265,9 @@ func (s Source) layer(files []file) (v1.Layer, error) {
 
 // compressed is a layer of a tar, compressed as it is kept in the cache, which saves a
 // second of each build. Another version of Go may compress otherwise, and the digest of
-// an image must not depend on what was built before: so each has its own. The tar is as
-// large as the program, and never in memory as a whole.
+// an image must not depend on what was built before: so each has its own. Neither the tar, which
+// is as large as the program, nor the layer is ever in memory as a whole, unless no cache can be
+// written.
 func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
 	hash := sha256.New()
 	if err := tar(hash); err != nil {
@@ -277,73 +278,42 @@ func (s Source) compressed(tar func(to io.Writer) error) (v1.Layer, error) {
 		by := sha256.Sum256(fmt.Appendf(slices.Clone(sum), " gzip %d %s", compression, runtime.Version()))
 		path = filepath.Join(s.Cache, "built-"+hex.EncodeToString(by[:8]))
 	}
-	var content pieces
-	cached := readCached(path)
-	if cached != nil {
-		content = pieces{cached}
-	} else {
-		to, err := gzip.NewWriterLevel(&content, compression)
+	pack := func(to io.Writer) error {
+		w, err := gzip.NewWriterLevel(to, compression)
 		if err == nil {
-			err = tar(to)
+			err = tar(w)
 		}
 		if err == nil {
-			err = to.Close()
+			err = w.Close()
 		}
-		if err != nil {
+		return err
+	}
+	content, digest, ok := openCached(path)
+	if !ok {
+		writeCached(path, "built-*", pack)
+		content, digest, ok = openCached(path)
+	}
+	if !ok {
+		var out bytes.Buffer
+		if err := pack(&out); err != nil {
 			return nil, err
 		}
+		content, digest = io.NewSectionReader(bytes.NewReader(out.Bytes()), 0, int64(out.Len())), sha256.Sum256(out.Bytes())
 	}
-	hash.Reset()
-	size, err := io.Copy(hash, content.reader())
-	if err != nil {
-		return nil, err
-	}
-	digest := [sha256.Size]byte(hash.Sum(nil))
-	if cached == nil {
-		writeCached(path, digest, content.reader(), "built-*")
-	}
-	return builtLayer{content: content, size: size, diffID: hashOf([sha256.Size]byte(sum)), digest: hashOf(digest)}, nil
-}
-
-// pieces are what was written, and stay where they are when more is written. A buffer that
-// grows takes three times as much memory meanwhile.
-type pieces [][]byte
-
-// Write implements io.Writer.
-func (p *pieces) Write(b []byte) (int, error) {
-	const size = 256 << 10
-	written := len(b)
-	for len(b) > 0 {
-		last := len(*p) - 1
-		if last < 0 || len((*p)[last]) == size {
-			*p = append(*p, make([]byte, 0, size))
-			last++
-		}
-		n := min(len(b), size-len((*p)[last]))
-		(*p)[last] = append((*p)[last], b[:n]...)
-		b = b[n:]
-	}
-	return written, nil
-}
-
-func (p pieces) reader() io.Reader {
-	var all []io.Reader
-	for _, piece := range p {
-		all = append(all, bytes.NewReader(piece))
-	}
-	return io.MultiReader(all...)
+	return builtLayer{content: content, diffID: hashOf([sha256.Size]byte(sum)), digest: hashOf(digest)}, nil
 }
 
 func hashOf(sum [sha256.Size]byte) v1.Hash {
 	return v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum[:])}
 }
 
-// builtLayer is a compressed layer in memory.
+// builtLayer is a compressed layer.
 type builtLayer struct {
-	content        pieces
-	size           int64
+	content        *io.SectionReader
 	diffID, digest v1.Hash
 }
+
+func (l builtLayer) reader() io.Reader { return io.NewSectionReader(l.content, 0, l.content.Size()) }
 
 // Digest implements v1.Layer.
 func (l builtLayer) Digest() (v1.Hash, error) { return l.digest, nil }
@@ -353,16 +323,16 @@ func (l builtLayer) DiffID() (v1.Hash, error) { return l.diffID, nil }
 
 // Compressed implements v1.Layer.
 func (l builtLayer) Compressed() (io.ReadCloser, error) {
-	return io.NopCloser(l.content.reader()), nil
+	return io.NopCloser(l.reader()), nil
 }
 
 // Uncompressed implements v1.Layer.
 func (l builtLayer) Uncompressed() (io.ReadCloser, error) {
-	return gzip.NewReader(l.content.reader())
+	return gzip.NewReader(l.reader())
 }
 
 // Size implements v1.Layer.
-func (l builtLayer) Size() (int64, error) { return l.size, nil }
+func (l builtLayer) Size() (int64, error) { return l.content.Size(), nil }
 
 // MediaType implements v1.Layer.
 func (l builtLayer) MediaType() (types.MediaType, error) { return types.OCILayer, nil }
