@@ -14,10 +14,10 @@ import (
 	"github.com/bookctl/bookctl/internal/provision/graph"
 )
 
-// lend gives the credentials of this run to a program with an SDK of AWS, which may not know
-// where they are from, until end is called: those of 'aws login', for one, or of a device whose code
-// was typed. It asks for them at an address of this machine whenever its own are about to expire, by a
-// token that no other program has, and finds none elsewhere.
+// lend gives a program the credentials of this run, until end is called. The program's own SDK may not know
+// where they are from, such as from 'aws login', or from a device whose code was typed. The environment has it
+// ask for them at an address of this machine, by a token, and again whenever they are about to expire. It finds
+// none elsewhere.
 // https://docs.aws.amazon.com/sdkref/latest/guide/feature-container-credentials.html
 func lend(from aws.CredentialsProvider) (environment []string, end func(), err error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

@@ -98,9 +98,11 @@ func shiftingOf(d *types.ServiceDeployment) Shifting {
 	return out
 }
 
-// heldBy is the lifecycle hook that holds a deployment; nil for none, and without a record.
+// heldBy is the lifecycle hook that holds a deployment; nil for none, and without a record. ECS
+// continues only a deployment in progress. The hooks of one that is taken back may still await an action.
+// https://docs.aws.amazon.com/AmazonECS/latest/developerguide/continue-service-deployment.html
 func heldBy(d *types.ServiceDeployment) *diagnosis.Hold {
-	if d == nil || d.FinishedAt != nil {
+	if d == nil || d.Status != types.ServiceDeploymentStatusInProgress {
 		return nil
 	}
 	for _, h := range d.LifecycleHookDetails {

@@ -34,14 +34,6 @@ func TestARunNamesTheHookThatHoldsADeployment(t *testing.T) {
 			}
 		}
 		c := provision.NewClients(a.config(&wire{}))
-		if _, err := c.ECS.UpdateService(ctx, &ecs.UpdateServiceInput{
-			Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), ForceNewDeployment: true,
-			DeploymentConfiguration: &types.DeploymentConfiguration{LifecycleHooks: []types.DeploymentLifecycleHook{{
-				TargetType: types.DeploymentLifecycleHookTargetTypePause, LifecycleStages: []types.DeploymentLifecycleHookStage{types.DeploymentLifecycleHookStagePostScaleUp},
-			}}},
-		}); err != nil {
-			t.Fatal(err)
-		}
 		record := func() types.ServiceDeployment {
 			t.Helper()
 			out, err := c.ECS.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*newestRecord(t, c.ECS).ServiceDeploymentArn}})
@@ -50,9 +42,21 @@ func TestARunNamesTheHookThatHoldsADeployment(t *testing.T) {
 			}
 			return out.ServiceDeployments[0]
 		}
-		for len(record().LifecycleHookDetails) == 0 {
-			time.Sleep(time.Second)
+		pause := func() {
+			t.Helper()
+			if _, err := c.ECS.UpdateService(ctx, &ecs.UpdateServiceInput{
+				Cluster: aws.String("book-cluster"), Service: aws.String("book-service"), ForceNewDeployment: true,
+				DeploymentConfiguration: &types.DeploymentConfiguration{LifecycleHooks: []types.DeploymentLifecycleHook{{
+					TargetType: types.DeploymentLifecycleHookTargetTypePause, LifecycleStages: []types.DeploymentLifecycleHookStage{types.DeploymentLifecycleHookStagePostScaleUp},
+				}}},
+			}); err != nil {
+				t.Fatal(err)
+			}
+			for len(record().LifecycleHookDetails) == 0 {
+				time.Sleep(time.Second)
+			}
 		}
+		pause()
 		hook := *record().LifecycleHookDetails[0].HookId
 		spec := a.spec
 		have, err := provision.ReadDeployed(ctx, c, spec.Stack)
@@ -97,6 +101,16 @@ func TestARunNamesTheHookThatHoldsADeployment(t *testing.T) {
 		}
 		if d := record(); d.Status != types.ServiceDeploymentStatusSuccessful {
 			t.Errorf("afterwards the release is %s", d.Status)
+		}
+
+		// A deployment that is taken back can't be continued any more.
+		pause()
+		if _, err := c.ECS.StopServiceDeployment(ctx, &ecs.StopServiceDeploymentInput{ServiceDeploymentArn: record().ServiceDeploymentArn}); err != nil {
+			t.Fatal(err)
+		}
+		evidence, err = stack.Evidence(ctx)
+		if d := record(); err != nil || evidence.Held != nil || d.FinishedAt != nil {
+			t.Errorf("while it is %s, it is said to be held by %+v: %v", d.Status, evidence.Held, err)
 		}
 	})
 }
