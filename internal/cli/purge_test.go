@@ -6,6 +6,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/rds"
+	rdstypes "github.com/aws/aws-sdk-go-v2/service/rds/types"
+
+	"github.com/bookctl/bookctl/internal/naming"
 )
 
 // TestAPurgeThatFailsListsWhatItDeleted may delete a stack's snapshot, and not the backup that
@@ -28,6 +31,11 @@ func TestAPurgeThatFailsListsWhatItDeleted(t *testing.T) {
 		DBInstanceIdentifier: database.DBInstanceIdentifier, SkipFinalSnapshot: aws.Bool(true), DeleteAutomatedBackups: aws.Bool(false),
 	})))
 	until(t, "the instance is gone", func() bool { return strings.Contains(s.must("db", "snapshots", "--local"), "retained") })
+
+	backups := done[*rds.DescribeDBInstanceAutomatedBackupsOutput](t)(databases.DescribeDBInstanceAutomatedBackups(t.Context(), &rds.DescribeDBInstanceAutomatedBackupsInput{})).DBInstanceAutomatedBackups
+	h.must(ok(databases.AddTagsToResource(t.Context(), &rds.AddTagsToResourceInput{ // else the snapshot stays with it
+		ResourceName: backups[0].DBInstanceAutomatedBackupsArn, Tags: []rdstypes.Tag{{Key: aws.String(naming.TagStack), Value: aws.String("book")}},
+	})))
 
 	const deleted = "Deleted snapshots and backups:\n  by-hand (manual, "
 	h.faults(map[string]any{"deny": []string{"rds:DeleteDBInstanceAutomatedBackup"}})

@@ -163,6 +163,8 @@ func addBackups(all map[string]*Summary, backups []keptBackup) {
 type keptBackup struct {
 	stack string
 	gib   int32
+	// resource is the id of the instance that a retained backup is of.
+	resource string
 }
 
 // keptBackups lists the snapshots that people and tools took of all stacks, those of AWS Backup,
@@ -180,7 +182,7 @@ func keptBackups(ctx context.Context, client *rds.Client) ([]keptBackup, error) 
 					return nil, fmt.Errorf("describe the snapshots of all stacks: %w", err)
 				}
 				for _, x := range page.DBSnapshots {
-					out = append(out, keptBackup{fromRDSTags(x.TagList)[TagStack], aws.ToInt32(x.AllocatedStorage)})
+					out = append(out, keptBackup{stack: fromRDSTags(x.TagList)[TagStack], gib: aws.ToInt32(x.AllocatedStorage)})
 				}
 			}
 			return out, nil
@@ -204,16 +206,50 @@ func keptBackups(ctx context.Context, client *rds.Client) ([]keptBackup, error) 
 			}
 			for _, b := range page.DBInstanceAutomatedBackups {
 				if aws.ToString(b.Status) == "retained" { // else it is part of its instance
-					retained = append(retained, keptBackup{fromRDSTags(b.TagList)[TagStack], aws.ToInt32(b.AllocatedStorage)})
+					retained = append(retained, keptBackup{fromRDSTags(b.TagList)[TagStack], aws.ToInt32(b.AllocatedStorage), aws.ToString(b.DbiResourceId)})
 				}
 			}
 		}
-		return nil
+		return findOwners(ctx, client, retained)
 	})
 	if err := reads.Wait(); err != nil {
 		return nil, err
 	}
 	return slices.Concat(found[0], found[1], retained), nil
+}
+
+// findOwners sets the stacks of retained backups without tags, which are "independent of source DB
+// instance tags". The automated snapshots in such a backup have the tags of their instance.
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
+func findOwners(ctx context.Context, client *rds.Client, retained []keptBackup) error {
+	var resources []string
+	for _, b := range retained {
+		if b.stack == "" {
+			resources = append(resources, b.resource)
+		}
+	}
+	if resources == nil {
+		return nil
+	}
+	pages := rds.NewDescribeDBSnapshotsPaginator(client, &rds.DescribeDBSnapshotsInput{
+		SnapshotType: aws.String("automated"), Filters: []rdstypes.Filter{{Name: aws.String("dbi-resource-id"), Values: resources}},
+	})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil && (Expired(err) || ctx.Err() != nil) {
+			return fmt.Errorf("describe the snapshots in retained backups: %w", err)
+		}
+		if err != nil {
+			return nil // without them the list goes on
+		}
+		for _, x := range page.DBSnapshots {
+			at := slices.IndexFunc(retained, func(b keptBackup) bool { return b.stack == "" && b.resource == aws.ToString(x.DbiResourceId) })
+			if at >= 0 {
+				retained[at].stack = fromRDSTags(x.TagList)[TagStack]
+			}
+		}
+	}
+	return nil
 }
 
 // stacksByTag returns the names of stacks that have a cluster or a secret, or had one recently. It

@@ -42,7 +42,9 @@ type instance struct {
 	Resource string            `json:"resource"` // unique for ever, unlike ID
 	Status   string            `json:"status"`
 	Tags     map[string]string `json:"tags,omitempty"`
-	Created  time.Time         `json:"created,omitzero"` // when it was first up
+	// BackupTags are those of its automated backups.
+	BackupTags map[string]string `json:"backupTags,omitempty"`
+	Created    time.Time         `json:"created,omitzero"` // when it was first up
 
 	Class          string   `json:"class"`
 	Storage        int32    `json:"storage"` // GiB

@@ -213,6 +213,11 @@ func (a tx) tagsOf(arn *string) (*map[string]string, error) {
 		}
 		return &g.Tags, nil
 	}
+	for _, db := range slices.Concat(a.state().Instances, a.state().Retained) {
+		if a.backupARN(db) == *arn {
+			return &db.BackupTags, nil
+		}
+	}
 	return nil, kernel.Fail("InvalidParameterValue", "Invalid resource name: %s", *arn)
 }
 

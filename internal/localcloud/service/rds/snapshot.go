@@ -402,6 +402,8 @@ func (a tx) replicatedARN(db *instance, region string) string {
 // backups, and of deleted ones whose backups were retained. A name "must match the identifier of
 // an existing DB instance", and so finds nothing that was retained:
 // https://docs.aws.amazon.com/AmazonRDS/latest/APIReference/API_DescribeDBInstanceAutomatedBackups.html
+// Backups do not have the tags of their instance:
+// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Tagging.html
 func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomatedBackupsInput) (*rds.DescribeDBInstanceAutomatedBackupsOutput, error) {
 	all := []types.DBInstanceAutomatedBackup{}
 	add := func(db *instance, status string) error {
@@ -419,7 +421,7 @@ func (a tx) DescribeDBInstanceAutomatedBackups(in *rds.DescribeDBInstanceAutomat
 			DbiResourceId: aws.String(db.Resource), Status: aws.String(status), BackupRetentionPeriod: aws.Int32(db.Backups), AllocatedStorage: aws.Int32(db.Storage),
 			Engine: aws.String(engineName), EngineVersion: aws.String(db.Version), Encrypted: aws.Bool(db.Encrypted), KmsKeyId: kernel.NonEmpty(db.KMSKey), LicenseModel: aws.String(license),
 			MasterUsername: aws.String(db.User), Region: aws.String(a.Region()), StorageType: aws.String(db.StorageType), AvailabilityZone: aws.String(db.Zone),
-			BackupTarget: aws.String("region"), TagList: kernel.TagList(db.Tags, newTag), AwsBackupRecoveryPointArn: kernel.NonEmpty(a.recoveryPoint(db)),
+			BackupTarget: aws.String("region"), TagList: kernel.TagList(db.BackupTags, newTag), AwsBackupRecoveryPointArn: kernel.NonEmpty(a.recoveryPoint(db)),
 		}
 		if !db.Created.IsZero() {
 			b.InstanceCreateTime = aws.Time(db.Created)
