@@ -362,7 +362,7 @@ func awaitVersion(ctx context.Context, c *secretsmanager.Client, name, version s
 		case err == nil && (version == "" || aws.ToString(out.VersionId) == version):
 			return nil
 		case time.Since(begun) > mostStale:
-			return hint.With(fmt.Errorf("secret %s has its new value, and Secrets Manager still returns the one before after %s", name, mostStale), "run the same command again")
+			return hint.With(fmt.Errorf("secret %s was given a new value, and Secrets Manager returns another one after %s", name, mostStale), "run the same command again")
 		}
 		if err := graph.Sleep(ctx, pause); err != nil {
 			return fmt.Errorf("wait for the value of secret %s: %w", name, err)
