@@ -32,7 +32,7 @@ test: ## install what is missing, then every test, under the race detector where
 	$(MAKE) --jobs 2 test-races test-real-parts
 
 test-commands: build-race
-	.ci/in-memory go test -vet=off -parallel 6 -timeout 40m ./internal/cli
+	go test -vet=off -parallel 6 -timeout 40m ./internal/cli
 
 test-kills: build-race
 	go test -vet=off -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
@@ -40,10 +40,10 @@ test-kills: build-race
 	CGO_ENABLED=1 go test -vet=off -race -run '^TestKilled|Lock' -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 test-races: build-race
-	CGO_ENABLED=1 .ci/in-memory go test -vet=off -race -p 2 -parallel 2 -skip '$(ALONE)' -timeout 40m $$(go list ./... | grep -v '/internal/cli\($$\|/internal/kill\)')
+	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -skip '$(ALONE)' -timeout 40m $$(go list ./... | grep -v '/internal/cli\($$\|/internal/kill\)')
 
 test-real-parts: build-race
-	CGO_ENABLED=1 .ci/in-memory go test -vet=off -race -run WithRealParts -timeout 40m ./internal/cli/internal/kill
+	CGO_ENABLED=1 go test -vet=off -race -run WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 build-race: build
 	CGO_ENABLED=1 GOGC=200 go build -race ./...
