@@ -129,6 +129,7 @@ var table = sync.OnceValue(func() map[string][]rule {
 		"ecs:DescribeServiceDeployments": {ofService("ServiceDeploymentArns")},
 		"ecs:DescribeServiceRevisions":   {ofService("ServiceRevisionArns")},
 		"ecs:StopServiceDeployment":      {ofService("ServiceDeploymentArn")},
+		"ecs:ContinueServiceDeployment":  {ofService("ServiceDeploymentArn")},
 		"ecs:DescribeTasks":              {inCluster("task/", "Tasks", "")},
 		"ecs:StopTask":                   {inCluster("task/", "Task", "")},
 		"ecs:ExecuteCommand":             {resourceIn("cluster/", "Cluster"), inCluster("task/", "Task", "", key("ecs:container-name", "Container"))},

