@@ -131,6 +131,8 @@ func (e *Engine) startSandbox(ctx context.Context, a *api, relays *relays, task 
 	go func() {
 		_ = split(attached.Body, output, output) // what came says why it ended
 		_ = attached.Body.Close()
+		// A busy Podman ends the stream of a container that goes on.
+		_ = a.ended(context.WithoutCancel(ctx), id)
 		close(ended)
 	}()
 	if err := await(ctx, ready, ended); err != nil {
