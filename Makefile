@@ -1,4 +1,4 @@
-.PHONY: try build test test-commands test-kills test-races build-race lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
+.PHONY: try build test test-commands test-kills test-races test-real-parts build-race lint check env release-check bench bench-deploy bench-speed bench-growth bench-start conformance conformance-aws
 
 # How everything is compiled, so that one compilation serves programs, tests and linters. Most of the compiler's time goes
 # into the AWS SDK, and into the package that calls it: half of it without inlining, and without what a debugger reads.
@@ -20,7 +20,7 @@ build: ## bin/bookctl, and bin/bookapi, which 'bookctl up' then need only link
 # in its main job, for which it is built with the detector. Runs are killed at all of their writes on simulated clocks;
 # under the detector, at some of them, and at a few on the real parts, which mostly waits. The other tests of that package
 # are about what AWS answers; their goroutines are the same. go vet, which would look at all of the SDK twice, is among
-# the linters of 'make check'. The tests of the command line wait for half of their time, and the kills, which a busy machine changes
+# the linters of 'make check'. The tests of the command line wait for most of their time, and the kills, which a busy machine changes
 # nothing of, use the processor meanwhile. The other tests under the detector come after them, because some watch states
 # that a busy machine passes over. What several of them compile is compiled before, once. A test that takes the policy of
 # a thousand stacks to pieces, one after another, takes nine times as long under the detector, which has nothing to see
@@ -29,7 +29,7 @@ ALONE := ^TestThePolicyFitsEverywhere$$
 test: ## install what is missing, then every test, under the race detector where that sees what runs
 	.ci/setup
 	$(MAKE) --jobs 2 test-commands test-kills
-	$(MAKE) test-races
+	$(MAKE) --jobs 2 test-races test-real-parts
 
 test-commands: build-race
 	go test -vet=off -parallel 6 -timeout 40m ./internal/cli
@@ -38,10 +38,12 @@ test-kills: build-race
 	go test -vet=off -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
 	go test -vet=off -run '$(ALONE)' ./internal/iampolicy
 	CGO_ENABLED=1 go test -vet=off -race -run '^TestKilled|Lock' -skip WithRealParts -timeout 40m ./internal/cli/internal/kill
-	CGO_ENABLED=1 go test -vet=off -race -run WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 test-races: build-race
 	CGO_ENABLED=1 go test -vet=off -race -p 2 -parallel 2 -skip '$(ALONE)' -timeout 40m $$(go list ./... | grep -v '/internal/cli\($$\|/internal/kill\)')
+
+test-real-parts: build-race
+	CGO_ENABLED=1 go test -vet=off -race -run WithRealParts -timeout 40m ./internal/cli/internal/kill
 
 build-race: build
 	CGO_ENABLED=1 GOGC=200 go build -race ./...
