@@ -192,8 +192,7 @@ func (s *explainer) unprepared(name, reasons string) {
 	s.add("%s could not be prepared: %s.", name, sentence(reasons))
 	s.next = hint.New("%s shows whether routes, rules or roles were changed by hand; %s repairs them", hint.Command("plan"), hint.Command("up"))
 	from := secretFrom.FindStringSubmatch(reasons)
-	family, _, _ := strings.Cut(s.evidence.Wanted, ":")
-	stack := strings.TrimSuffix(family, "-app")
+	stack := s.stack()
 	switch m := missingKey.FindStringSubmatch(reasons); {
 	case m != nil:
 		s.next = hint.New("add the key %s to the secret, or name another with %s; %s", m[1], hint.Command("up", "--secret", "NAME=ARN:KEY"), s.retry)
@@ -278,6 +277,12 @@ var (
 	secretARN  = pattern.New(`:secret:(\S+?)(-\w{6})?(\s|$)`)
 )
 
+// stack is the name of the stack, by that of its task definitions.
+func (s *explainer) stack() string {
+	family, _, _ := strings.Cut(s.evidence.Wanted, ":")
+	return strings.TrimSuffix(family, "-app")
+}
+
 // denied describes what ECS was not allowed to do before a task began. It begins all of it
 // with "unable to pull secrets or registry auth", and goes on with the call and AWS's words.
 // https://docs.aws.amazon.com/AmazonECS/latest/developerguide/resource-initialization-error.html
@@ -289,7 +294,7 @@ func (s *explainer) denied(name, reasons string) {
 	secret := "a secret"
 	if m := secretARN.FindStringSubmatch(reasons); m != nil {
 		secret = "the secret " + m[1]
-		if family, _, _ := strings.Cut(s.evidence.Wanted, ":"); m[1] == strings.TrimSuffix(family, "-app")+"/database" {
+		if m[1] == s.stack()+"/database" {
 			secret = "the database's secret"
 		}
 	}
