@@ -19,7 +19,6 @@ import (
 	"github.com/bookctl/bookctl/internal/hint"
 	"github.com/bookctl/bookctl/internal/inventory"
 	"github.com/bookctl/bookctl/internal/localcloud"
-	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
 	"github.com/bookctl/bookctl/internal/provision/graph"
 	"github.com/bookctl/bookctl/internal/runlock"
@@ -29,9 +28,7 @@ import (
 func withDatabase(t *testing.T, test func(*testing.T, *account, provision.Clients)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
-		a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Latencies: localcloud.TypicalLatencies()}, 8080)
-		time.Sleep(time.Minute) // the name of the lock is free again
+		a := openTypical(t)
 		if err := a.up(t.Context(), &wire{}); err != nil {
 			t.Fatal(err)
 		}

@@ -142,6 +142,16 @@ func openInMemory(t *testing.T) *account {
 	return a
 }
 
+// openTypical opens one in memory whose operations take as long as on AWS, in a test whose time is
+// its own.
+func openTypical(t *testing.T) *account {
+	t.Helper()
+	a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
+	a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Latencies: localcloud.TypicalLatencies()}, 8080)
+	time.Sleep(time.Minute) // the name of the lock is free again
+	return a
+}
+
 // open opens an account, and has it learn what an undisturbed stack is like in it.
 func (a *account) open(t *testing.T, cfg localcloud.Config, port int32) {
 	t.Helper()

@@ -12,8 +12,6 @@ import (
 
 	"github.com/bookctl/bookctl/internal/diagnosis"
 	"github.com/bookctl/bookctl/internal/hint"
-	"github.com/bookctl/bookctl/internal/localcloud"
-	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -23,9 +21,7 @@ func TestARunNamesTheHookThatHoldsADeployment(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
-		a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Latencies: localcloud.TypicalLatencies()}, 8080)
-		time.Sleep(time.Minute) // the name of the lock is free again
+		a := openTypical(t)
 		a.deployed = true
 		a.spec.Deploy = "canary:10%/1m:1m"
 		for range 2 { // the first release rolls
@@ -34,14 +30,7 @@ func TestARunNamesTheHookThatHoldsADeployment(t *testing.T) {
 			}
 		}
 		c := provision.NewClients(a.config(&wire{}))
-		record := func() types.ServiceDeployment {
-			t.Helper()
-			out, err := c.ECS.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*newestRecord(t, c.ECS).ServiceDeploymentArn}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return out.ServiceDeployments[0]
-		}
+		record := func() types.ServiceDeployment { return newestDeployment(t, c.ECS) }
 		pause := func() {
 			t.Helper()
 			if _, err := c.ECS.UpdateService(ctx, &ecs.UpdateServiceInput{

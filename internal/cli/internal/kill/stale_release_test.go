@@ -15,8 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
-	"github.com/bookctl/bookctl/internal/localcloud"
-	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -102,9 +100,7 @@ func TestAReleaseIsWaitedForThatECSDoesNotNameYet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
-		a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Latencies: localcloud.TypicalLatencies()}, 8080)
-		time.Sleep(time.Minute) // the name of the lock is free again
+		a := openTypical(t)
 		a.deployed = true
 		a.spec.Deploy, a.spec.Memory = "canary:10%/10m:1m", 512
 		if err := a.up(ctx, &wire{}); err != nil {

@@ -12,8 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"github.com/aws/smithy-go/middleware"
 
-	"github.com/bookctl/bookctl/internal/localcloud"
-	"github.com/bookctl/bookctl/internal/localcloud/memory"
 	"github.com/bookctl/bookctl/internal/provision"
 )
 
@@ -24,23 +22,14 @@ func TestAReleaseThatIsTakenBackIsNotTheNextRuns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ctx := t.Context()
-		a := &account{image: noImage, retry: func() aws.Retryer { return provision.NewRetryer(10 * time.Second) }}
-		a.open(t, localcloud.Config{StateDir: t.TempDir(), Runtimes: memory.Runtimes, Latencies: localcloud.TypicalLatencies()}, 8080)
-		time.Sleep(time.Minute) // the name of the lock is free again
+		a := openTypical(t)
 		a.deployed = true
 		a.spec.Deploy, a.spec.Memory = "canary:10%/24h:1m", 512
 		if err := a.up(ctx, &wire{}); err != nil {
 			t.Fatal(err)
 		}
 		client := provision.NewClients(a.config(&wire{})).ECS
-		newest := func() *types.ServiceDeployment {
-			t.Helper()
-			out, err := client.DescribeServiceDeployments(ctx, &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*newestRecord(t, client).ServiceDeploymentArn}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			return &out.ServiceDeployments[0]
-		}
+		newest := func() types.ServiceDeployment { return newestDeployment(t, client) }
 		other := *a
 		other.spec.Memory = 1024
 		ended := make(chan error, 1)
@@ -107,4 +96,14 @@ func newestRecord(t *testing.T, client *ecs.Client) types.ServiceDeploymentBrief
 		t.Fatal(err)
 	}
 	return list.ServiceDeployments[0]
+}
+
+// newestDeployment is ECS's whole record of it.
+func newestDeployment(t *testing.T, client *ecs.Client) types.ServiceDeployment {
+	t.Helper()
+	out, err := client.DescribeServiceDeployments(t.Context(), &ecs.DescribeServiceDeploymentsInput{ServiceDeploymentArns: []string{*newestRecord(t, client).ServiceDeploymentArn}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out.ServiceDeployments[0]
 }
