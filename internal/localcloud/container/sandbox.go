@@ -131,7 +131,7 @@ func (e *Engine) startSandbox(ctx context.Context, a *api, relays *relays, task 
 	go func() {
 		_ = split(attached.Body, output, output) // what came says why it ended
 		_ = attached.Body.Close()
-		// A busy Podman ends the stream of a container that goes on.
+		// The stream may end before the container does.
 		_ = a.ended(context.WithoutCancel(ctx), id)
 		close(ended)
 	}()
